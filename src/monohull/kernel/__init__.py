@@ -1,0 +1,1 @@
+"""What every feature stands on. No feature, no wire: nothing here imports `modules`."""

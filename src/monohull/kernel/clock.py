@@ -1,0 +1,21 @@
+"""The only place that reads the time, so that tests can say what time it is."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return the current time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def unix_seconds() -> int:
+    """Return the current time as whole seconds since 1970, as JWT claims count it."""
+    return int(time.time())
+
+
+def monotonic_seconds() -> float:
+    """Return seconds of a clock that never goes back, for durations and deadlines."""
+    return time.monotonic()

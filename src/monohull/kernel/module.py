@@ -1,0 +1,126 @@
+"""`Module`: the plug by which a feature joins the product, and how plugs are put in order.
+
+``modules/x/module.py`` holds ``module = Module(...)``: declarations, no work.
+`Module.parts` is called once a process, with its `Runtime`, and returns what the
+feature contributes there. Modules are imported by dotted name from here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from monohull.kernel.events import Event, Subscriber
+from monohull.kernel.permissions import Permission
+from monohull.kernel.queues import Cron, Job
+
+if TYPE_CHECKING:
+    import click
+    from litestar import Router
+    from litestar.types import ASGIApp
+
+    from monohull.kernel.authentication import Authenticator
+    from monohull.kernel.health import Check
+    from monohull.kernel.runtime import Runtime
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a module contributes to one running process.
+
+    Attributes:
+        routers: Litestar routers, each with its path and exception handlers.
+        mounts: Raw ASGI applications by path prefix, served in front of Litestar.
+        dependencies: Values for `NamedDependency` parameters, by name.
+        authenticators: Asked in the order of the modules until one knows the credential.
+        checks: Joined to ``/health/ready``.
+        lifespans: Entered before the process is ready and left in reverse when it stops.
+    """
+
+    routers: Sequence[Router] = ()
+    mounts: Mapping[str, ASGIApp] = {}
+    dependencies: Mapping[str, Callable[..., Any]] = {}
+    authenticators: Sequence[Authenticator] = ()
+    checks: Sequence[Check] = ()
+    lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
+
+
+PartsFactory: TypeAlias = "Callable[[Runtime], Parts]"
+Work: TypeAlias = Callable[[], Awaitable[None]]
+
+
+class Module(msgspec.Struct, frozen=True, kw_only=True):
+    """What a feature declares, before any process runs.
+
+    Attributes:
+        name: Last part of the dotted name; unique.
+        requires: Names of modules that must be loaded too, and before this one.
+        settings: Frozen Struct with a class variable ``prefix``, or None.
+        permissions: What this module's guards ask for.
+        events: Events this module publishes.
+        subscribers: What it does when an event is relayed (in the worker).
+        jobs: What the worker runs for it.
+        cron: When the worker runs a job by itself.
+        cli: Gives the click group that ``monohull`` hangs under the module's name.
+        parts: Builds what it contributes to a process.
+    """
+
+    name: str
+    requires: tuple[str, ...] = ()
+    settings: type[msgspec.Struct] | None = None
+    permissions: tuple[Permission, ...] = ()
+    events: tuple[type[Event], ...] = ()
+    subscribers: tuple[Subscriber, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    cron: tuple[Cron, ...] = ()
+    cli: Callable[[], click.Command] | None = None
+    parts: PartsFactory | None = None
+
+
+class ModuleError(Exception):
+    """The modules named in the configuration do not fit together."""
+
+
+def load_modules(names: Iterable[str]) -> tuple[Module, ...]:
+    """Import each ``<name>.module``, check the set and sort it by ``requires``.
+
+    Raises:
+        ModuleError: A name cannot be imported, has no ``module``, comes twice,
+            requires one that is not loaded, or the requirements form a circle.
+    """
+    found: dict[str, Module] = {}
+    for dotted in names:
+        module = _import(dotted)
+        if module.name in found:
+            raise ModuleError(f"two modules are called {module.name!r}; the second is {dotted}")
+        found[module.name] = module
+    return tuple(found[name] for name in _sorted(found))
+
+
+def _import(dotted: str) -> Module:
+    path = f"{dotted}.module"
+    try:
+        imported = import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (path == error.name or path.startswith(f"{error.name}.")):
+            raise ModuleError(f"there is no module {dotted!r}: {path} cannot be imported") from error
+        raise
+    module = getattr(imported, "module", None)
+    if not isinstance(module, Module):
+        raise ModuleError(f"{path} has no `module = Module(...)`")
+    return module
+
+
+def _sorted(found: Mapping[str, Module]) -> list[str]:
+    for module in found.values():
+        for name in module.requires:
+            if name not in found:
+                raise ModuleError(f"module {module.name!r} requires {name!r}, which is not loaded")
+    try:
+        return list(TopologicalSorter({m.name: m.requires for m in found.values()}).static_order())
+    except CycleError as error:
+        raise ModuleError(f"modules require each other in a circle: {' → '.join(error.args[1])}") from error

@@ -1,0 +1,88 @@
+"""Permissions: what a guard asks for, registered by the module that guards it.
+
+A permission reads ``area.thing:verb``. A principal holds patterns: the name
+itself, ``area.thing:*``, ``area.*`` or ``*``. The registry exists so that a
+typing error in a guard or a role is found at start-up and not in production.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*:[a-z][a-z0-9_]*")
+
+
+class Permission(msgspec.Struct, frozen=True):
+    """One thing a principal may do.
+
+    Attributes:
+        name: ``area.thing:verb`` in lower case.
+        summary: One sentence for the person who puts it into a role.
+    """
+
+    name: str
+    summary: str
+
+
+class UnknownPermission(LookupError):
+    """A guard or a role names a permission that no module registered."""
+
+
+class PermissionRegistry:
+    """Every permission of the running product."""
+
+    def __init__(self, permissions: Iterable[Permission] = ()) -> None:
+        self._permissions: dict[str, Permission] = {}
+        for permission in permissions:
+            self.add(permission)
+
+    def add(self, permission: Permission) -> None:
+        """Register ``permission``.
+
+        Raises:
+            ValueError: The name is not ``area.thing:verb``, or stands for something else already.
+        """
+        if not _NAME.fullmatch(permission.name):
+            raise ValueError(f"permission {permission.name!r} is not of the form area.thing:verb")
+        if self._permissions.setdefault(permission.name, permission) != permission:
+            raise ValueError(f"permission {permission.name!r} is registered twice")
+
+    def require(self, name: str) -> Permission:
+        """Return the permission called ``name``.
+
+        Raises:
+            UnknownPermission: No module registered it.
+        """
+        try:
+            return self._permissions[name]
+        except KeyError:
+            raise UnknownPermission(f"no module registers the permission {name!r}") from None
+
+    def __iter__(self) -> Iterator[Permission]:
+        return iter(sorted(self._permissions.values(), key=lambda permission: permission.name))
+
+    def __len__(self) -> int:
+        return len(self._permissions)
+
+
+def grants(held: frozenset[str], wanted: str) -> bool:
+    """Say whether the patterns in ``held`` include the permission ``wanted``.
+
+    >>> grants(frozenset({"storage.objects:*"}), "storage.objects:write")
+    True
+    >>> grants(frozenset({"storage.*"}), "storage.objects:write")
+    True
+    >>> grants(frozenset({"storage.objects:read"}), "storage.objects:write")
+    False
+    """
+    if wanted in held or "*" in held:
+        return True
+    path, _, _ = wanted.partition(":")
+    if f"{path}:*" in held:
+        return True
+    parts = path.split(".")
+    return any(".".join(parts[:length]) + ".*" in held for length in range(1, len(parts) + 1))

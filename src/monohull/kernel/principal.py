@@ -1,0 +1,68 @@
+"""`Principal`: who asks, as every room sees it.
+
+Authentication turns credentials into a `Principal`; from there on nobody looks
+at a token again. The data API needs the database role and the claims as the
+JSON text that ``request.jwt.claims`` gets; guards need the permissions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Final
+
+import msgspec
+
+
+class PrincipalKind(StrEnum):
+    """What sort of credential the principal came with; a metric label, so the list is closed."""
+
+    ANONYMOUS = "anonymous"
+    USER = "user"
+    SERVICE = "service"
+    KEY = "key"
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Who asks.
+
+    Attributes:
+        kind: The sort of credential.
+        role: Name of the PostgreSQL role that data requests run as.
+        subject: The user's id, or None for anon and service keys.
+        claims: The token's claims, ``role`` always among them.
+        permissions: Names such as ``storage.objects:write``; ``*`` and ``area:*`` match as in `permissions`.
+        key_id: The API key that the request came with, or None.
+        is_default: True when no credential was sent and the anonymous role was assumed.
+    """
+
+    kind: PrincipalKind
+    role: str
+    subject: str | None = None
+    claims: Mapping[str, Any] = {}
+    permissions: frozenset[str] = frozenset()
+    key_id: str | None = None
+    is_default: bool = False
+
+    @cached_property
+    def claims_json(self) -> str:
+        """The claims as compact JSON, for ``request.jwt.claims``; encoded once a principal."""
+        return msgspec.json.encode(self.claims).decode()
+
+    @property
+    def session_id(self) -> str | None:
+        """The auth session the token belongs to, or None."""
+        value = self.claims.get("session_id")
+        return value if isinstance(value, str) else None
+
+
+def anonymous(role: str) -> Principal:
+    """Return the principal of a request without any credential."""
+    return Principal(kind=PrincipalKind.ANONYMOUS, role=role, claims={"role": role}, is_default=True)
+
+
+SYSTEM: Final = Principal(
+    kind=PrincipalKind.SERVICE, role="service_role", claims={"role": "service_role"}, permissions=frozenset({"*"})
+)
+"""The process itself: jobs and commands act as this when no person asked."""
