@@ -1,0 +1,135 @@
+"""What happened, as typed values; log, metrics and traces are readers of them.
+
+Code that notices something says ``observer.observe(DatabaseLost(...))`` and
+knows no logger. Each reader picks what it wants: not every observation is a
+line, nor every one a number. The idea is PostgREST's ``Observation.hs``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import ClassVar, Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+
+class Observation(Struct, frozen=True, kw_only=True):
+    """Base of everything that can happen.
+
+    Attributes:
+        event: Name in the log, ``area.thing_happened``.
+        level: How severe it is.
+    """
+
+    event: ClassVar[str]
+    level: ClassVar[Level] = "info"
+
+
+Reader: TypeAlias = Callable[[Observation], None]
+
+
+class Observer:
+    """Hands each observation to every reader, in the order they were added."""
+
+    __slots__ = ("_readers",)
+
+    def __init__(self, *readers: Reader) -> None:
+        self._readers: tuple[Reader, ...] = readers
+
+    def add_reader(self, reader: Reader) -> None:
+        self._readers = (*self._readers, reader)
+
+    def observe(self, observation: Observation) -> None:
+        """Tell every reader. A reader that fails is reported on stderr and disturbs nobody."""
+        for reader in self._readers:
+            try:
+                reader(observation)
+            except Exception as error:  # noqa: BLE001 the boundary: an unwritable log must not fail a request
+                sys.stderr.write(f"observation reader failed: {type(error).__name__}: {error}\n")
+
+
+class ProcessStarted(Observation):
+    """A process is about to serve."""
+
+    event: ClassVar[str] = "process.started"
+
+    process: str
+    version: str
+    modules: tuple[str, ...]
+
+
+class ProcessStopped(Observation):
+    """A process released everything it held."""
+
+    event: ClassVar[str] = "process.stopped"
+
+    process: str
+    drained: bool
+    seconds: float
+
+
+class RequestFinished(Observation):
+    """One request got its answer; the one line a request has in the log.
+
+    ``route`` is the template, never the path: it is a metric label, and a path
+    may hold what must not be logged.
+    """
+
+    event: ClassVar[str] = "http.request"
+
+    request_id: str
+    trace_id: str
+    method: str
+    route: str
+    status: int
+    duration_seconds: float
+    principal: str
+    response_bytes: int
+
+
+class RequestFailed(Observation):
+    """A request raised something that is no `Problem`: a defect, answered as 500."""
+
+    event: ClassVar[str] = "http.request_failed"
+    level: ClassVar[Level] = "error"
+
+    request_id: str
+    route: str
+    error: str
+    stack: str
+
+
+class DependencyLost(Observation):
+    """Something a process needs stopped answering."""
+
+    event: ClassVar[str] = "dependency.lost"
+    level: ClassVar[Level] = "warning"
+
+    name: str
+    reason: str
+
+
+class DependencyBack(Observation):
+    """It answers again."""
+
+    event: ClassVar[str] = "dependency.back"
+
+    name: str
+    seconds: float
+
+
+class SchemaChecked(Observation):
+    """The platform schema was compared with the one this code was written for."""
+
+    event: ClassVar[str] = "schema.checked"
+    level: ClassVar[Level] = "warning"
+
+    state: str
+    advice: str
+
+
+SILENT: Final = Observer()
+"""For commands and tests that have nobody to tell."""

@@ -1,0 +1,77 @@
+"""The request id and W3C trace context: read from a request, carried along, sent back.
+
+``X-Request-Id`` is taken from the client when it is well-formed; otherwise the
+trace id serves, so that one id finds a request in the log, in the trace, in
+the database's ``request.headers`` and in the events it caused.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}")
+_TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+class Trace(Struct, frozen=True):
+    """Where one piece of work belongs.
+
+    Attributes:
+        request_id: What people quote.
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits, this process' part of the trace.
+        parent_id: The caller's span, or None when the trace begins here.
+        is_sampled: Whether the caller wants the trace recorded.
+    """
+
+    request_id: str
+    trace_id: str
+    span_id: str
+    parent_id: str | None = None
+    is_sampled: bool = True
+
+    @property
+    def traceparent(self) -> str:
+        """The ``traceparent`` value for whatever is called next."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"
+
+
+current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
+"""The trace of the request or job that this task works for."""
+
+
+def new_trace(request_id: str | None = None) -> Trace:
+    """Begin a trace."""
+    trace_id = secrets.token_hex(16)
+    return Trace(request_id or trace_id, trace_id, secrets.token_hex(8))
+
+
+def continue_trace(traceparent: str | None, request_id: str | None = None) -> Trace:
+    """Go on with a trace whose ``traceparent`` travelled with an event or a job."""
+    match = _TRACEPARENT.fullmatch(traceparent.encode()) if traceparent else None
+    if match is None:
+        return new_trace(request_id)
+    trace_id, parent, flags = (part.decode() for part in match.groups())
+    return Trace(request_id or trace_id, trace_id, secrets.token_hex(8), parent, bool(int(flags, 16) & 1))
+
+
+def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
+    """Return the trace that ``headers`` ask for, or a new one."""
+    request_id: bytes | None = None
+    traceparent: bytes | None = None
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            request_id = value
+        elif name == b"traceparent":
+            traceparent = value
+    return continue_trace(
+        traceparent.decode("latin-1") if traceparent else None, request_id.decode() if request_id else None
+    )
