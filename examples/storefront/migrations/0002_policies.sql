@@ -33,7 +33,7 @@ create policy "staff manages orders" on public.orders
     to authenticated
     using ((select auth.jwt()) -> 'app_metadata' ->> 'role' = 'staff');
 
--- An array makes it one look-up of the caller's orders and an index scan, not a probe for each line.
+-- An array makes it one look-up of the caller's orders, and not a probe for each line.
 create policy "customers read the lines of their orders" on public.order_items
     for select to authenticated
     using (order_id = any (array(
