@@ -1,0 +1,152 @@
+"""Processes: started so that they end with us, and told apart from strangers with the same pid.
+
+A pid alone names nobody: after a crash the number belongs to whoever got it
+next. `identity` adds what no other process can have, the moment of its start.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.embedded.account import Account, spawn_identity
+
+PR_SET_PDEATHSIG: Final = 1
+ON_LINUX: Final = sys.platform == "linux"
+PROC: Final = Path("/proc")
+POLL_SECONDS: Final = 0.02
+
+
+def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child runs before ``exec`` so that the kernel signals it when its parent is gone.
+
+    Linux only; elsewhere leftovers are found at the next start. It runs after
+    the change of user, which would clear the wish.
+    """
+    if not ON_LINUX:
+        return None
+    libc = ctypes.CDLL(None)
+    parent = os.getpid()
+
+    def wish() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, int(number))
+        if os.getppid() != parent:  # it died before the wish was made
+            os._exit(1)
+
+    return wish
+
+
+def spawn(
+    arguments: Sequence[str | Path],
+    *,
+    log: IO[bytes] | int | None,
+    environ: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    directory: Path = Path("/"),
+    orphan_signal: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own, so that the terminal's Ctrl-C does not reach it."""
+    options: dict[str, Any] = spawn_identity(account)
+    return subprocess.Popen(
+        [str(argument) for argument in arguments],
+        cwd=directory,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        preexec_fn=die_with_parent(orphan_signal),  # noqa: PLW1509 (this process has one thread)
+        **options,
+    )
+
+
+def identity(pid: int) -> str | None:
+    """Return what distinguishes the living process ``pid`` from all others that ever had the number.
+
+    None when there is no such process, or only its zombie.
+    """
+    return _identity_linux(pid) if ON_LINUX else _identity_ps(pid)
+
+
+def _identity_linux(pid: int) -> str | None:
+    try:
+        # the name in parentheses may hold anything, so count from the last one
+        fields = (
+            (PROC / str(pid) / "stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .split()
+        )
+        boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    state, started = fields[0], fields[19]
+    return None if state in "ZX" else f"{boot}:{started}"
+
+
+def _identity_ps(pid: int) -> str | None:
+    answer = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )  # noqa: S607
+    state, _, started = answer.stdout.strip().partition(" ")
+    return None if not started or state.startswith("Z") else started.strip()
+
+
+def is_same(pid: int, known: str | None) -> bool:
+    """Say whether ``pid`` still is the process that had this `identity`."""
+    return known is not None and identity(pid) == known
+
+
+def programs_in(directory: Path, program: str) -> Iterator[int]:
+    """Find living processes of ``program`` that work in ``directory`` (Linux; nothing elsewhere)."""
+    if not ON_LINUX:
+        return
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            runs = Path((entry / "exe").readlink()).name.removesuffix(" (deleted)") == program
+            found = runs and (entry / "cwd").readlink() == directory
+        except OSError:  # gone meanwhile, or somebody else's
+            continue
+        if found and identity(int(entry.name)) is not None:
+            yield int(entry.name)
+
+
+def wait_gone(pids: Sequence[int], seconds: float) -> list[int]:
+    """Wait until none of ``pids`` lives; return those that still do."""
+    end = monotonic_seconds() + seconds
+    left = list(pids)
+    while left and monotonic_seconds() < end:
+        left = [pid for pid in left if identity(pid) is not None]
+        if left:
+            time.sleep(POLL_SECONDS)
+    return left
+
+
+def end_all(pids: Sequence[int], ladder: Sequence[tuple[signal.Signals, float]]) -> list[int]:
+    """Signal processes more and more firmly; return those that survived it all.
+
+    Args:
+        pids: Processes that were checked to be ours.
+        ladder: Signals, each with the seconds to wait before the next.
+    """
+    left = list(pids)
+    for number, seconds in ladder:
+        for pid in left:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        left = wait_gone(left, seconds)
+        if not left:
+            break
+    return left

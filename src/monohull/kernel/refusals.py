@@ -1,0 +1,63 @@
+"""`Refused`: a command cannot go on; one line for the person, one exit code for the script.
+
+The exit codes are those of the command line's contract: 1 the thing checked
+does not hold, 2 wrong usage or configuration, 3 a dependency is not reachable.
+Refusals belong to commands; what a client of the API reads is a `Problem`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar, Final
+
+DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})
+
+
+class Refused(Exception):
+    """Ends a command: the message goes to standard error, `exit_code` to the shell."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class WrongSetup(Refused):
+    """Configuration, permissions or files have to be changed by a person first."""
+
+    exit_code = 2
+
+
+class NotReachable(Refused):
+    """Something the command depends on does not answer, or has no room left."""
+
+    exit_code = 3
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the file system answers into a refusal that names ``path``.
+
+    Raises:
+        NotReachable: The device is full.
+        WrongSetup: The folder is read-only, or belongs to somebody else.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> Refused:
+    """Say in one line why nothing can be written below ``path``."""
+    reason = error.strerror or str(error)
+    if error.errno in DISK_FULL:
+        return NotReachable(
+            f"cannot write to {path}: {reason}; free some space, or set MONOHULL_HOME to another device"
+        )
+    if error.errno in NOT_WRITABLE:
+        return WrongSetup(
+            f"cannot write to {path}: {reason}; set MONOHULL_HOME to a folder this user may write to"
+        )
+    return WrongSetup(f"cannot use {path}: {reason}")
