@@ -1,0 +1,105 @@
+# The one door to this repository. `make help` lists what is behind it.
+#
+# Python 3.11 or newer with pip, and make, are enough: the first target that needs the
+# environment creates .venv and installs exactly what the lock files name, by hash.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Name another interpreter with `make run PYTHON=/opt/python/bin/python3`.
+PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do \
+	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	echo $$candidate; break; fi; done)
+
+WORKERS ?= 2
+
+# A folder that was moved or copied holds an environment that points to the old place.
+$(shell test "$$(cat $(INSTALLED) 2>/dev/null)" = "$(CURDIR)" || rm -f $(INSTALLED))
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: install
+install: $(INSTALLED) ## create .venv with the locked dependencies
+
+.PHONY: run
+run: $(INSTALLED) ## start everything with the example project storefront
+	@exec $(BIN)/monohull up --example storefront $(ARGS)
+
+.PHONY: worker
+worker: $(INSTALLED) ## start one more job worker
+	@exec $(BIN)/monohull worker $(ARGS)
+
+.PHONY: migrate
+migrate: $(INSTALLED) ## bring the configured database up to date
+	@exec $(BIN)/monohull migrate $(ARGS)
+
+.PHONY: check
+check: $(INSTALLED) ## format, lint, types, import contracts, docs, file lengths
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m tools.generate_reference --check
+	$(BIN)/python -m tools.check_lengths
+	$(BIN)/python -m pytest -q tests/architecture tests/docs -m "not slow"
+
+.PHONY: test
+test: $(INSTALLED) ## the whole suite on embedded PostgreSQL and Redis, with branch coverage
+	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+
+.PHONY: test-all
+test-all: $(INSTALLED) ## the suite again on every PostgreSQL that this machine has
+	@exec $(BIN)/python -m pytest -n $(WORKERS) --postgres=all $(ARGS)
+
+.PHONY: contract
+contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file)
+	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(ARGS)
+
+.PHONY: docs
+docs: $(INSTALLED) ## write docs/reference anew from the code
+	$(BIN)/python -m tools.generate_reference
+
+.PHONY: lock
+lock: $(INSTALLED) ## resolve the dependencies of pyproject.toml into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements.lock $(ARGS)
+	$(BIN)/uv pip compile requirements-bootstrap.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements-bootstrap.lock $(ARGS)
+
+.PHONY: clean
+clean: ## remove the environment, caches and build results; .monohull stays
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.monohull/*' -prune -exec rm -rf {} +
+
+# uv installs in seconds what takes pip more than a minute; where uv has no wheel, pip does it.
+# Without ensurepip (Debian splits it off) the pip of the system fills the environment.
+$(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or name it with PYTHON=." >&2; exit 2; }
+	@$(PYTHON) -c 'import venv' 2>/dev/null || { echo "$(PYTHON) has no venv; install it (on Debian: apt-get install python3-venv)." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(PYTHON) -m pip --version >/dev/null 2>&1 || \
+		{ echo "$(PYTHON) has neither ensurepip nor pip; install one (on Debian: apt-get install python3-venv)." >&2; exit 2; }
+	@echo "Installing into $(VENV), once; this takes less than a minute with a usual network."
+	@set -e; \
+	if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+		test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV); pip="$(BIN)/python -m pip"; \
+	else \
+		test -x $(BIN)/python || $(PYTHON) -m venv --clear --without-pip $(VENV); pip="$(PYTHON) -m pip --python $(BIN)/python"; \
+	fi; \
+	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+	$$pip install -q --require-hashes -r requirements-bootstrap.lock || true; \
+	if test -x $(BIN)/uv; then \
+		$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock; \
+		$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	else \
+		$$pip install -q --require-hashes -r requirements.lock; \
+		$$pip install -q --no-deps --no-build-isolation -e .; \
+	fi
+	@printf '%s\n' "$(CURDIR)" > $@

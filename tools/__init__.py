@@ -1,0 +1,1 @@
+"""What checks and generates around the product; nothing here is shipped."""
