@@ -86,6 +86,17 @@ _SCHEMES: Final[Mapping[str, tuple[Kind, bool, int]]] = {
     "redis+cluster": ("cluster", False, 6379),
     "rediss+cluster": ("cluster", True, 6379),
 }
+_EXPLANATIONS: Final = (
+    (
+        (AuthenticationError, AuthorizationError),
+        "Redis refused the user or password in MONOHULL_REDIS_URL",
+    ),
+    (BusyLoadingError, "Redis is loading its data"),
+    (ReadOnlyError, "this Redis is a replica and takes no writes"),
+    (OutOfMemoryError, "Redis is full: it reached its maxmemory"),
+    (MasterNotFoundError, "no sentinel answers, or none knows a master of that name"),
+    ((RedisTimeoutError, TimeoutError), "Redis did not answer in time"),
+)
 _MAX_PORT: Final = 65535
 _RETRY_BASE_SECONDS: Final = 0.02
 _RETRY_CAP_SECONDS: Final = 0.5
@@ -249,23 +260,12 @@ async def ping(client: Redis) -> str | None:
 
 def explain_redis_error(error: BaseException) -> str:
     """Say in one sentence what an error of the client means for the person who runs this."""
-    match error:
-        case AuthenticationError() | AuthorizationError():
-            return "Redis refused the user or password in MONOHULL_REDIS_URL"
-        case BusyLoadingError():
-            return "Redis is loading its data"
-        case ReadOnlyError():
-            return "this Redis is a replica and takes no writes"
-        case OutOfMemoryError():
-            return "Redis is full: it reached its maxmemory"
-        case MasterNotFoundError():
-            return "no sentinel answers, or none knows a master of that name"
-        case RedisTimeoutError() | TimeoutError():
-            return "Redis did not answer in time"
-        case ResponseError():
-            return f"Redis refused a command: {error}"
-        case _:
-            return f"Redis is not reachable: {error}"
+    for kinds, sentence in _EXPLANATIONS:
+        if isinstance(error, kinds):
+            return sentence
+    if isinstance(error, ResponseError):
+        return f"Redis refused a command: {error}"
+    return f"Redis is not reachable: {error}"
 
 
 @contextmanager
