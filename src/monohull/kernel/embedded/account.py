@@ -8,6 +8,7 @@ needs is then kept in a folder of its own outside.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -15,11 +16,14 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
 from monohull.kernel.refusals import WrongSetup, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CANDIDATES: Final = ("nobody", "postgres")
 RELOCATED: Final = "relocated"
@@ -48,8 +52,8 @@ def service_account() -> Account | None:
             pwd.getpwuid(os.geteuid())
         except KeyError:
             raise WrongSetup(
-                f"user id {os.geteuid()} has no entry in the password database, which the embedded PostgreSQL needs; "
-                "add one, or set MONOHULL_DATABASE_URL and MONOHULL_REDIS_URL"
+                f"user id {os.geteuid()} has no entry in the password database, "
+                "which the embedded PostgreSQL needs; add one, or set MONOHULL_DATABASE_URL and MONOHULL_REDIS_URL"
             ) from None
         return None
     for name in CANDIDATES:
@@ -129,8 +133,13 @@ def service_folder(state: Path, account: Account | None, *, durable: bool) -> Pa
         return folder
 
 
-def discard(state: Path) -> None:
+def discard(state: Path, *, last: Sequence[str] = ()) -> None:
     """Delete ``state`` and the folder that stands in its place, with all data.
+
+    Args:
+        state: Folder that was given to `service_folder`.
+        last: Names in it that go after all others, so that an interrupted
+            deletion leaves them. The folder itself may stay: it can be a mount.
 
     Raises:
         WrongSetup: The recorded folder is not ours; nothing was deleted.
@@ -138,7 +147,16 @@ def discard(state: Path) -> None:
     record = state / RELOCATED
     if record.exists():
         shutil.rmtree(_recorded(Path(record.read_text(encoding="utf-8").strip()), record))
-    shutil.rmtree(state)
+    for entry in sorted(
+        state.iterdir(),
+        key=lambda entry: (entry.name in last, last.index(entry.name) if entry.name in last else 0),
+    ):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    with contextlib.suppress(OSError):
+        state.rmdir()
 
 
 def _recorded(folder: Path, record: Path) -> Path:

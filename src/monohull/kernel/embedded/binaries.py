@@ -90,7 +90,7 @@ def version_of(program: Path) -> str:
 
 def major(version: str) -> int:
     """Return the first number of a version."""
-    return int(version.split(".")[0])
+    return int(version.split(".", maxsplit=1)[0])
 
 
 def _package(name: str, variable: str) -> Path:

@@ -13,9 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from monohull.kernel.embedded.account import give, spawn_identity
@@ -24,6 +23,9 @@ from monohull.kernel.embedded.ports import LOOPBACK
 from monohull.kernel.embedded.process import identity
 from monohull.kernel.embedded.server import Server, server_environment
 from monohull.kernel.refusals import DISK_FULL, NotReachable, WrongSetup, cannot_write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOGIN: Final = "monohull"
 DATABASE: Final = "monohull"

@@ -12,12 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.embedded.account import Account, spawn_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PR_SET_PDEATHSIG: Final = 1
 ON_LINUX: Final = sys.platform == "linux"
@@ -95,7 +97,7 @@ def _identity_linux(pid: int) -> str | None:
 def _identity_ps(pid: int) -> str | None:
     answer = subprocess.run(
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )  # noqa: S607
+    )
     state, _, started = answer.stdout.strip().partition(" ")
     return None if not started or state.startswith("Z") else started.strip()
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from monohull.kernel.embedded.account import give, own_directory
@@ -18,6 +16,10 @@ from monohull.kernel.embedded.binaries import major, reachable_copy, redis_binar
 from monohull.kernel.embedded.ports import LOOPBACK
 from monohull.kernel.embedded.server import Server
 from monohull.kernel.refusals import WrongSetup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 ANSWER_SECONDS: Final = 1.0
 

@@ -14,9 +14,7 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import IO, ClassVar, Final
+from typing import IO, TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
@@ -25,6 +23,10 @@ from monohull.kernel.embedded.account import Account, own_directory, service_acc
 from monohull.kernel.embedded.ports import free_port, is_free
 from monohull.kernel.embedded.process import POLL_SECONDS, end_all, identity, is_same, programs_in, spawn
 from monohull.kernel.refusals import DISK_FULL, NotReachable, Refused, WrongSetup, cannot_write, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 LOG_LIMIT_BYTES: Final = 10_000_000
 """A larger log is set aside at start as ``NAME.log.1``."""
