@@ -65,6 +65,13 @@ def public() -> dict[str, Any]:
 
 
 def principal_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
-    """Return the principal that authentication left in the scope."""
-    principal: Principal = connection.scope["state"]["principal"]
+    """Return the principal that authentication left in the scope.
+
+    Raises:
+        InvalidCredential: 401, the request brought a credential that does not hold.
+    """
+    state: dict[str, Any] = connection.scope["state"]
+    if (problem := state.get("credential_problem")) is not None:
+        raise problem
+    principal: Principal = state["principal"]
     return principal

@@ -22,9 +22,9 @@ from monohull.kernel.queues import Cron, Job
 if TYPE_CHECKING:
     import click
     from litestar import Router
-    from litestar.types import ASGIApp
 
     from monohull.kernel.authentication import Authenticator
+    from monohull.kernel.edge import ASGIApp, ProblemRenderer
     from monohull.kernel.health import Check
     from monohull.kernel.runtime import Runtime
 
@@ -36,6 +36,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         routers: Litestar routers, each with its path and exception handlers.
         mounts: Raw ASGI applications by path prefix, served in front of Litestar.
         dependencies: Values for `NamedDependency` parameters, by name.
+        renderers: How problems look below a path prefix, for wires with a shape of their own.
         authenticators: Asked in the order of the modules until one knows the credential.
         checks: Joined to ``/health/ready``.
         lifespans: Entered before the process is ready and left in reverse when it stops.
@@ -44,6 +45,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     routers: Sequence[Router] = ()
     mounts: Mapping[str, ASGIApp] = {}
     dependencies: Mapping[str, Callable[..., Any]] = {}
+    renderers: Mapping[str, ProblemRenderer] = {}
     authenticators: Sequence[Authenticator] = ()
     checks: Sequence[Check] = ()
     lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()

@@ -326,6 +326,27 @@ def load_settings(
     return Settings(core, jwt, structs, sources, project)
 
 
+def load_core(
+    *, environ: Mapping[str, str], project: Path, options: Mapping[str, str] | None = None
+) -> Settings:
+    """Read only what the kernel needs, for processes that load no module.
+
+    Unknown names are not looked for: they may be settings of a module. The
+    processes that load the modules say so.
+
+    Raises:
+        SettingsError: A setting of the kernel does not fit.
+    """
+    values, faults = collect(environ, read_project(project), options or {})
+    core, core_faults = decode(CoreSettings, values)
+    jwt, jwt_faults = decode(JwtSettings, values)
+    faults += [*core_faults, *jwt_faults, *(contradictions(core, values) if core is not None else ())]
+    if core is None or jwt is None or faults:
+        raise SettingsError(faults)
+    sources = {name: value.source for name, value in values.items()}
+    return Settings(core, jwt, {CoreSettings: core, JwtSettings: jwt}, sources, project)
+
+
 def decode(shape: type[S], values: Mapping[str, Value]) -> tuple[S | None, list[SettingsFault]]:
     """Build ``shape`` from ``values``, or say for each field what is wrong with it."""
     hints = get_type_hints(shape, include_extras=True)

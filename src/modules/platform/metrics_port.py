@@ -1,0 +1,77 @@
+"""``/metrics`` on a port of its own, away from the public, when ``MONOHULL_METRICS_PORT`` is set.
+
+A scrape needs one answer to one request, so this is the smallest HTTP server
+that gives it; the public one is Granian. Several API processes of one host
+share their numbers by files, so the first one that gets the port answers for
+all; when it goes, another takes the port over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from monohull.kernel.metrics import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from monohull.kernel.runtime import Runtime
+
+TAKE_OVER_SECONDS: Final = 2.0
+REQUEST_SECONDS: Final = 5.0
+MAX_REQUEST_BYTES: Final = 8192
+
+
+@asynccontextmanager
+async def serve_metrics(runtime: Runtime) -> AsyncIterator[None]:
+    """Serve for as long as the block runs; do nothing when no port is configured."""
+    core = runtime.settings.core
+    if core.metrics_port is None:
+        yield
+        return
+    task = asyncio.create_task(_hold_port(runtime, core.host, core.metrics_port), name="metrics port")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _hold_port(runtime: Runtime, host: str, port: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TimeoutError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(await respond(runtime, head))
+                await writer.drain()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+    while True:
+        try:
+            server = await asyncio.start_server(answer, host, port, limit=MAX_REQUEST_BYTES)
+        except OSError:
+            await asyncio.sleep(TAKE_OVER_SECONDS)
+            continue
+        async with server:
+            await server.serve_forever()
+
+
+async def respond(runtime: Runtime, head: bytes) -> bytes:
+    """Return the whole HTTP answer to the request whose head is ``head``."""
+    line = head.split(b"\r\n", 1)[0].split(b" ")
+    if line[0] != b"GET":
+        return _response(b"405 Method Not Allowed", b"")
+    if len(line) < 2 or line[1].split(b"?")[0] != b"/metrics":  # noqa: PLR2004 method and target
+        return _response(b"404 Not Found", b"")
+    return _response(b"200 OK", await runtime.metrics.exposition())
+
+
+def _response(status: bytes, body: bytes) -> bytes:
+    return (
+        b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        % (status, CONTENT_TYPE.encode(), len(body))
+    ) + body

@@ -1,0 +1,34 @@
+"""The plug of `modules.platform`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from litestar import Router
+
+from monohull.kernel.module import Module, Parts
+
+from modules.platform.controllers import (
+    HealthController,
+    PlatformController,
+    docs,
+    docs_asset,
+    metrics,
+    openapi,
+)
+from modules.platform.metrics_port import serve_metrics
+from modules.platform.permissions import READ_STATUS
+
+if TYPE_CHECKING:
+    from monohull.kernel.runtime import Runtime
+
+
+def parts(runtime: Runtime) -> Parts:
+    """Everything at the root of the address space."""
+    router = Router(
+        path="/", route_handlers=[HealthController, PlatformController, metrics, openapi, docs, docs_asset]
+    )
+    return Parts(routers=(router,), lifespans=(lambda: serve_metrics(runtime),))
+
+
+module = Module(name="platform", permissions=(READ_STATUS,), parts=parts)

@@ -1,0 +1,108 @@
+"""``monohull serve``: the API process, the application that ``litestar run`` serves too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from monohull.cli.context import (
+    NOT_REACHABLE,
+    WRONG_CONFIGURATION,
+    core_settings,
+    fail,
+    home_option,
+    in_child,
+    project_option,
+    reports,
+)
+
+if TYPE_CHECKING:
+    from monohull.kernel.settings import CoreSettings
+
+RESPAWN_SECONDS = 0.5
+KILL_AFTER_DRAIN_SECONDS = 5
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@home_option
+@project_option
+@reports
+def serve(*, host: str | None, port: int | None, workers: int, home: Path | None, project: Path | None) -> None:
+    """Serve the API until a signal stops it.
+
+    The configuration is checked in a child that ends at once: this process only
+    watches the ones that serve, and would otherwise hold the whole application
+    in memory a second time.
+    """
+    if project is not None:
+        os.chdir(project)
+    core = core_settings(home=home, host=host, port=port)
+    if (code := in_child(check)) != 0:
+        raise SystemExit(code)
+    demand_free_port(core.host, core.port)
+    folder = Path(tempfile.mkdtemp(prefix="monohull-metrics-"))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    try:
+        run(core, workers)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check() -> None:
+    """Load everything the application will load, for its complaints."""
+    from monohull.cli.context import configuration  # noqa: PLC0415 only the child pays for it
+    from monohull.kernel.home import connections  # noqa: PLC0415 only the child pays for it
+
+    connections(configuration().settings)
+
+
+def demand_free_port(host: str, port: int) -> None:
+    """Leave with 2 when somebody else listens there already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            fail(
+                f"MONOHULL_PORT: cannot listen on {host}:{port}: {error.strerror}. "
+                "Stop the program that has the port, or take another one with --port.",
+                WRONG_CONFIGURATION,
+            )
+
+
+def run(core: CoreSettings, workers: int) -> None:
+    """Run Granian; leave with 3 when its workers cannot stay up."""
+    from monohull.kernel.logs import logging_dictionary  # noqa: PLC0415 start-up time
+
+    server = Server(
+        "monohull.asgi:create_app",
+        factory=True,
+        address=core.host,
+        port=core.port,
+        interface=Interfaces.ASGI,
+        workers=workers,
+        log_level=LogLevels.warning,
+        log_dictconfig=logging_dictionary(core, process="api"),
+        log_access=False,
+        respawn_failed_workers=True,
+        respawn_interval=RESPAWN_SECONDS,
+        workers_kill_timeout=max(1, int(core.drain_seconds) + KILL_AFTER_DRAIN_SECONDS),
+        process_name="monohull-api",
+    )
+    try:
+        server.serve()
+    except SystemExit as ended:
+        raise SystemExit(NOT_REACHABLE if ended.code else 0) from None

@@ -1,0 +1,199 @@
+"""Fold the loaded modules into one Litestar application behind one edge."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from litestar import Litestar, Request, Response
+from litestar.config.app import AppConfig
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, License, SecurityScheme
+from litestar_granian import GranianPlugin
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from monohull import __version__
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.edge import Edge, ProblemRenderer
+from monohull.kernel.errors import (
+    BodyTooLarge,
+    Conflict,
+    Forbidden,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    Problem,
+    RateLimited,
+    RequestTimeout,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from monohull.kernel.guards import principal_of
+from monohull.kernel.module import Module, Parts
+from monohull.kernel.observation import ProcessStarted, ProcessStopped
+from monohull.kernel.principal import Principal
+from monohull.kernel.runtime import Runtime
+
+if TYPE_CHECKING:
+    from litestar.types import Receive, Scope, Send
+
+_BY_STATUS: Final[Mapping[int, type[Problem]]] = {
+    problem.status: problem
+    for problem in (
+        InvalidRequest,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        NotAcceptable,
+        RequestTimeout,
+        Conflict,
+        BodyTooLarge,
+        UnsupportedMediaType,
+        RateLimited,
+    )
+}
+
+SECURITY_SCHEMES: Final = {
+    "apiKey": SecurityScheme(type="apiKey", name="apikey", security_scheme_in="header", description="Publishable or secret key."),
+    "bearer": SecurityScheme(type="http", scheme="Bearer", bearer_format="JWT", description="A user's access token."),
+}
+
+
+class Application(Litestar):
+    """Litestar with the edge in front of it."""
+
+    edge: Edge
+    runtime: Runtime
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+        else:
+            await self.edge(scope, receive, send)
+
+    async def behind_the_edge(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is no mount: Litestar itself."""
+        await super().__call__(scope, receive, send)
+
+
+def build_app(runtime: Runtime, modules: Sequence[Module]) -> Application:
+    """Build the application of one process. Nothing is connected before its lifespan starts."""
+    parts = [module.parts(runtime) for module in modules if module.parts is not None]
+    for part in parts:
+        runtime.authentication.register(part.authenticators)
+        for check in part.checks:
+            runtime.health.add(check)
+    app = Application.from_config(_config(runtime, parts))
+    app.runtime = runtime
+    mounts = {prefix: mount for part in parts for prefix, mount in part.mounts.items()}
+    renderers: dict[str, ProblemRenderer] = {p: r for part in parts for p, r in part.renderers.items()}
+    app.edge = Edge(runtime, app.behind_the_edge, mounts, renderers)  # type: ignore[arg-type]
+    return app
+
+
+def _config(runtime: Runtime, parts: Sequence[Parts]) -> AppConfig:
+    dependencies: dict[str, Any] = {
+        "runtime": Provide(lambda: runtime, sync_to_thread=False),
+        "principal": Provide(provide_principal, sync_to_thread=False),
+        "session": Provide(provide_session),
+    }
+    for part in parts:
+        dependencies |= {name: Provide(factory, sync_to_thread=False) for name, factory in part.dependencies.items()}
+    return AppConfig(
+        route_handlers=[router for part in parts for router in part.routers],
+        dependencies=dependencies,
+        exception_handlers={Exception: answer_exception},
+        lifespan=[lambda _: process_lifespan(runtime, parts)],
+        openapi_config=OpenAPIConfig(
+            title="Monohull platform API",
+            version=__version__,
+            description="Management of one Monohull. The data API describes itself at /rest/v1/.",
+            license=License(name="Apache-2.0", identifier="Apache-2.0"),
+            components=Components(security_schemes=SECURITY_SCHEMES),
+            security=[{"apiKey": []}, {"bearer": []}],
+            use_handler_docstrings=True,
+            path="/openapi",
+        ),
+        plugins=[GranianPlugin()],
+        request_max_body_size=runtime.settings.core.body_limit_bytes,
+        signature_types=[AsyncSession, Principal, Runtime],
+        logging_config=None,
+        debug=False,
+    )
+
+
+@asynccontextmanager
+async def process_lifespan(runtime: Runtime, parts: Sequence[Parts]) -> AsyncIterator[None]:
+    """Start the runtime, then what the modules brought; drain before leaving both."""
+    observer = runtime.observer
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(runtime.running())
+        for part in parts:
+            for lifespan in part.lifespans:
+                await stack.enter_async_context(lifespan())
+        names = tuple(module.name for module in runtime.modules)
+        observer.observe(ProcessStarted(process=runtime.process, version=__version__, modules=names))
+        yield
+        began = monotonic_seconds()
+        drained = await runtime.lifecycle.drain(runtime.settings.core.drain_seconds)
+    observer.observe(
+        ProcessStopped(process=runtime.process, drained=drained, seconds=round(monotonic_seconds() - began, 3))
+    )
+
+
+def provide_principal(request: Request[Any, Any, Any]) -> Principal:
+    """Who asks, for handlers that need more than a guard."""
+    return principal_of(request)
+
+
+async def provide_session(request: Request[Any, Any, Any]) -> AsyncIterator[AsyncSession]:
+    """One unit of work a request: committed when the handler returned, before the answer goes out."""
+    app: Application = request.app  # type: ignore[assignment]
+    async with app.runtime.database.unit_of_work() as session:
+        yield session
+
+
+def as_problem(error: Exception) -> Problem | None:
+    """Return the refusal that ``error`` means, or None when it is a defect."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, msgspec.DecodeError):
+        return InvalidRequest(str(error))
+    if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+        shape = _BY_STATUS.get(error.status_code, InvalidRequest)
+        details = "; ".join(_describe(item) for item in error.extra) if isinstance(error.extra, list) else None
+        if shape is NotFound:
+            return NotFound("Nothing lives at this address.")
+        return shape(error.detail, details=details, hint=None) if not error.headers else _with_headers(shape, error)
+    return None
+
+
+def _with_headers(shape: type[Problem], error: HTTPException) -> Problem:
+    return shape(error.detail, headers=dict(error.headers or {}))
+
+
+def _describe(item: Any) -> str:
+    if isinstance(item, dict):
+        return ": ".join(str(item[name]) for name in ("key", "message") if name in item)
+    return str(item)
+
+
+def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer whatever a handler raised in the shape of the wire it belongs to."""
+    app: Application = request.app  # type: ignore[assignment]
+    problem = as_problem(error)
+    if problem is None:
+        app.edge.observe_defect(request.scope, error)
+        problem = InternalError("Something went wrong on our side.")
+    rendered = app.edge.render(problem, request.scope)  # type: ignore[arg-type]
+    return Response(
+        rendered.body, status_code=rendered.status, headers=dict(rendered.headers), media_type=rendered.media_type
+    )

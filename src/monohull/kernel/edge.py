@@ -1,0 +1,278 @@
+"""The edge: what happens to every request, whichever room answers it.
+
+One raw ASGI layer, since a stack of framework middlewares costs half of the
+throughput: trace and request id, cross-origin headers, body limit, draining,
+who asks, the choice between a mount and Litestar, and the one observation a
+request leaves behind. Mounts are raw ASGI applications; whatever they raise is
+answered here, so that no wire can send a traceback.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from opentelemetry.trace import SpanKind
+
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.cors import Cors, RawHeaders, is_preflight
+from monohull.kernel.errors import (
+    BodyTooLarge,
+    Draining,
+    InternalError,
+    InvalidCredential,
+    InvalidRequest,
+    Problem,
+    Rendered,
+    render_problem,
+)
+from monohull.kernel.observation import RequestFailed, RequestFinished
+from monohull.kernel.trace import Trace, current_trace, read_trace
+
+if TYPE_CHECKING:
+    from monohull.kernel.runtime import Runtime
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+ProblemRenderer: TypeAlias = Callable[[Problem, Scope], Rendered]
+
+UNMATCHED: Final = "unmatched"
+_ALWAYS_ANSWERED: Final = ("/health/", "/metrics")
+"""Answered while draining and with a schema that does not fit: they are how one finds out."""
+
+
+def render_platform(problem: Problem, scope: Scope) -> Rendered:
+    """Render for ``/platform/v1`` and every address that no wire claims."""
+    trace: Trace | None = scope["state"].get("trace")
+    return render_problem(problem, request_id=trace.request_id if trace else None, instance=scope["path"])
+
+
+class Edge:
+    """Wraps an ASGI application with what every request needs.
+
+    Args:
+        runtime: The process' runtime.
+        inner: Litestar, for everything that is not a mount.
+        mounts: Raw ASGI applications by path prefix.
+        renderers: How problems look below a path prefix.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        inner: ASGIApp,
+        mounts: Mapping[str, ASGIApp],
+        renderers: Mapping[str, ProblemRenderer],
+    ) -> None:
+        self._runtime = runtime
+        self._inner = inner
+        self._mounts = sorted(mounts.items(), key=lambda item: -len(item[0]))
+        self._renderers = sorted(renderers.items(), key=lambda item: -len(item[0]))
+        self._cors = Cors(runtime.settings.core.effective_cors_origins)
+        self._body_limit = runtime.settings.core.body_limit_bytes
+
+    def render(self, problem: Problem, scope: Scope) -> Rendered:
+        """Render ``problem`` as the wire that ``scope`` belongs to does."""
+        for prefix, renderer in self._renderers:
+            if scope["path"].startswith(prefix):
+                return renderer(problem, scope)
+        return render_platform(problem, scope)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._socket(scope, receive, send)
+            return
+        exchange = Exchange(scope, send, self._cors, read_trace(scope["headers"]))
+        token = current_trace.set(exchange.trace)
+        try:
+            with self._runtime.lifecycle.working():
+                await self._answer(exchange, receive)
+        finally:
+            current_trace.reset(token)
+            self._runtime.observer.observe(exchange.finished())
+
+    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+        scope = exchange.scope
+        if is_preflight(scope["method"], scope["headers"]):
+            scope["state"]["route"] = "preflight"
+            await exchange.respond(204, self._cors.preflight(scope["headers"]), b"", with_cors=False)
+            return
+        try:
+            self._admit(scope)
+            await self._identify(scope)
+            body = limited(receive, _content_length(scope), self._body_limit)
+            with self._runtime.tracing.span(f"{scope['method']} {scope['path']}", kind=SpanKind.SERVER):
+                await self._target(scope)(scope, body, exchange.send)
+        except Problem as problem:
+            await self._refuse(exchange, problem)
+        except Exception as error:  # noqa: BLE001 the one boundary: a defect is answered, logged and counted
+            self.observe_defect(scope, error)
+            await self._refuse(exchange, InternalError("Something went wrong on our side."))
+
+    def _admit(self, scope: Scope) -> None:
+        if scope["path"].startswith(_ALWAYS_ANSWERED):
+            return
+        if self._runtime.lifecycle.is_draining:
+            raise Draining("This process is about to stop.")
+        self._runtime.schema.demand()
+
+    async def _identify(self, scope: Scope) -> None:
+        """Leave the principal in the scope, or the problem for whoever asks for the principal."""
+        authentication = self._runtime.authentication
+        credentials = authentication.credentials(scope)
+        state = scope["state"]
+        state["address"] = credentials.address
+        state["credentials"] = credentials
+        try:
+            state["principal"] = await authentication.authenticate(credentials)
+        except InvalidCredential as problem:
+            state["credential_problem"] = problem
+
+    def _target(self, scope: Scope) -> ASGIApp:
+        path: str = scope["path"]
+        for prefix, mount in self._mounts:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                scope["state"].setdefault("route", f"{prefix}/")
+                return mount
+        return self._inner
+
+    async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
+        if exchange.has_started:
+            return  # the status line is out; the connection ends and the client sees a short body
+        rendered = self.render(problem, exchange.scope)
+        await exchange.respond(rendered.status, raw_headers(rendered), rendered.body)
+
+    def observe_defect(self, scope: Scope, error: Exception) -> None:
+        """Tell log and metrics of an exception that is no `Problem`."""
+        trace: Trace = scope["state"]["trace"]
+        self._runtime.observer.observe(
+            RequestFailed(
+                request_id=trace.request_id,
+                route=route_of(scope),
+                error=f"{type(error).__name__}: {error}",
+                stack="".join(traceback.format_exception(error)),
+            )
+        )
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["trace"] = read_trace(scope["headers"])
+        await self._identify(scope)
+        await self._target(scope)(scope, receive, send)
+
+
+class Exchange:
+    """One request and what is known of its answer so far."""
+
+    __slots__ = ("_cors", "_send", "_started_at", "has_started", "response_bytes", "scope", "status", "trace")
+
+    def __init__(self, scope: Scope, send: Send, cors: Cors, trace: Trace) -> None:
+        self.scope = scope
+        self.trace = trace
+        self.status = 500
+        self.response_bytes = 0
+        self.has_started = False
+        self._send = send
+        self._cors = cors
+        self._started_at = monotonic_seconds()
+        scope["state"] = {"trace": trace, "request_id": trace.request_id}
+
+    async def send(self, message: Message) -> None:
+        """Pass a message of the application on, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.has_started = True
+            self.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                *self._cors.headers(_header(self.scope, b"origin")),
+                *self._own_headers(),
+            ]
+        else:
+            self.response_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def respond(self, status: int, headers: RawHeaders, body: bytes, *, with_cors: bool = True) -> None:
+        """Send a whole answer of the edge's own."""
+        self.has_started = True
+        self.status = status
+        self.response_bytes = len(body)
+        cors = self._cors.headers(_header(self.scope, b"origin")) if with_cors else []
+        own = [(b"content-length", str(len(body)).encode())] if status != 204 else []  # noqa: PLR2004
+        all_headers = [*headers, *own, *cors, *self._own_headers()]
+        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
+        await self._send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+
+    def finished(self) -> RequestFinished:
+        """Say how it ended."""
+        principal = self.scope["state"].get("principal")
+        return RequestFinished(
+            request_id=self.trace.request_id,
+            trace_id=self.trace.trace_id,
+            method=self.scope["method"] if self.scope["method"] in _KNOWN_METHODS else "OTHER",
+            route=route_of(self.scope),
+            status=self.status,
+            duration_seconds=round(monotonic_seconds() - self._started_at, 6),
+            principal=principal.kind.value if principal is not None else "refused",
+            response_bytes=self.response_bytes,
+        )
+
+    def _own_headers(self) -> RawHeaders:
+        return [
+            (b"x-request-id", self.trace.request_id.encode()),
+            (b"traceparent", self.trace.traceparent.encode()),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+
+
+_KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route that was taken, for logs and metric labels."""
+    route: str | None = scope["state"].get("route") or scope.get("path_template")
+    return route or UNMATCHED
+
+
+def raw_headers(rendered: Rendered) -> RawHeaders:
+    """Return a rendered problem's headers as ASGI wants them."""
+    pairs = [("content-type", rendered.media_type), *rendered.headers.items()]
+    return [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in pairs]
+
+
+def limited(receive: Receive, content_length: int | None, limit_bytes: int) -> Receive:
+    """Refuse a body above ``limit_bytes``: at once when it is announced, else as soon as it is passed.
+
+    Raises:
+        BodyTooLarge: 413.
+    """
+    if content_length is not None and content_length > limit_bytes:
+        raise BodyTooLarge(f"The body has {content_length} bytes; {limit_bytes} are allowed.")
+    if content_length is not None:
+        return receive
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit_bytes:
+            raise BodyTooLarge(f"The body has more than the {limit_bytes} bytes that are allowed.")
+        return message
+
+    return counted
+
+
+def _content_length(scope: Scope) -> int | None:
+    raw = _header(scope, b"content-length")
+    if raw is None:
+        return None
+    if not raw.isdigit():
+        raise InvalidRequest("The Content-Length header is not a number.")
+    return int(raw)
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == wanted), None)

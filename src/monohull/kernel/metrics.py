@@ -1,0 +1,179 @@
+"""Prometheus metrics: counted from observations, sampled from resources, merged over processes.
+
+With several API processes on one port a scrape reaches any of them, so under
+``monohull serve`` each process writes its numbers to files of a common folder
+(``PROMETHEUS_MULTIPROC_DIR``, emptied at start) and whoever is asked adds them
+up. The library reads that variable when it is first imported, therefore the
+command sets it before it starts the processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from monohull import __version__
+from monohull.kernel.observation import (
+    DependencyBack,
+    DependencyLost,
+    Observation,
+    RequestFailed,
+    RequestFinished,
+)
+
+MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+SAMPLE_INTERVAL_SECONDS: Final = 1.0
+SCRAPE_TIMEOUT_SECONDS: Final = 1.0
+
+LATENCY_BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+Sample = Callable[[], float]
+AsyncSample = Callable[[], Awaitable[float | None]]
+
+
+class Metrics:
+    """The numbers of one process.
+
+    Args:
+        process: ``api``, ``worker`` or ``cli``; label of the process' own gauges.
+    """
+
+    def __init__(self, process: str) -> None:
+        self.registry = CollectorRegistry()
+        self._process = process
+        self._samples: list[tuple[Gauge, Sample]] = []
+        self._scraped: list[tuple[Gauge, AsyncSample]] = []
+        self._counters: dict[str, Counter] = {}
+        self._requests = Counter(
+            "monohull_http_requests",
+            "Requests by method, route template and status.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self._latency = Histogram(
+            "monohull_http_request_duration_seconds",
+            "Time from the request's first byte to the answer's last.",
+            ["method", "route"],
+            buckets=LATENCY_BUCKETS_SECONDS,
+            registry=self.registry,
+        )
+        self._failures = self.counter("monohull_http_request_failures", "Requests that met a defect (500).", "route")
+        self._lost = self.counter("monohull_dependency_lost", "Times a dependency went away.", "name")
+        self._back = self.counter("monohull_dependency_back", "Times a dependency came back.", "name")
+        info = Gauge("monohull_build_info", "The version that runs.", ["version"], registry=self.registry, multiprocess_mode="max")
+        info.labels(__version__).set(1)
+        self.sample("monohull_process_resident_memory_bytes", "Resident memory.", resident_bytes, per_process=True)
+        self.sample("monohull_process_cpu_seconds", "Processor time used so far.", cpu_seconds, per_process=True)
+        self.sample("monohull_process_open_files", "Open file descriptors.", open_files, per_process=True)
+
+    def counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        """Declare a counter; the exposition adds ``_total``."""
+        if name not in self._counters:
+            self._counters[name] = Counter(name, documentation, labels, registry=self.registry)
+        return self._counters[name]
+
+    def histogram(self, name: str, documentation: str, *labels: str) -> Histogram:
+        """Declare a histogram of seconds with the buckets that requests have."""
+        return Histogram(name, documentation, labels, buckets=LATENCY_BUCKETS_SECONDS, registry=self.registry)
+
+    def sample(self, name: str, documentation: str, read: Sample, *, per_process: bool = False) -> None:
+        """Declare a gauge whose value is read once a second and added up over processes."""
+        gauge = Gauge(
+            name,
+            documentation,
+            ["process"],
+            registry=self.registry,
+            multiprocess_mode="liveall" if per_process else "livesum",
+        )
+        self._samples.append((gauge, read))
+
+    def on_scrape(self, name: str, documentation: str, read: AsyncSample) -> None:
+        """Declare a gauge that is read when somebody asks; None leaves it out (what it reads is away)."""
+        gauge = Gauge(name, documentation, registry=self.registry, multiprocess_mode="mostrecent")
+        self._scraped.append((gauge, read))
+
+    def read(self, observation: Observation) -> None:
+        """Count an observation; the reader to add to an `Observer`."""
+        match observation:
+            case RequestFinished(method=method, route=route, status=status, duration_seconds=seconds):
+                self._requests.labels(method, route, str(status)).inc()
+                self._latency.labels(method, route).observe(seconds)
+            case RequestFailed(route=route):
+                self._failures.labels(route).inc()
+            case DependencyLost(name=name):
+                self._lost.labels(name).inc()
+            case DependencyBack(name=name):
+                self._back.labels(name).inc()
+            case _:
+                pass
+
+    def take_samples(self) -> None:
+        """Read every sampled gauge now."""
+        for gauge, read in self._samples:
+            gauge.labels(self._process).set(read())
+
+    @asynccontextmanager
+    async def sampling(self) -> AsyncIterator[None]:
+        """Read the sampled gauges once a second for as long as the block runs."""
+        task = asyncio.create_task(self._sample_for_ever(), name="metrics sampling")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format, of all processes when they share a folder."""
+        self.take_samples()
+        await asyncio.gather(*(_scrape(gauge, read) for gauge, read in self._scraped))
+        if (folder := os.environ.get(MULTIPROCESS_VARIABLE)) and Path(folder).is_dir():
+            merged = CollectorRegistry()
+            MultiProcessCollector(merged, path=folder)  # type: ignore[no-untyped-call]
+            return generate_latest(merged)
+        return generate_latest(self.registry)
+
+    async def _sample_for_ever(self) -> None:
+        while True:
+            self.take_samples()
+            await asyncio.sleep(SAMPLE_INTERVAL_SECONDS)
+
+
+async def _scrape(gauge: Gauge, read: AsyncSample) -> None:
+    try:
+        value = await asyncio.wait_for(read(), SCRAPE_TIMEOUT_SECONDS)
+    except Exception:  # noqa: BLE001 a dependency that is away must not take /metrics with it
+        value = None
+    gauge.set(float("nan") if value is None else value)
+
+
+def resident_bytes() -> float:
+    """Return the resident memory of this process in bytes."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # no procfs: the peak is what the system tells, in KiB on Linux and bytes on macOS
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def cpu_seconds() -> float:
+    """Return the processor time this process has used, in seconds."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def open_files() -> float:
+    """Return the number of open file descriptors, NaN where the system does not list them."""
+    try:
+        return float(len(os.listdir("/proc/self/fd")))  # noqa: PTH208 a plain count, no paths
+    except OSError:
+        return float("nan")

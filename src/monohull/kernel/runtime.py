@@ -1,0 +1,131 @@
+"""`Runtime`: what one running process shares, built once from the settings.
+
+Built without touching the network, so that an application can be made, looked
+at and tested with nothing running; `Runtime.running` opens everything in order
+and closes it in reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from monohull.kernel.authentication import Authentication
+from monohull.kernel.broker import Broker
+from monohull.kernel.database.data import DataPool, data_pool
+from monohull.kernel.database.engine import Database
+from monohull.kernel.database.migrations import schema_state
+from monohull.kernel.errors import Problem
+from monohull.kernel.events import EventRegistry
+from monohull.kernel.health import Check, Health
+from monohull.kernel.lifecycle import Lifecycle
+from monohull.kernel.metrics import Metrics
+from monohull.kernel.observation import Observer
+from monohull.kernel.outbound import Outbound
+from monohull.kernel.outbox import outbox_lag_seconds
+from monohull.kernel.permissions import PermissionRegistry
+from monohull.kernel.queues import Queues
+from monohull.kernel.ratelimit import RateLimits
+from monohull.kernel.redis_connection import open_redis, ping
+from monohull.kernel.schema import SchemaState, SchemaWatch
+from monohull.kernel.logs import log_reader
+from monohull.kernel.tracing import Tracing
+
+if TYPE_CHECKING:
+    from monohull.kernel.home import Connections
+    from monohull.kernel.module import Module
+    from monohull.kernel.settings import Settings
+
+
+class Runtime:
+    """The shared resources of one process.
+
+    Args:
+        settings: All settings of the process.
+        modules: The loaded modules, in order.
+        connections: Where PostgreSQL and Redis are.
+        process: ``api``, ``worker`` or ``cli``; names connections and log lines.
+    """
+
+    def __init__(
+        self, settings: Settings, modules: Sequence[Module], connections: Connections, *, process: str
+    ) -> None:
+        core = settings.core
+        name = f"monohull-{process}"
+        self.settings = settings
+        self.modules = tuple(modules)
+        self.connections = connections
+        self.process = process
+        self.metrics = Metrics(process)
+        self.observer = Observer(self.metrics.read, log_reader())
+        self.tracing = Tracing(core.otlp_endpoint, process=process)
+        self.lifecycle = Lifecycle()
+        self.health = Health()
+        self.authentication = Authentication(trusted_proxies=core.trusted_proxies)
+        self.permissions = PermissionRegistry(p for module in modules for p in module.permissions)
+        self.events = EventRegistry(e for module in modules for e in module.events)
+        self.database = Database(connections.owner_url, pool_size=core.pool_size, application_name=name)
+        self.data: DataPool = data_pool(
+            connections,
+            size=core.pool_size,
+            timeout_seconds=core.pool_timeout_seconds,
+            application_name=name,
+            observer=self.observer,
+        )
+        self.redis = open_redis(connections.redis_url)
+        self.broker = Broker(self.redis)
+        self.limits = RateLimits(self.redis)
+        self.queues = Queues(connections.redis_url, jobs=[j for module in modules for j in module.jobs])
+        self.outbound = Outbound()
+        self.schema = SchemaWatch(self._schema_state, self.observer)
+        self._wire()
+
+    async def _schema_state(self) -> SchemaState:
+        return await schema_state(self.database)
+
+    def _wire(self) -> None:
+        self.health.add(Check("database", self._probe_database, timeout_seconds=2.0))
+        self.health.add(Check("migrations", self.schema.probe, timeout_seconds=2.0))
+        self.health.add(Check("redis", self._probe_redis, timeout_seconds=1.0))
+        self.metrics.sample("monohull_database_pool_in_use", "Data connections in use.", lambda: self.data.in_use)
+        self.metrics.sample("monohull_database_pool_waiting", "Requests that wait for one.", lambda: self.data.waiting)
+        self.metrics.sample("monohull_database_pool_size", "Data connections allowed.", lambda: self.data.size)
+        self.metrics.sample("monohull_requests_in_flight", "Requests being answered.", lambda: self.lifecycle.in_flight)
+        self.metrics.on_scrape("monohull_queue_depth", "Jobs that wait in Redis.", self.queues.depth)
+        self.metrics.on_scrape(
+            "monohull_outbox_lag_seconds",
+            "Age of the oldest event or job that was not relayed yet.",
+            lambda: outbox_lag_seconds(self.database),
+        )
+        for name, resource in (
+            ("database", self.database.running),
+            ("data pool", self.data.running),
+            ("queues", self.queues.running),
+            ("broker", self.broker.running),
+            ("outbound", self.outbound.running),
+            ("schema watch", self.schema.watching),
+            ("metrics", self.metrics.sampling),
+        ):
+            self.lifecycle.add(name, resource)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Runtime]:
+        """Open everything in order; close it in reverse. What is away now is opened when it is back."""
+        try:
+            async with self.lifecycle.running():
+                yield self
+        finally:
+            await self.redis.aclose()
+            self.tracing.close()
+
+    async def _probe_database(self) -> str | None:
+        try:
+            async with self.database.connection() as connection:
+                await connection.fetchval("select 1")
+        except Problem as problem:
+            return problem.message
+        return None
+
+    async def _probe_redis(self) -> str | None:
+        return await ping(self.redis)

@@ -1,0 +1,88 @@
+"""Does the database's platform schema fit this code? Asked at start, and again until it does.
+
+A process whose database is behind, ahead or away still starts: it answers
+``/health`` and refuses everything else with 503 and the way out, and goes on by
+itself once somebody ran the migrations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from monohull.kernel.errors import DatabaseUnavailable, Problem, SchemaOutdated
+from monohull.kernel.observation import SchemaChecked
+
+if TYPE_CHECKING:
+    from monohull.kernel.observation import Observer
+
+SchemaState: TypeAlias = Literal["current", "pending", "newer", "unknown"]
+
+RETRY_SECONDS: Final = 1.0
+ADVICE: Final = {
+    "pending": "The database lacks migrations that this version needs; run `monohull migrate`.",
+    "newer": "The database was migrated by a newer version of Monohull; start that version, or restore a backup.",
+    "unknown": "The database has not answered yet.",
+}
+
+
+class SchemaWatch:
+    """Knows whether requests can be served.
+
+    Args:
+        read: Asks the database; raises `Problem` when it is away.
+        observer: Told each time the state changes to something that does not fit.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[SchemaState]], observer: Observer) -> None:
+        self._read = read
+        self._observer = observer
+        self.state: SchemaState = "unknown"
+
+    def demand(self) -> None:
+        """Let a request pass when the schema fits.
+
+        Raises:
+            SchemaOutdated: 503, migrations are pending or the database is newer.
+            DatabaseUnavailable: 503, nobody could ask yet.
+        """
+        if self.state == "current":
+            return
+        if self.state == "unknown":
+            raise DatabaseUnavailable(ADVICE["unknown"], retry_after_seconds=2)
+        raise SchemaOutdated(ADVICE[self.state], retry_after_seconds=10)
+
+    async def probe(self) -> str | None:
+        """Answer the readiness check: None when current."""
+        await self.check()
+        return ADVICE.get(self.state)
+
+    async def check(self) -> SchemaState:
+        """Ask the database now. When it is away the last state stands."""
+        try:
+            found = await self._read()
+        except Problem:
+            return self.state
+        if found != self.state and found != "current":
+            self._observer.observe(SchemaChecked(state=found, advice=ADVICE[found]))
+        self.state = found
+        return found
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Ask at once, and again every second until the schema fits."""
+        await self.check()
+        task = asyncio.create_task(self._until_current(), name="schema watch")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _until_current(self) -> None:
+        while self.state != "current":
+            await asyncio.sleep(RETRY_SECONDS)
+            await self.check()
