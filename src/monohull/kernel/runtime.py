@@ -15,10 +15,11 @@ from monohull.kernel.authentication import Authentication
 from monohull.kernel.broker import Broker
 from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
-from monohull.kernel.database.migrations import schema_state
+from monohull.kernel.database import migrations
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import EventRegistry
 from monohull.kernel.health import Check, Health
+from monohull.kernel.home import jwt_secret
 from monohull.kernel.lifecycle import Lifecycle
 from monohull.kernel.metrics import Metrics
 from monohull.kernel.observation import Observer
@@ -27,7 +28,7 @@ from monohull.kernel.outbox import outbox_lag_seconds
 from monohull.kernel.permissions import PermissionRegistry
 from monohull.kernel.queues import Queues
 from monohull.kernel.ratelimit import RateLimits
-from monohull.kernel.redis_connection import open_redis, ping
+from monohull.kernel.redis_connection import close_redis, open_redis, probe_redis
 from monohull.kernel.schema import SchemaState, SchemaWatch
 from monohull.kernel.logs import log_reader
 from monohull.kernel.tracing import Tracing
@@ -65,7 +66,13 @@ class Runtime:
         self.authentication = Authentication(trusted_proxies=core.trusted_proxies)
         self.permissions = PermissionRegistry(p for module in modules for p in module.permissions)
         self.events = EventRegistry(e for module in modules for e in module.events)
-        self.database = Database(connections.owner_url, pool_size=core.pool_size, application_name=name)
+        self.database = Database(
+            connections.owner_url,
+            pool_size=core.pool_size,
+            application_name=name,
+            timeout_seconds=core.pool_timeout_seconds,
+            observer=self.observer,
+        )
         self.data: DataPool = data_pool(
             connections,
             size=core.pool_size,
@@ -73,21 +80,26 @@ class Runtime:
             application_name=name,
             observer=self.observer,
         )
-        self.redis = open_redis(connections.redis_url)
-        self.broker = Broker(self.redis)
-        self.limits = RateLimits(self.redis)
-        self.queues = Queues(connections.redis_url, jobs=[j for module in modules for j in module.jobs])
+        self.redis = open_redis(connections.redis_url, name=name)
+        self.broker = Broker(self.redis, observer=self.observer)
+        self.limits = RateLimits(self.redis, observer=self.observer, secret=jwt_secret(settings).encode())
+        self.queues = Queues(
+            connections.redis_url,
+            jobs=[job for module in modules for job in module.jobs],
+            name=f"{name}-queues",
+            observer=self.observer,
+        )
         self.outbound = Outbound()
         self.schema = SchemaWatch(self._schema_state, self.observer)
         self._wire()
 
     async def _schema_state(self) -> SchemaState:
-        return await schema_state(self.database)
+        return (await migrations.state(self.database)).kind
 
     def _wire(self) -> None:
         self.health.add(Check("database", self._probe_database, timeout_seconds=2.0))
         self.health.add(Check("migrations", self.schema.probe, timeout_seconds=2.0))
-        self.health.add(Check("redis", self._probe_redis, timeout_seconds=1.0))
+        self.health.add(Check("redis", self.probe_redis, timeout_seconds=1.0))
         self.metrics.sample("monohull_database_pool_in_use", "Data connections in use.", lambda: self.data.in_use)
         self.metrics.sample("monohull_database_pool_waiting", "Requests that wait for one.", lambda: self.data.waiting)
         self.metrics.sample("monohull_database_pool_size", "Data connections allowed.", lambda: self.data.size)
@@ -99,7 +111,7 @@ class Runtime:
             lambda: outbox_lag_seconds(self.database),
         )
         for name, resource in (
-            ("database", self.database.running),
+            ("database", self._open_database),
             ("data pool", self.data.running),
             ("queues", self.queues.running),
             ("broker", self.broker.running),
@@ -116,16 +128,24 @@ class Runtime:
             async with self.lifecycle.running():
                 yield self
         finally:
-            await self.redis.aclose()
+            await close_redis(self.redis)
             self.tracing.close()
+
+    @asynccontextmanager
+    async def _open_database(self) -> AsyncIterator[None]:
+        """Connections open with the first unit of work, so that a database that is away delays no start."""
+        try:
+            yield
+        finally:
+            await self.database.close()
 
     async def _probe_database(self) -> str | None:
         try:
-            async with self.database.connection() as connection:
-                await connection.fetchval("select 1")
+            await self.database.open()
         except Problem as problem:
             return problem.message
         return None
 
-    async def _probe_redis(self) -> str | None:
-        return await ping(self.redis)
+    async def probe_redis(self) -> str | None:
+        """Return what is wrong with Redis, or None."""
+        return await probe_redis(self.redis)

@@ -1,0 +1,51 @@
+"""Markers and services only; a fixture lives beside the tests that use it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.services import Services, start_services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVICES = pytest.StashKey[Services]()
+
+
+def _start(config: pytest.Config) -> Services:
+    """Start the session's servers once, in whichever process asks first."""
+    if SERVICES not in config.stash:
+        folder = tempfile.TemporaryDirectory(prefix="monohull-tests-", ignore_cleanup_errors=True)
+        config.stash[SERVICES] = services = start_services(Path(folder.name))
+        config.add_cleanup(folder.cleanup)
+        config.add_cleanup(services.stop)
+    return config.stash[SERVICES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Under xdist the controller starts the servers and hands their addresses to the workers."""
+    services = _start(node.config)
+    node.workerinput["postgres_url"] = services.postgres_url
+    node.workerinput["redis_url"] = services.redis_url
+
+
+@pytest.fixture(scope="session")
+def services(request: pytest.FixtureRequest) -> Iterator[Services]:
+    """Addresses of a real PostgreSQL (superuser) and a real Redis."""
+    handed: dict[str, str] | None = getattr(request.config, "workerinput", None)
+    if handed is None:
+        yield _start(request.config)
+    else:
+        yield Services(handed["postgres_url"], handed["redis_url"], lambda: None)
+
+
+@pytest.fixture(scope="session")
+def worker_number(request: pytest.FixtureRequest) -> int:
+    """0 without xdist, else the worker's number from 1: for names of databases and Redis databases."""
+    handed: dict[str, str] | None = getattr(request.config, "workerinput", None)
+    return 0 if handed is None else int(handed["workerid"].removeprefix("gw")) + 1
