@@ -25,7 +25,7 @@ begin
         comment on view public.product_ratings is 'Active products with number and mean of their reviews.';
     else
         comment on view public.product_ratings is
-            'Active products with number and mean of their reviews. @public';
+            E'Active products with number and mean of their reviews.\n@public';
     end if;
 end
 $$;

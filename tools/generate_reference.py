@@ -1,0 +1,304 @@
+"""Write ``docs/reference`` from the classes that the product runs with.
+
+    python -m tools.generate_reference           write the files
+    python -m tools.generate_reference --check   exit 1 when one of them is not current
+
+A setting, error, event, permission or command that has no description is
+refused here, so that the reference cannot have holes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, get_origin, get_type_hints
+
+import click
+import msgspec
+
+from monohull.cli import main as command
+from monohull.kernel.errors import Problem, problem_classes
+from monohull.kernel.module import load_modules
+from monohull.kernel.observation import Observation
+from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, JwtSettings, allowed, variable_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from monohull.kernel.module import Module
+
+FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
+NOTE: Final = "<!-- Written by `make docs` from the code; change it there. -->"
+
+
+class Undocumented(Exception):
+    """Something the product has lacks its sentence."""
+
+
+def pages(modules: Iterable[Module]) -> Mapping[str, str]:
+    """Return the text of every generated page by its file name."""
+    modules = tuple(modules)
+    return {
+        "settings.md": settings_page(modules),
+        "errors.md": errors_page(),
+        "events.md": events_page(modules),
+        "log.md": log_page(),
+        "permissions.md": permissions_page(modules),
+        "cli.md": cli_page(),
+    }
+
+
+def settings_page(modules: Iterable[Module]) -> str:
+    """Every variable with its meaning, what it takes and its default."""
+    parts = [
+        "# Settings",
+        NOTE,
+        (
+            "A value is looked for in this order: the command's option, the environment variable, the file "
+            "that `NAME_FILE` points to, `monohull.toml` (tables are joined by `_`, so `[rest] max_rows` is "
+            "`MONOHULL_REST_MAX_ROWS`), the default. An unknown name stops the start."
+        ),
+    ]
+    shapes: list[tuple[str, type[msgspec.Struct]]] = [("Core", CoreSettings), ("Tokens", JwtSettings)]
+    shapes += [
+        (f"Module {module.name}", module.settings) for module in modules if module.settings is not None
+    ]
+    for title, shape in shapes:
+        rows = [
+            (f"`{variable_name(shape, field.name)}`", description(shape, field.name), takes, default(field))
+            for field, takes in _fields(shape)
+        ]
+        parts += [f"## {title}", table(("variable", "meaning", "takes", "default"), rows)]
+    return page(parts)
+
+
+def _fields(shape: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.FieldInfo, str]]:
+    hints = get_type_hints(shape, include_extras=True)
+    for field in msgspec.structs.fields(shape):
+        yield field, allowed(hints[field.name])
+
+
+def description(shape: type[msgspec.Struct], field: str) -> str:
+    """Return the sentence in the field's `Meta`.
+
+    Raises:
+        Undocumented: There is none.
+    """
+    hint = get_type_hints(shape, include_extras=True)[field]
+    for meta in getattr(hint, "__metadata__", ()):
+        if isinstance(meta, msgspec.Meta) and meta.description:
+            return meta.description
+    raise Undocumented(f"{variable_name(shape, field)} has no Meta(description=…)")
+
+
+def default(field: msgspec.structs.FieldInfo) -> str:
+    """Write a field's default as one would set it."""
+    value = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        value = field.default_factory()
+    if value is None or value == () or value is msgspec.NODEFAULT:
+        return "unset"
+    if isinstance(value, tuple):
+        value = ",".join(str(item) for item in value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def errors_page() -> str:
+    """Every refusal by the room that makes it."""
+    rooms: dict[str, set[tuple[str, str, str, str]]] = defaultdict(set)
+    for problem in problem_classes():
+        row = (
+            f"`{problem.code}`",
+            str(getattr(problem, "status", "varies")),
+            sentence(problem),
+            _hint(problem),
+        )
+        rooms[_room(problem.__module__)].add(row)
+    parts = [
+        "# Errors",
+        NOTE,
+        (
+            "Codes are stable. The platform API answers `application/problem+json` (RFC 9457); others "
+            "write the same refusal as the clients of that wire expect it."
+        ),
+    ]
+    for room, rows in sorted(rooms.items()):
+        parts += [f"## {room}", table(("code", "status", "when", "what to do"), sorted(rows))]
+    return page(parts)
+
+
+def _hint(problem: type[Problem]) -> str:
+    hint = vars(problem).get("hint")
+    return hint if isinstance(hint, str) else ""
+
+
+def events_page(modules: Iterable[Module]) -> str:
+    """Every event a module publishes, with its payload."""
+    parts = [
+        "# Events",
+        NOTE,
+        (
+            "An event is written to the outbox in the transaction that caused it and told to subscribers at "
+            "least once, in the order of commits."
+        ),
+    ]
+    for module in modules:
+        for event in module.events:
+            fields = [(f"`{f.name}`", f"`{type_name(f.type)}`") for f in msgspec.structs.fields(event)]
+            parts += [
+                f"## `{event.name}`, version {event.version}",
+                sentence(event),
+                table(("field", "type"), fields) if fields else "It has no payload.",
+            ]
+    return page(parts)
+
+
+def log_page() -> str:
+    """Every line the log can have."""
+    rows = [
+        (
+            f"`{shape.event}`",
+            shape.level,
+            ", ".join(f"`{f.name}`" for f in msgspec.structs.fields(shape)),
+            sentence(shape),
+        )
+        for shape in sorted(subclasses(Observation), key=lambda shape: shape.event)
+    ]
+    intro = "One line is one observation: when, how severe, which event, and the fields of that event."
+    return page(["# Log", NOTE, intro, table(("event", "level", "fields", "when"), rows)])
+
+
+def permissions_page(modules: Iterable[Module]) -> str:
+    """Every permission a guard may ask for."""
+    found = sorted((p for module in modules for p in module.permissions), key=lambda p: p.name)
+    for permission in found:
+        if not permission.summary:
+            raise Undocumented(f"the permission {permission.name} has no summary")
+    rows = [(f"`{permission.name}`", permission.summary) for permission in found]
+    intro = "A principal holds names, or patterns: `area.thing:*`, `area.*`, `*`."
+    return page(["# Permissions", NOTE, intro, table(("permission", "allows"), rows)])
+
+
+def cli_page() -> str:
+    """Every command with its options."""
+    parts = [
+        "# Commands",
+        NOTE,
+        (
+            "Exit codes: 0 done, 1 the thing checked does not hold, 2 wrong usage or configuration, "
+            "3 a dependency is not reachable, 130 interrupted."
+        ),
+    ]
+    for path, verb in commands(command, "monohull"):
+        if not verb.help:
+            raise Undocumented(f"{path} has no help text")
+        rows = [
+            (f"`{usage(option)}`", option.help or "")
+            for option in verb.params
+            if isinstance(option, click.Option)
+        ]
+        arguments = " ".join(
+            a.make_metavar(click.Context(verb)) for a in verb.params if isinstance(a, click.Argument)
+        )
+        parts += [f"## `{f'{path} {arguments}'.strip()}`", paragraphs(verb.help)]
+        if rows:
+            parts.append(table(("option", "meaning"), rows))
+    return page(parts)
+
+
+def commands(group: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Walk the command tree, groups before what they hold."""
+    if not isinstance(group, click.Group):
+        yield path, group
+        return
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        verb = group.get_command(context, name)
+        if verb is None:
+            raise Undocumented(f"{path} lists {name} and does not have it")
+        yield from commands(verb, f"{path} {name}")
+
+
+def usage(option: click.Option) -> str:
+    """Write an option as one types it."""
+    names = " / ".join([*option.opts, *option.secondary_opts])
+    return names if option.is_flag else f"{names} {option.make_metavar(click.Context(click.Command('x')))}"
+
+
+def paragraphs(text: str) -> str:
+    """Join the lines of each paragraph."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+def sentence(shape: type) -> str:
+    """Return the first paragraph of a class's own docstring, on one line.
+
+    Raises:
+        Undocumented: It has none.
+    """
+    text = vars(shape).get("__doc__")
+    if not text:
+        raise Undocumented(f"{shape.__module__}.{shape.__qualname__} has no docstring")
+    return " ".join(text.strip().split("\n\n")[0].split())
+
+
+def subclasses(base: type[Observation]) -> Iterator[type[Observation]]:
+    """Walk every subclass of ``base`` that has an event name and belongs to the product."""
+    for child in base.__subclasses__():
+        if "event" in vars(child) and child.__module__.startswith(("monohull.", "modules.")):
+            yield child
+        yield from subclasses(child)
+
+
+def type_name(hint: Any) -> str:
+    """Write a type as people say it."""
+    if get_origin(hint) is ClassVar:
+        return type_name(hint.__args__[0])
+    return (
+        hint.__name__
+        if isinstance(hint, type) and get_origin(hint) is None
+        else str(hint).replace("typing.", "")
+    )
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1].replace("_", " ")
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Write a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def page(parts: Iterable[str]) -> str:
+    """Join the parts of a page."""
+    return "\n\n".join(parts) + "\n"
+
+
+def outdated(current: Mapping[str, str], folder: Path) -> list[str]:
+    """Return the names of the pages that are not what the code says."""
+    return [name for name, text in current.items() if not _same(folder / name, text)]
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the pages and return the exit code."""
+    current = pages(load_modules(BUILTIN_MODULES))
+    stale = outdated(current, FOLDER)
+    if "--check" in arguments:
+        for name in stale:
+            print(f"docs/reference/{name} is not current; run `make docs`")
+        return int(bool(stale))
+    for name in stale:
+        (FOLDER / name).write_text(current[name], encoding="utf-8")
+        print(f"docs/reference/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
