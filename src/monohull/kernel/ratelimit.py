@@ -167,13 +167,13 @@ class RateLimits:
         Args:
             limit: The rule.
             key: Who: an address, a user's id, a token. Redis sees a keyed hash of it.
-            cost: Tokens, 1 to the limit's capacity.
+            cost: Tokens, up to the limit's capacity; 0 only looks how many are left.
 
         Raises:
             RedisUnavailable: 503, Redis is away and the limit fails closed.
             ValueError: ``cost`` could never be paid.
         """
-        if not 1 <= cost <= limit.capacity:
+        if not 0 <= cost <= limit.capacity:
             raise ValueError(f"the limit {limit.name} has {limit.capacity} tokens; {cost} cannot be taken")
         bucket = self._bucket(limit, key)
         if self._breaker.lets_pass():
