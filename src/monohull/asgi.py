@@ -9,11 +9,11 @@ from pathlib import Path
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
 from monohull.kernel.home import connections
-from monohull.kernel.runtime import Runtime
 from monohull.kernel.logs import configure_logging
+from monohull.kernel.runtime import Runtime
 
 GC_THRESHOLDS = (20_000, 50, 100)
-"""Litestar's heap is large and lives for ever: with the defaults full collections cost 50 ms at the 99th percentile."""
+"""Litestar's heap is large and lives for ever: with the defaults a full collection costs 50 ms."""
 
 
 def create_app() -> Application:

@@ -11,15 +11,14 @@ from litestar.params import FromPath
 from litestar.response import File
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
+from modules.platform.dtos import Liveness, ModuleInfo, PermissionInfo, PlatformStatus, Readiness, Whoami
+from modules.platform.permissions import READ_STATUS
 from monohull import __version__
 from monohull.kernel.errors import NotFound
 from monohull.kernel.guards import public, requires
 from monohull.kernel.metrics import CONTENT_TYPE
 from monohull.kernel.principal import Principal
 from monohull.kernel.runtime import Runtime
-
-from modules.platform.dtos import Liveness, ModuleInfo, PermissionInfo, PlatformStatus, Readiness, Whoami
-from modules.platform.permissions import READ_STATUS
 
 STATIC: Final = Path(__file__).parent / "static"
 ASSETS: Final = {
@@ -54,7 +53,9 @@ class HealthController(Controller):
         if all(check.ok for check in checks.values()) and not runtime.lifecycle.is_draining:
             return Response(Readiness("ok", checks), status_code=HTTP_200_OK, headers=NO_STORE)
         headers = NO_STORE | {"Retry-After": RETRY_SECONDS}
-        return Response(Readiness("unavailable", checks), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers=headers)
+        return Response(
+            Readiness("unavailable", checks), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers=headers
+        )
 
     @get("/startup", operation_id="GetStartup")
     async def startup(self, runtime: NamedDependency[Runtime]) -> Response[Liveness | Readiness]:
@@ -62,7 +63,9 @@ class HealthController(Controller):
         if runtime.lifecycle.is_started and runtime.schema.state == "current":
             return Response(Liveness(), status_code=HTTP_200_OK, headers=NO_STORE)
         headers = NO_STORE | {"Retry-After": RETRY_SECONDS}
-        return Response(Readiness("unavailable", {}), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers=headers)
+        return Response(
+            Readiness("unavailable", {}), status_code=HTTP_503_SERVICE_UNAVAILABLE, headers=headers
+        )
 
 
 @get("/metrics", opt=public(), include_in_schema=False)

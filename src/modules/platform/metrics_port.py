@@ -9,13 +9,14 @@ all; when it goes, another takes the port over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from monohull.kernel.runtime import Runtime
 
 TAKE_OVER_SECONDS: Final = 2.0

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from litestar import Router
 
-from monohull.kernel.module import Module, Parts
-
 from modules.platform.controllers import (
     HealthController,
     PlatformController,
@@ -18,6 +16,7 @@ from modules.platform.controllers import (
 )
 from modules.platform.metrics_port import serve_metrics
 from modules.platform.permissions import READ_STATUS
+from monohull.kernel.module import Module, Parts
 
 if TYPE_CHECKING:
     from monohull.kernel.runtime import Runtime

@@ -6,4 +6,6 @@ from typing import Final
 
 from monohull.kernel.permissions import Permission
 
-READ_STATUS: Final = Permission("platform.status:read", "See versions, modules, permissions and state of the instance.")
+READ_STATUS: Final = Permission(
+    "platform.status:read", "See versions, modules, permissions and state of the instance."
+)

@@ -27,7 +27,9 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--env", type=click.Choice(["development", "test", "production"]), help="Check as if for this one.")
+@click.option(
+    "--env", type=click.Choice(["development", "test", "production"]), help="Check as if for this one."
+)
 @json_option
 @home_option
 @project_option

@@ -10,7 +10,6 @@ import asyncio
 import functools
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
@@ -23,6 +22,8 @@ from monohull.kernel.refusals import Refused
 from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, SettingsError, load_core
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from monohull.kernel.configuration import Configuration
     from monohull.kernel.runtime import Runtime
 
@@ -36,10 +37,14 @@ NOT_REACHABLE: Final = 3
 INTERRUPTED: Final = 130
 
 home_option = click.option(
-    "--home", type=click.Path(path_type=Path, file_okay=False), help="Folder of the embedded services and secrets."
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the embedded services and secrets.",
 )
 project_option = click.option(
-    "--project", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder of monohull.toml."
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of monohull.toml.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -64,7 +69,10 @@ def configuration(home: Path | None = None, project: Path | None = None, **optio
 
     try:
         return load(
-            os.environ, project=(project or Path.cwd()).absolute(), options=_given(options, home), builtin=BUILTIN_MODULES
+            os.environ,
+            project=(project or Path.cwd()).absolute(),
+            options=_given(options, home),
+            builtin=BUILTIN_MODULES,
         )
     except (SettingsError, ModuleError) as error:
         fail(str(error), WRONG_CONFIGURATION)
@@ -135,7 +143,7 @@ def reports(command: Callable[P, R]) -> Callable[P, R]:
             if code is None:
                 raise
             hint = getattr(error, "hint", None)
-            fail(f"{error or 'interrupted'}{f' {hint}' if hint else ''}", code)
+            fail(f"{str(error) or 'interrupted'}{f' {hint}' if hint else ''}", code)
 
     return wrapped
 
@@ -143,8 +151,8 @@ def reports(command: Callable[P, R]) -> Callable[P, R]:
 def run_with(loaded: Configuration, work: Callable[[Runtime], Awaitable[R]]) -> R:
     """Open a `Runtime` of process ``cli``, run ``work`` with it and close it."""
     from monohull.kernel.home import connections  # noqa: PLC0415 start-up time
-    from monohull.kernel.runtime import Runtime  # noqa: PLC0415 start-up time
     from monohull.kernel.logs import configure_logging  # noqa: PLC0415 start-up time
+    from monohull.kernel.runtime import Runtime  # noqa: PLC0415 start-up time
 
     async def run() -> R:
         configure_logging(loaded.settings.core, process="cli")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +20,8 @@ from monohull.cli.context import (
 from monohull.kernel.diagnosis import Diagnosis, examine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from monohull.kernel.runtime import Runtime
 
 MARKS = {"ok": "ok    ", "advice": "advice", "wrong": "WRONG ", "away": "AWAY  "}

@@ -37,13 +37,15 @@ comment on table notes is 'What a user wrote down.';
 create index notes_owner_id_created_at_idx on notes (owner_id, created_at desc);
 
 alter table notes enable row level security;
-create policy "owners read their notes" on notes for select to authenticated using (owner_id = (select auth.uid()));
+create policy "owners read their notes" on notes for select to authenticated
+  using (owner_id = (select auth.uid()));
 create policy "owners write their notes" on notes for insert to authenticated
   with check (owner_id = (select auth.uid()));
 """,
     "functions/README.md": "# Functions\n\nPython functions of this project.\n",
     "modules/README.md": (
-        "# Modules\n\nPython packages that join the product; name them in `modules = [...]` of monohull.toml.\n"
+        "# Modules\n\nPython packages that join the product; name them in "
+        "`modules = [...]` of monohull.toml.\n"
     ),
     "tests/README.md": "# Tests\n\nTests of this project's policies and functions.\n",
     ".gitignore": ".monohull/\n",

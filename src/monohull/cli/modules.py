@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import click
 from msgspec import Struct
 
 from monohull.cli.context import configuration, run_with
@@ -13,7 +11,10 @@ from monohull.kernel.module import load_modules
 from monohull.kernel.settings import BUILTIN_MODULES
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    import click
 
     from monohull.kernel.configuration import Configuration
     from monohull.kernel.runtime import Runtime
@@ -42,8 +43,6 @@ def module_command(name: str) -> click.Command:
         if module.name == name and module.cli is not None:
             return module.cli()
     raise LookupError(f"no module called {name!r} brings a command")
-
-
 
 
 def _keys() -> click.Command:

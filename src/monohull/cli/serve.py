@@ -39,7 +39,9 @@ KILL_AFTER_DRAIN_SECONDS = 5
 @home_option
 @project_option
 @reports
-def serve(*, host: str | None, port: int | None, workers: int, home: Path | None, project: Path | None) -> None:
+def serve(
+    *, host: str | None, port: int | None, workers: int, home: Path | None, project: Path | None
+) -> None:
     """Serve the API until a signal stops it.
 
     The configuration is checked in a child that ends at once: this process only

@@ -13,7 +13,7 @@ from litestar.config.app import AppConfig
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, License, SecurityScheme
+from litestar.openapi.spec import Components, License, Reference, SecurityScheme
 from litestar_granian import GranianPlugin
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -61,9 +61,13 @@ _BY_STATUS: Final[Mapping[int, type[Problem]]] = {
     )
 }
 
-SECURITY_SCHEMES: Final = {
-    "apiKey": SecurityScheme(type="apiKey", name="apikey", security_scheme_in="header", description="Publishable or secret key."),
-    "bearer": SecurityScheme(type="http", scheme="Bearer", bearer_format="JWT", description="A user's access token."),
+SECURITY_SCHEMES: Final[dict[str, SecurityScheme | Reference]] = {
+    "apiKey": SecurityScheme(
+        type="apiKey", name="apikey", security_scheme_in="header", description="Publishable or secret key."
+    ),
+    "bearer": SecurityScheme(
+        type="http", scheme="Bearer", bearer_format="JWT", description="A user's access token."
+    ),
 }
 
 
@@ -106,7 +110,9 @@ def _config(runtime: Runtime, parts: Sequence[Parts]) -> AppConfig:
         "session": Provide(provide_session),
     }
     for part in parts:
-        dependencies |= {name: Provide(factory, sync_to_thread=False) for name, factory in part.dependencies.items()}
+        dependencies |= {
+            name: Provide(factory, sync_to_thread=False) for name, factory in part.dependencies.items()
+        }
     return AppConfig(
         route_handlers=[router for part in parts for router in part.routers],
         dependencies=dependencies,
@@ -145,7 +151,9 @@ async def process_lifespan(runtime: Runtime, parts: Sequence[Parts]) -> AsyncIte
         began = monotonic_seconds()
         drained = await runtime.lifecycle.drain(runtime.settings.core.drain_seconds)
     observer.observe(
-        ProcessStopped(process=runtime.process, drained=drained, seconds=round(monotonic_seconds() - began, 3))
+        ProcessStopped(
+            process=runtime.process, drained=drained, seconds=round(monotonic_seconds() - began, 3)
+        )
     )
 
 
@@ -169,10 +177,16 @@ def as_problem(error: Exception) -> Problem | None:
         return InvalidRequest(str(error))
     if isinstance(error, HTTPException) and error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
         shape = _BY_STATUS.get(error.status_code, InvalidRequest)
-        details = "; ".join(_describe(item) for item in error.extra) if isinstance(error.extra, list) else None
+        details = (
+            "; ".join(_describe(item) for item in error.extra) if isinstance(error.extra, list) else None
+        )
         if shape is NotFound:
             return NotFound("Nothing lives at this address.")
-        return shape(error.detail, details=details, hint=None) if not error.headers else _with_headers(shape, error)
+        return (
+            shape(error.detail, details=details, hint=None)
+            if not error.headers
+            else _with_headers(shape, error)
+        )
     return None
 
 
@@ -191,9 +205,12 @@ def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
     app: Application = request.app  # type: ignore[assignment]
     problem = as_problem(error)
     if problem is None:
-        app.edge.observe_defect(request.scope, error)
+        app.edge.observe_defect(request.scope, error)  # type: ignore[arg-type]
         problem = InternalError("Something went wrong on our side.")
     rendered = app.edge.render(problem, request.scope)  # type: ignore[arg-type]
     return Response(
-        rendered.body, status_code=rendered.status, headers=dict(rendered.headers), media_type=rendered.media_type
+        rendered.body,
+        status_code=rendered.status,
+        headers=dict(rendered.headers),
+        media_type=rendered.media_type,
     )

@@ -9,7 +9,6 @@ the same function and decide for themselves.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs
 
@@ -19,6 +18,7 @@ from monohull.kernel.errors import InvalidCredential
 from monohull.kernel.principal import Principal, anonymous
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from ipaddress import IPv4Network, IPv6Network
 
 
@@ -80,12 +80,17 @@ class Authentication:
             elif name == b"authorization":
                 authorization = value.decode("latin-1").strip() or None
             elif name == b"x-forwarded-for":
-                forwarded = value.decode("latin-1") if forwarded is None else f"{forwarded},{value.decode('latin-1')}"
+                forwarded = (
+                    value.decode("latin-1") if forwarded is None else f"{forwarded},{value.decode('latin-1')}"
+                )
         if apikey is None and scope["type"] == "websocket":
-            apikey = parse_qs(scope["query_string"].decode("latin-1")).get("apikey", [None])[0]  # type: ignore[list-item]
+            apikey = parse_qs(scope["query_string"].decode("latin-1")).get("apikey", [None])[0]
         bearer, scheme_error = _bearer(authorization)
         return Credentials(
-            apikey=apikey, bearer=bearer, scheme_error=scheme_error, address=self.client_address(scope, forwarded)
+            apikey=apikey,
+            bearer=bearer,
+            scheme_error=scheme_error,
+            address=self.client_address(scope, forwarded),
         )
 
     def client_address(self, scope: Mapping[str, Any], forwarded: str | None) -> str | None:
@@ -95,7 +100,7 @@ class Authentication:
         peer and every hop after the claimed one is in ``MONOHULL_TRUSTED_PROXIES``;
         a client cannot choose its own address by sending the header.
         """
-        client = scope.get("client")
+        client: tuple[str, int] | None = scope.get("client")
         peer = client[0] if client else None
         if peer is None or forwarded is None or not self._is_trusted(peer):
             return peer

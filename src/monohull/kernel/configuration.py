@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -13,7 +11,8 @@ from monohull.kernel.module import Module, load_modules
 from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 
 class Configuration(Struct, frozen=True):

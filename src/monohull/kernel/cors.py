@@ -6,20 +6,23 @@ edge, before any room is asked: one list of origins, one list of headers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 ALLOWED_HEADERS: Final = (
-    "authorization, x-client-info, apikey, content-type, accept, accept-profile, content-profile, prefer, range, "
-    "range-unit, x-upsert, x-supabase-api-version, x-jwt-aud, x-retry-count, x-region, x-request-id, if-match, "
-    "if-none-match, idempotency-key, traceparent, tracestate, baggage"
+    "authorization, x-client-info, apikey, content-type, accept, accept-profile, content-profile, prefer, "
+    "range, range-unit, x-upsert, x-supabase-api-version, x-jwt-aud, x-retry-count, x-region, x-request-id, "
+    "if-match, if-none-match, idempotency-key, traceparent, tracestate, baggage"
 )
 EXPOSED_HEADERS: Final = (
-    "content-encoding, content-location, content-range, content-type, date, location, link, etag, range-unit, "
-    "transfer-encoding, preference-applied, retry-after, ratelimit, ratelimit-policy, server-timing, x-request-id, "
-    "x-total-count, x-supabase-api-version, x-sb-error-code, x-relay-error, upload-offset, upload-length, tus-resumable"
+    "content-encoding, content-location, content-range, content-type, date, location, link, etag, "
+    "range-unit, transfer-encoding, preference-applied, retry-after, ratelimit, ratelimit-policy, "
+    "server-timing, x-request-id, x-total-count, x-supabase-api-version, x-sb-error-code, x-relay-error, "
+    "upload-offset, upload-length, tus-resumable"
 )
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 MAX_AGE_SECONDS: Final = 86400

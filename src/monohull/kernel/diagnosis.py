@@ -55,9 +55,8 @@ async def packages(_: Runtime) -> Diagnosis:
     owners = importlib.metadata.packages_distributions().get("modules", [])
     strangers = sorted({owner for owner in owners if owner.lower() != "monohull"})
     if strangers:
-        message = (
-            f"{', '.join(strangers)} ships a package `modules` too; install Monohull into an environment of its own"
-        )
+        names = ", ".join(strangers)
+        message = f"{names} ships a package `modules` too; install Monohull into an environment of its own"
         return Diagnosis("packages", "wrong", message)
     return Diagnosis("packages", "ok", "no other distribution ships `modules`")
 
@@ -67,7 +66,9 @@ async def secrets(runtime: Runtime) -> Diagnosis:
     settings = runtime.settings
     if settings.jwt.secret is not None and (reason := weakness(settings.jwt.secret)) is not None:
         state: Literal["wrong", "advice"] = "wrong" if settings.core.is_production else "advice"
-        return Diagnosis("secrets", state, f"MONOHULL_JWT_SECRET: {reason}; make one with `openssl rand -base64 48`")
+        return Diagnosis(
+            "secrets", state, f"MONOHULL_JWT_SECRET: {reason}; make one with `openssl rand -base64 48`"
+        )
     folder = settings.home / "secrets"
     if folder.is_dir():
         readable = sorted(f.name for f in folder.iterdir() if stat.S_IMODE(f.stat().st_mode) & OTHERS_MAY)
@@ -99,17 +100,22 @@ async def migrations(runtime: Runtime) -> Diagnosis:
     """Compare the platform schema with this code."""
     await runtime.schema.check()
     advice = await runtime.schema.probe()
-    return Diagnosis("migrations", "ok" if advice is None else "wrong", advice or "the platform schema is current")
+    return Diagnosis(
+        "migrations", "ok" if advice is None else "wrong", advice or "the platform schema is current"
+    )
 
 
 async def data_login(runtime: Runtime) -> Diagnosis:
     """Say as whom data requests log in."""
     await runtime.data.open()
     if runtime.data.login == "authenticator":
-        return Diagnosis("data login", "ok", "data requests log in as authenticator, which may only become the API roles")
+        return Diagnosis(
+            "data login", "ok", "data requests log in as authenticator, which may only become the API roles"
+        )
     message = (
-        "data requests log in as the owner and change to the caller's role from there: the login authenticator is "
-        "missing, refused, or service_role cannot bypass row security; see docs/decisions/0005-data-login.md"
+        "data requests log in as the owner and change to the caller's role from there: the login "
+        "authenticator is missing, refused, or service_role cannot bypass row security; "
+        "see docs/decisions/0005-data-login.md"
     )
     return Diagnosis("data login", "advice", message)
 
@@ -124,11 +130,13 @@ async def connection_budget(runtime: Runtime) -> Diagnosis:
     fits = (allowed - reserved) // per_process
     if fits < 2:  # noqa: PLR2004 one API and one worker
         message = (
-            f"one process may open {per_process} connections and the server allows {allowed - reserved}: "
+            f"a process may open {per_process} connections and the server allows {allowed - reserved}: "
             "lower MONOHULL_POOL_SIZE or raise max_connections"
         )
         return Diagnosis("connection budget", "wrong", message)
-    return Diagnosis("connection budget", "ok", f"{allowed - reserved} connections are enough for {fits} processes")
+    return Diagnosis(
+        "connection budget", "ok", f"{allowed - reserved} connections are enough for {fits} processes"
+    )
 
 
 async def clock(runtime: Runtime) -> Diagnosis:
@@ -151,7 +159,9 @@ async def redis(runtime: Runtime) -> Diagnosis:
         return Diagnosis("redis", "wrong", f"Redis {version} is too old; 6.2 or newer is needed")
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
-        message = f"maxmemory-policy is {policy}: jobs would be thrown away when memory is full; set noeviction"
+        message = (
+            f"maxmemory-policy is {policy}: jobs would be thrown away when memory is full; set noeviction"
+        )
         return Diagnosis("redis", "wrong", message)
     return Diagnosis("redis", "ok", f"version {version}, nothing is evicted")
 

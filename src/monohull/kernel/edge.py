@@ -203,7 +203,9 @@ class Exchange:
         own = [(b"content-length", str(len(body)).encode())] if status != 204 else []  # noqa: PLR2004
         all_headers = [*headers, *own, *cors, *self._own_headers()]
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
-        await self._send({"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body})
+        await self._send(
+            {"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body}
+        )
 
     def finished(self) -> RequestFinished:
         """Say how it ended."""

@@ -7,18 +7,20 @@ advice is only said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
 from monohull.kernel.settings import Settings, SettingsFault, weakness
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 WEAK_PASSWORDS: Final = frozenset(
-    {"", "admin", "changeme", "changeit", "default", "example", "monohull", "password", "postgres", "redis", "root",
-     "secret", "test", "your-super-secret-and-long-postgres-password"}
-)  # fmt: skip
+    {"", "admin", "changeme", "changeit", "default", "example", "monohull", "password", "postgres", "redis"}
+    | {"root", "secret", "test", "your-super-secret-and-long-postgres-password"}
+)
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -81,7 +83,9 @@ def _database(settings: Settings) -> Iterator[Finding]:
         if parts.password is not None and unquote(parts.password).lower() in WEAK_PASSWORDS:
             yield _refused(settings, variable, "its password is one that everybody tries first; change it")
         if parts.hostname not in LOOPBACK | {None} and "sslmode=" not in parts.query:
-            yield _advice(settings, variable, "add sslmode=verify-full, so that the connection is encrypted and checked")
+            yield _advice(
+                settings, variable, "add sslmode=verify-full, so that the connection is encrypted and checked"
+            )
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:
@@ -99,7 +103,9 @@ def _redis(settings: Settings) -> Iterator[Finding]:
 def _addresses(settings: Settings) -> Iterator[Finding]:
     host = urlsplit(settings.core.public_url).hostname
     if host in LOOPBACK:
-        yield _advice(settings, "MONOHULL_PUBLIC_URL", "set the address that clients use; links and tokens carry it")
+        yield _advice(
+            settings, "MONOHULL_PUBLIC_URL", "set the address that clients use; links and tokens carry it"
+        )
     elif settings.core.public_url.startswith("http://"):
         yield _advice(settings, "MONOHULL_PUBLIC_URL", "use https://, tokens travel in every request")
     if "*" in settings.core.effective_cors_origins:

@@ -10,22 +10,34 @@ import logging
 import logging.config
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 
-from monohull.kernel.observation import Observation
 from monohull.kernel.trace import current_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from monohull.kernel.observation import Observation
     from monohull.kernel.settings import CoreSettings
 
 MASK: Final = "[redacted]"
-QUIET_LOGGERS: Final = ("alembic", "asyncio", "httpx", "httpcore", "litestar", "opentelemetry", "saq", "sqlalchemy")
+QUIET_LOGGERS: Final = (
+    "alembic",
+    "asyncio",
+    "httpx",
+    "httpcore",
+    "litestar",
+    "opentelemetry",
+    "saq",
+    "sqlalchemy",
+)
 """Libraries that tell at the level info what nobody asked for."""
-_SENSITIVE_NAME: Final = re.compile(r"(?i)authorization|apikey|api_key|cookie|password|passwd|secret|token|credential")
+_SENSITIVE_NAME: Final = re.compile(
+    r"(?i)authorization|apikey|api_key|cookie|password|passwd|secret|token|credential"
+)
 _SENSITIVE_TEXT: Final = re.compile(
     r"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"  # a JWT
     r"|sb_(?:secret|publishable)_[A-Za-z0-9_-]+"  # an API key of ours
@@ -114,9 +126,11 @@ def log_reader() -> Any:
     logger = structlog.get_logger()
 
     def read(observation: Observation) -> None:
-        fields = {name: value for name in observation.__struct_fields__ if (value := getattr(observation, name)) is not None}
+        fields = {
+            name: value
+            for name in observation.__struct_fields__
+            if (value := getattr(observation, name)) is not None
+        }
         getattr(logger, observation.level)(observation.event, **fields)
 
     return read
-
-

@@ -34,7 +34,21 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SAMPLE_INTERVAL_SECONDS: Final = 1.0
 SCRAPE_TIMEOUT_SECONDS: Final = 1.0
 
-LATENCY_BUCKETS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LATENCY_BUCKETS_SECONDS: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
 
 Sample = Callable[[], float]
 AsyncSample = Callable[[], Awaitable[float | None]]
@@ -66,13 +80,25 @@ class Metrics:
             buckets=LATENCY_BUCKETS_SECONDS,
             registry=self.registry,
         )
-        self._failures = self.counter("monohull_http_request_failures", "Requests that met a defect (500).", "route")
+        self._failures = self.counter(
+            "monohull_http_request_failures", "Requests that met a defect (500).", "route"
+        )
         self._lost = self.counter("monohull_dependency_lost", "Times a dependency went away.", "name")
         self._back = self.counter("monohull_dependency_back", "Times a dependency came back.", "name")
-        info = Gauge("monohull_build_info", "The version that runs.", ["version"], registry=self.registry, multiprocess_mode="max")
+        info = Gauge(
+            "monohull_build_info",
+            "The version that runs.",
+            ["version"],
+            registry=self.registry,
+            multiprocess_mode="max",
+        )
         info.labels(__version__).set(1)
-        self.sample("monohull_process_resident_memory_bytes", "Resident memory.", resident_bytes, per_process=True)
-        self.sample("monohull_process_cpu_seconds", "Processor time used so far.", cpu_seconds, per_process=True)
+        self.sample(
+            "monohull_process_resident_memory_bytes", "Resident memory.", resident_bytes, per_process=True
+        )
+        self.sample(
+            "monohull_process_cpu_seconds", "Processor time used so far.", cpu_seconds, per_process=True
+        )
         self.sample("monohull_process_open_files", "Open file descriptors.", open_files, per_process=True)
 
     def counter(self, name: str, documentation: str, *labels: str) -> Counter:
@@ -136,7 +162,7 @@ class Metrics:
         """Return everything in Prometheus' text format, of all processes when they share a folder."""
         self.take_samples()
         await asyncio.gather(*(_scrape(gauge, read) for gauge, read in self._scraped))
-        if (folder := os.environ.get(MULTIPROCESS_VARIABLE)) and Path(folder).is_dir():
+        if (folder := os.environ.get(MULTIPROCESS_VARIABLE)) and os.path.isdir(folder):  # noqa: ASYNC240, PTH112 one stat
             merged = CollectorRegistry()
             MultiProcessCollector(merged, path=folder)  # type: ignore[no-untyped-call]
             return generate_latest(merged)

@@ -51,7 +51,7 @@ class Observer:
                 sys.stderr.write(f"observation reader failed: {type(error).__name__}: {error}\n")
 
 
-class ProcessStarted(Observation):
+class ProcessStarted(Observation, frozen=True, kw_only=True):
     """A process is about to serve."""
 
     event: ClassVar[str] = "process.started"
@@ -61,7 +61,7 @@ class ProcessStarted(Observation):
     modules: tuple[str, ...]
 
 
-class ProcessStopped(Observation):
+class ProcessStopped(Observation, frozen=True, kw_only=True):
     """A process released everything it held."""
 
     event: ClassVar[str] = "process.stopped"
@@ -71,7 +71,7 @@ class ProcessStopped(Observation):
     seconds: float
 
 
-class RequestFinished(Observation):
+class RequestFinished(Observation, frozen=True, kw_only=True):
     """One request got its answer; the one line a request has in the log.
 
     ``route`` is the template, never the path: it is a metric label, and a path
@@ -90,7 +90,7 @@ class RequestFinished(Observation):
     response_bytes: int
 
 
-class RequestFailed(Observation):
+class RequestFailed(Observation, frozen=True, kw_only=True):
     """A request raised something that is no `Problem`: a defect, answered as 500."""
 
     event: ClassVar[str] = "http.request_failed"
@@ -102,7 +102,7 @@ class RequestFailed(Observation):
     stack: str
 
 
-class DependencyLost(Observation):
+class DependencyLost(Observation, frozen=True, kw_only=True):
     """Something a process needs stopped answering."""
 
     event: ClassVar[str] = "dependency.lost"
@@ -112,7 +112,7 @@ class DependencyLost(Observation):
     reason: str
 
 
-class DependencyBack(Observation):
+class DependencyBack(Observation, frozen=True, kw_only=True):
     """It answers again."""
 
     event: ClassVar[str] = "dependency.back"
@@ -121,7 +121,7 @@ class DependencyBack(Observation):
     seconds: float
 
 
-class SchemaChecked(Observation):
+class SchemaChecked(Observation, frozen=True, kw_only=True):
     """The platform schema was compared with the one this code was written for."""
 
     event: ClassVar[str] = "schema.checked"

@@ -7,12 +7,14 @@ JSON text that ``request.jwt.claims`` gets; guards need the permissions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class PrincipalKind(StrEnum):
@@ -63,6 +65,9 @@ def anonymous(role: str) -> Principal:
 
 
 SYSTEM: Final = Principal(
-    kind=PrincipalKind.SERVICE, role="service_role", claims={"role": "service_role"}, permissions=frozenset({"*"})
+    kind=PrincipalKind.SERVICE,
+    role="service_role",
+    claims={"role": "service_role"},
+    permissions=frozenset({"*"}),
 )
 """The process itself: jobs and commands act as this when no person asked."""

@@ -7,20 +7,20 @@ and closes it in reverse.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from monohull.kernel.authentication import Authentication
 from monohull.kernel.broker import Broker
+from monohull.kernel.database import migrations
 from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
-from monohull.kernel.database import migrations
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import EventRegistry
 from monohull.kernel.health import Check, Health
 from monohull.kernel.home import jwt_secret
 from monohull.kernel.lifecycle import Lifecycle
+from monohull.kernel.logs import log_reader
 from monohull.kernel.metrics import Metrics
 from monohull.kernel.observation import Observer
 from monohull.kernel.outbound import Outbound
@@ -30,10 +30,11 @@ from monohull.kernel.queues import Queues
 from monohull.kernel.ratelimit import RateLimits
 from monohull.kernel.redis_connection import close_redis, open_redis, probe_redis
 from monohull.kernel.schema import SchemaState, SchemaWatch
-from monohull.kernel.logs import log_reader
 from monohull.kernel.tracing import Tracing
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from monohull.kernel.home import Connections
     from monohull.kernel.module import Module
     from monohull.kernel.settings import Settings
@@ -100,10 +101,18 @@ class Runtime:
         self.health.add(Check("database", self._probe_database, timeout_seconds=2.0))
         self.health.add(Check("migrations", self.schema.probe, timeout_seconds=2.0))
         self.health.add(Check("redis", self.probe_redis, timeout_seconds=1.0))
-        self.metrics.sample("monohull_database_pool_in_use", "Data connections in use.", lambda: self.data.in_use)
-        self.metrics.sample("monohull_database_pool_waiting", "Requests that wait for one.", lambda: self.data.waiting)
-        self.metrics.sample("monohull_database_pool_size", "Data connections allowed.", lambda: self.data.size)
-        self.metrics.sample("monohull_requests_in_flight", "Requests being answered.", lambda: self.lifecycle.in_flight)
+        self.metrics.sample(
+            "monohull_database_pool_in_use", "Data connections in use.", lambda: self.data.in_use
+        )
+        self.metrics.sample(
+            "monohull_database_pool_waiting", "Requests that wait for one.", lambda: self.data.waiting
+        )
+        self.metrics.sample(
+            "monohull_database_pool_size", "Data connections allowed.", lambda: self.data.size
+        )
+        self.metrics.sample(
+            "monohull_requests_in_flight", "Requests being answered.", lambda: self.lifecycle.in_flight
+        )
         self.metrics.on_scrape("monohull_queue_depth", "Jobs that wait in Redis.", self.queues.depth)
         self.metrics.on_scrape(
             "monohull_outbox_lag_seconds",

@@ -8,7 +8,6 @@ itself once somebody ran the migrations.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
@@ -16,6 +15,8 @@ from monohull.kernel.errors import DatabaseUnavailable, Problem, SchemaOutdated
 from monohull.kernel.observation import SchemaChecked
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from monohull.kernel.observation import Observer
 
 SchemaState: TypeAlias = Literal["current", "pending", "newer", "unknown"]
@@ -23,7 +24,7 @@ SchemaState: TypeAlias = Literal["current", "pending", "newer", "unknown"]
 RETRY_SECONDS: Final = 1.0
 ADVICE: Final = {
     "pending": "The database lacks migrations that this version needs; run `monohull migrate`.",
-    "newer": "The database was migrated by a newer version of Monohull; start that version, or restore a backup.",
+    "newer": "A newer version of Monohull migrated the database; start that one, or restore a backup.",
     "unknown": "The database has not answered yet.",
 }
 
@@ -65,7 +66,7 @@ class SchemaWatch:
             found = await self._read()
         except Problem:
             return self.state
-        if found != self.state and found != "current":
+        if found not in (self.state, "current"):
             self._observer.observe(SchemaChecked(state=found, advice=ADVICE[found]))
         self.state = found
         return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace as otel
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -14,6 +14,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFl
 
 from monohull import __version__
 from monohull.kernel.trace import Trace, current_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Tracing:
@@ -27,7 +30,9 @@ class Tracing:
         self._provider: TracerProvider | None = None
         self._tracer: otel.Tracer | None = None
         if endpoint is not None:
-            resource = Resource.create({"service.name": f"monohull-{process}", "service.version": __version__})
+            resource = Resource.create(
+                {"service.name": f"monohull-{process}", "service.version": __version__}
+            )
             self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
             exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -38,13 +43,17 @@ class Tracing:
         return self._tracer is not None
 
     @contextmanager
-    def span(self, name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | int | float) -> Iterator[None]:
+    def span(
+        self, name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | float
+    ) -> Iterator[None]:
         """Record the block as a span below the one that runs, or below `current_trace`."""
         if self._tracer is None:
             yield
             return
         here = current_trace.get()
-        parent = otel.set_span_in_context(NonRecordingSpan(_remote(here))) if here and not _inside_span() else None
+        parent = (
+            otel.set_span_in_context(NonRecordingSpan(_remote(here))) if here and not _inside_span() else None
+        )
         with self._tracer.start_as_current_span(name, context=parent, kind=kind, attributes=attributes):
             yield
 
@@ -60,4 +69,6 @@ def _inside_span() -> bool:
 
 def _remote(trace: Trace) -> SpanContext:
     span_id = int(trace.parent_id or trace.span_id, 16)
-    return SpanContext(int(trace.trace_id, 16), span_id, is_remote=True, trace_flags=TraceFlags(int(trace.is_sampled)))
+    return SpanContext(
+        int(trace.trace_id, 16), span_id, is_remote=True, trace_flags=TraceFlags(int(trace.is_sampled))
+    )
