@@ -12,12 +12,38 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from math import ceil
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from saq.job import Job as Message
+
+from monohull.kernel.clock import now
+from monohull.kernel.ids import uuid7
+from monohull.kernel.lane import FAILURES, Lane, list_workers
+from monohull.kernel.observation import SILENT, Observer
+from monohull.kernel.outbox import cause, enqueue
+from monohull.kernel.redis_connection import close_redis, open_redis, redis_or_unavailable
+
+__all__ = [
+    "Backoff",
+    "Cron",
+    "GiveUp",
+    "Job",
+    "JobError",
+    "Queues",
+    "enqueue",
+    "job",
+]
 
 DEFAULT_QUEUE: Final = "default"
+BACKSTOP_SECONDS: Final = 30
+MESSAGE_TTL_SECONDS: Final = 60
+"""How long a finished message stays for SAQ's own page."""
+UNKNOWN_JOB_DELAY_SECONDS: Final = 5.0
+"""How long a job waits that no worker of this version knows, while a newer one is being rolled out."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -131,3 +157,92 @@ def job(
         )
 
     return declare
+
+
+class Queues:
+    """The queues in Redis, for whoever puts jobs in and for the workers that take them out.
+
+    Args:
+        url: Redis, in one of the forms of `redis_connection`.
+        jobs: Every job this process knows; their queues are the ones counted by `depth`.
+        name: What ``CLIENT LIST`` shows.
+        prefix: Keeps several installations on one Redis apart.
+        observer: Told of outages.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        jobs: Iterable[Job] = (),
+        name: str = "monohull-queues",
+        prefix: str = "monohull",
+        observer: Observer = SILENT,
+    ) -> None:
+        self.redis = open_redis(url, name=name)
+        self._prefix = prefix
+        self._observer = observer
+        self._lanes: dict[str, Lane] = {}
+        self.names = tuple(sorted({DEFAULT_QUEUE, *(job.queue for job in jobs)}))
+
+    def lane(self, queue: str) -> Lane:
+        """Return SAQ's queue behind the name ``queue``."""
+        if (lane := self._lanes.get(queue)) is None:
+            lane = Lane(self.redis, queue, prefix=self._prefix, observer=self._observer)
+            self._lanes[queue] = lane
+        return lane
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Close the connections when the block ends; they open by themselves."""
+        try:
+            yield
+        finally:
+            await close_redis(self.redis)
+
+    async def enqueue_now(self, job: Job, /, *, delay_seconds: float = 0, **arguments: Any) -> str:
+        """Put ``job`` straight into Redis and return the key of SAQ's message.
+
+        For work that may be lost: nothing but Redis knows of it, so it is gone
+        with a Redis that loses its memory, and it runs whether or not the
+        caller's transaction commits. For everything else there is `enqueue`.
+
+        Raises:
+            RedisUnavailable: 503; whether it was queued is not known.
+        """
+        message = new_message(job, arguments, key=str(uuid7()), meta=cause())
+        message.retries = job.max_attempts
+        if delay_seconds > 0:
+            message.scheduled = ceil(now().timestamp() + delay_seconds)
+        with redis_or_unavailable():
+            await self.lane(job.queue).enqueue(message)
+        return message.key
+
+    async def depth(self) -> float | None:
+        """Return how many jobs wait in all queues, or None when Redis is away."""
+        try:
+            return float(sum([await self.lane(name).count("queued") for name in self.names]))
+        except FAILURES:
+            return None
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """Return what each living worker says of itself: ``id``, ``host``, ``pid``, and so on.
+
+        Raises:
+            RedisUnavailable: 503.
+        """
+        with redis_or_unavailable():
+            return await list_workers(self.redis)
+
+
+def new_message(job: Job, arguments: dict[str, Any], *, key: str, meta: dict[str, Any]) -> Message:
+    """Return the message for SAQ. Its own time-out is a backstop; `attempts` keeps the job's."""
+    return Message(
+        function=job.name,
+        kwargs=arguments,
+        key=key,
+        timeout=ceil(job.timeout_seconds) + BACKSTOP_SECONDS,
+        ttl=MESSAGE_TTL_SECONDS,
+        retry_delay=UNKNOWN_JOB_DELAY_SECONDS,
+        meta={name: value for name, value in meta.items() if value is not None},
+    )

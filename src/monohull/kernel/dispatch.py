@@ -1,0 +1,276 @@
+"""What the relay does in one round, over its own connection.
+
+    events in commit order → one delivery job per subscriber, in one transaction
+    schedules that came due → one job each
+    jobs that are due → messages in Redis, then marked as dispatched
+    messages that Redis forgot → jobs that are due again
+
+Each step may be cut off anywhere and repeated: what was enqueued twice carries
+the same id and the same count of attempts, and the ledger lets it begin once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import msgspec
+from croniter import croniter  # type: ignore[import-untyped]
+
+from monohull.kernel.housekeeping import KERNEL_CRONS, KERNEL_JOBS, deliver_event
+from monohull.kernel.lane import OVERTIME_SECONDS, living_workers
+from monohull.kernel.queues import Cron, Job, JobError, Queues, new_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import asyncpg
+    from saq.job import Job as Message
+
+    from monohull.kernel.events import EventRegistry
+    from monohull.kernel.module import Module
+
+BATCH: Final = 500
+PROMISED_RETRIES: Final = 1_000_000
+"""SAQ's own count never ends a promised job: the ledger does."""
+
+_EVENTS: Final = """
+    select id, name, actor, request_id, traceparent
+    from monohull.outbox
+    where relayed_at is null
+        and (transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+             -- restored from another cluster, whose counter was ahead of this one's
+             or transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))
+    order by transaction_id, position
+    limit $1
+"""
+
+_DELIVERIES: Final = """
+    insert into monohull.jobs (id, name, queue, arguments, event_id, actor, request_id, traceparent)
+    select new.id, $1, $2, new.arguments::json, new.event_id, new.actor, new.request_id, new.traceparent
+    from unnest($3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[])
+        with ordinality as new (id, arguments, event_id, actor, request_id, traceparent, nth)
+    order by new.nth
+    on conflict (id) do nothing
+"""
+
+_RELAYED: Final = "update monohull.outbox set relayed_at = now() where id = any($1::uuid[])"
+
+_DUE: Final = """
+    select id, name, queue, arguments, attempts, actor, request_id, traceparent
+    from monohull.jobs
+    where dispatched_at is null and done_at is null and due_at <= now()
+    order by due_at, position
+    limit $1
+"""
+
+_DISPATCHED: Final = """
+    update monohull.jobs as jobs set dispatched_at = now(), message = sent.message
+    from unnest($1::uuid[], $2::int[], $3::text[]) as sent (id, attempts, message)
+    where jobs.id = sent.id and jobs.attempts = sent.attempts
+        and jobs.dispatched_at is null and jobs.done_at is null
+"""
+
+_OUTSTANDING: Final = """
+    select position, id, name, queue, message, attempts, worker, dispatched_at,
+           extract(epoch from now() - started_at)::float8 as running_seconds
+    from monohull.jobs
+    where dispatched_at is not null and done_at is null and position > $1
+    order by position
+    limit $2
+"""
+
+_RETURNED: Final = """
+    update monohull.jobs as jobs
+    set dispatched_at = null, message = null, worker = null, due_at = now()
+    from unnest($1::uuid[], $2::int[], $3::timestamptz[]) as lost (id, attempts, dispatched_at)
+    where jobs.id = lost.id and jobs.attempts = lost.attempts
+        and jobs.dispatched_at = lost.dispatched_at and jobs.done_at is null
+    returning jobs.id
+"""
+
+_SCHEDULED: Final = """
+    insert into monohull.jobs (id, name, queue, arguments, key)
+    values ($1, $2, $3, $4::json, $5)
+    on conflict do nothing
+"""
+
+
+class Duties(msgspec.Struct, frozen=True):
+    """What a worker process can do: its events, jobs and schedules."""
+
+    events: EventRegistry
+    jobs: Mapping[str, Job]
+    crons: tuple[Cron, ...]
+
+
+def duties_of(modules: Iterable[Module], events: EventRegistry) -> Duties:
+    """Collect what ``modules`` and the kernel itself declare.
+
+    Raises:
+        JobError: Two jobs have one name, or a schedule cannot be read.
+    """
+    modules = tuple(modules)
+    jobs: dict[str, Job] = {}
+    for job in (*KERNEL_JOBS, *(job for module in modules for job in module.jobs)):
+        if jobs.setdefault(job.name, job) is not job:
+            raise JobError(f"two jobs are called {job.name!r}")
+    crons = (*KERNEL_CRONS, *(cron for module in modules for cron in module.cron))
+    check_schedules(crons)
+    return Duties(events, jobs, crons)
+
+
+async def relay_events(connection: asyncpg.Connection, registry: EventRegistry) -> int:
+    """Turn the next events into deliveries; return how many events there were, at most `BATCH`."""
+    events = await connection.fetch(_EVENTS, BATCH)
+    if not events:
+        return 0
+    deliveries = [
+        (uuid5(event["id"], subscriber.name), _delivery_arguments(event["id"], subscriber.name), event)
+        for event in events
+        for subscriber in registry.matching(event["name"])
+    ]
+    async with connection.transaction():
+        if deliveries:
+            await connection.execute(
+                _DELIVERIES,
+                deliver_event.name,
+                deliver_event.queue,
+                [job_id for job_id, _, _ in deliveries],
+                [arguments for _, arguments, _ in deliveries],
+                [event["id"] for _, _, event in deliveries],
+                *(
+                    [event[column] for _, _, event in deliveries]
+                    for column in ("actor", "request_id", "traceparent")
+                ),
+            )
+        await connection.execute(_RELAYED, [event["id"] for event in events])
+    return len(events)
+
+
+def _delivery_arguments(event_id: UUID, subscriber: str) -> str:
+    return msgspec.json.encode({"event_id": event_id, "subscriber": subscriber}).decode()
+
+
+async def dispatch_jobs(connection: asyncpg.Connection, queues: Queues, jobs: Mapping[str, Job]) -> int:
+    """Send the next due jobs to Redis and mark them; return how many, at most `BATCH`.
+
+    Raises:
+        RedisError: Redis is away; nothing was marked.
+    """
+    rows = await connection.fetch(_DUE, BATCH)
+    if not rows:
+        return 0
+    messages = [_message(row, jobs) for row in rows]
+    await asyncio.gather(
+        *(queues.lane(row["queue"]).enqueue(message) for row, message in zip(rows, messages, strict=True))
+    )
+    await connection.execute(
+        _DISPATCHED,
+        [row["id"] for row in rows],
+        [row["attempts"] for row in rows],
+        [message.key for message in messages],
+    )
+    return len(rows)
+
+
+def _message(row: Mapping[str, Any], jobs: Mapping[str, Job]) -> Message:
+    job = jobs.get(row["name"]) or Job(name=row["name"], function=_unknown)
+    meta = {
+        "job_id": str(row["id"]),
+        "attempts": row["attempts"],
+        "actor": row["actor"],
+        "request_id": row["request_id"],
+        "traceparent": row["traceparent"],
+    }
+    key = f"{row['id']}:{row['attempts']}"
+    message = new_message(job, msgspec.json.decode(row["arguments"]), key=key, meta=meta)
+    message.retries = PROMISED_RETRIES
+    return message
+
+
+async def _unknown(_: Any, **__: Any) -> None:
+    """Stand for a job that this version does not know; it is sent on, and never run here."""
+
+
+async def return_lost(connection: asyncpg.Connection, queues: Queues, jobs: Mapping[str, Job]) -> int:
+    """Make jobs due again whose message Redis lost and that no living worker is at; return how many.
+
+    Raises:
+        RedisError: Redis is away; nothing was changed.
+    """
+    position, returned = 0, 0
+    while rows := await connection.fetch(_OUTSTANDING, position, BATCH):
+        lost = await _without_message(queues, rows)
+        alive = await living_workers(queues.redis, {row["worker"] for row in lost if row["worker"]})
+        gone = [row for row in lost if row["worker"] not in alive or _is_overdue(row, jobs)]
+        if gone:
+            found = await connection.fetch(
+                _RETURNED, *([row[column] for row in gone] for column in ("id", "attempts", "dispatched_at"))
+            )
+            returned += len(found)
+        position = rows[-1]["position"]
+    return returned
+
+
+async def _without_message(queues: Queues, rows: list[Any]) -> list[Any]:
+    async with queues.redis.pipeline(transaction=False) as pipe:
+        for row in rows:
+            _ = pipe.exists(queues.lane(row["queue"]).job_id(row["message"] or ""))
+        exist = await pipe.execute()
+    return [row for row, exists in zip(rows, exist, strict=True) if not exists]
+
+
+def _is_overdue(row: Mapping[str, Any], jobs: Mapping[str, Job]) -> bool:
+    job = jobs.get(row["name"])
+    allowed = (job.timeout_seconds if job else 0.0) + OVERTIME_SECONDS
+    return (row["running_seconds"] or 0.0) > allowed
+
+
+async def enqueue_scheduled(
+    connection: asyncpg.Connection, crons: Iterable[Cron], *, after: datetime, until: datetime
+) -> int:
+    """Ask for the jobs whose schedules came due in ``(after, until]``; return how many ticks there were.
+
+    A tick has an id of its own, so that it happens once however often it is
+    asked for; while the last run of a schedule is not done, a tick is left out.
+    """
+    ticks = [(cron, tick) for cron in crons for tick in due_ticks(cron, after=after, until=until)]
+    for cron, tick in ticks:
+        await connection.execute(
+            _SCHEDULED,
+            uuid5(NAMESPACE_OID, f"{cron.title}@{tick.isoformat()}"),
+            cron.job.name,
+            cron.job.queue,
+            msgspec.json.encode(cron.arguments).decode(),
+            f"cron:{cron.title}",
+        )
+    return len(ticks)
+
+
+def due_ticks(cron: Cron, *, after: datetime, until: datetime) -> list[datetime]:
+    """Return the latest tick of ``cron`` in ``(after, until]``, as a list of none or one.
+
+    Whoever was away for three ticks runs once, not three times at once.
+    """
+    previous = datetime.fromtimestamp(
+        croniter(cron.schedule, until + timedelta(microseconds=1)).get_prev(float), UTC
+    )
+    return [previous] if after < previous <= until else []
+
+
+def check_schedules(crons: Iterable[Cron]) -> None:
+    """Look whether every schedule can be read and has a name of its own.
+
+    Raises:
+        JobError: One does not.
+    """
+    seen: set[str] = set()
+    for cron in crons:
+        if len(cron.schedule.split()) != 5 or not croniter.is_valid(cron.schedule):  # noqa: PLR2004 minute to weekday
+            raise JobError(f"schedule {cron.title!r}: {cron.schedule!r} is not five fields as cron has them")
+        if cron.title in seen:
+            raise JobError(f"two schedules are called {cron.title!r}; give one of them a name")
+        seen.add(cron.title)

@@ -1,0 +1,102 @@
+"""The kernel's own jobs: delivering events, and forgetting what is long done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import text
+
+from monohull.kernel.events import Envelope
+from monohull.kernel.queues import Backoff, Cron, GiveUp, job
+
+if TYPE_CHECKING:
+    from monohull.kernel.database.engine import Database
+    from monohull.kernel.runtime import Runtime
+
+RETENTION_DAYS: Final = 7
+DEAD_LETTER_DAYS: Final = 90
+PURGE_BATCH: Final = 5000
+
+_EVENT: Final = text(
+    """
+    select id, position, transaction_id::text as transaction, name, version, occurred_at, key, actor,
+           request_id, traceparent, payload::text as payload
+    from monohull.outbox where id = :id
+    """
+)
+
+_PURGES: Final = (
+    text(
+        """
+        delete from monohull.outbox where position in (
+            select position from monohull.outbox as old
+            where relayed_at < now() - make_interval(days => :days)
+                and not exists (select from monohull.jobs where event_id = old.id)
+                and not exists (select from monohull.dead_letters where event_id = old.id)
+            order by relayed_at limit :batch)
+        """
+    ).bindparams(days=RETENTION_DAYS),
+    text(
+        """
+        delete from monohull.jobs where position in (
+            select position from monohull.jobs
+            where done_at < now() - make_interval(days => :days)
+            order by done_at limit :batch)
+        """
+    ).bindparams(days=RETENTION_DAYS),
+    text(
+        """
+        delete from monohull.dead_letters where id in (
+            select id from monohull.dead_letters
+            where died_at < now() - make_interval(days => :days)
+            order by died_at limit :batch)
+        """
+    ).bindparams(days=DEAD_LETTER_DAYS),
+)
+
+
+@job(
+    "kernel.deliver_event",
+    max_attempts=12,
+    timeout_seconds=60,
+    backoff=Backoff(base_seconds=1, factor=3, max_seconds=3600),
+)
+async def deliver_event(runtime: Runtime, *, event_id: str, subscriber: str) -> None:
+    """Hand one event to one subscriber. Each has its own attempts, so that none holds up another."""
+    envelope = await find_event(runtime.database, UUID(event_id))
+    if envelope is None:
+        raise GiveUp(f"the event {event_id} is no longer in the outbox")
+    await runtime.events.subscriber(subscriber).handle(runtime, envelope)
+
+
+@job("kernel.purge", max_attempts=3, timeout_seconds=600)
+async def purge(runtime: Runtime) -> None:
+    """Delete what is past its retention, in batches that each lock little and briefly."""
+    for statement in _PURGES:
+        deleted = PURGE_BATCH
+        while deleted == PURGE_BATCH:
+            async with runtime.database.unit_of_work() as session:
+                result = await session.execute(statement, {"batch": PURGE_BATCH})
+                deleted = result.rowcount  # type: ignore[attr-defined]  # a DELETE's result has it
+
+
+async def find_event(database: Database, event_id: UUID) -> Envelope | None:
+    """Return the event as it was recorded, or None when its retention is over.
+
+    Raises:
+        DatabaseUnavailable: 503.
+    """
+    async with database.connected() as connection:
+        row = (await connection.execute(_EVENT, {"id": event_id})).one_or_none()
+    if row is None:
+        return None
+    columns = dict(row._mapping)  # noqa: SLF001 the documented way to a row's names
+    columns["transaction"] = int(columns["transaction"])
+    columns["payload"] = msgspec.Raw(columns["payload"].encode())
+    return Envelope(**columns)
+
+
+KERNEL_JOBS: Final = (deliver_event, purge)
+KERNEL_CRONS: Final = (Cron(job=purge, schedule="17 3 * * *"),)

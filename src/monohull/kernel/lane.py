@@ -1,0 +1,307 @@
+"""`Lane`: one queue in Redis, SAQ's with the weak places mended.
+
+SAQ's own queue forgets a worker's loss until the job's time-out has passed,
+takes a job that was fetched a moment ago for a lost one, keeps one blocked
+connection per slot, and spins when Redis is away. Here
+
+- each worker keeps a key that says it lives (`Heartbeat`), and a job goes back
+  to the queue within seconds of the worker's death, by one atomic script;
+- whatever looks lost is looked at twice before it is touched;
+- one connection fetches for all slots, and notices a stop within a second;
+- an outage of Redis is waited out.
+
+A job that Redis forgets is not lost either: `dispatch` sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from redis.exceptions import RedisError
+from saq.job import Job as Message
+from saq.job import Status
+from saq.queue.redis import RedisQueue
+from saq.utils import now as now_milliseconds
+
+from monohull import __version__
+from monohull.kernel.clock import monotonic_seconds, now
+from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
+from monohull.kernel.redis_connection import UNREACHABLE, close_redis, explain_redis_error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from redis.asyncio import Redis
+    from saq.types import WorkerInfo
+
+T = TypeVar("T")
+
+WORKER_KEY: Final = "mh:worker:"
+BEAT_SECONDS: Final = 1.0
+BEAT_TTL_SECONDS: Final = 5
+SUSPICION_SECONDS: Final = 2.0
+"""How long something must look lost. Longer than a beat: after an outage of Redis all workers look dead."""
+OVERTIME_SECONDS: Final = 60.0
+"""How long past its time-out an attempt of a living worker may go on before it counts as forgotten."""
+FETCH_SECONDS: Final = 1
+PATIENCE_SECONDS: Final = 30.0
+FAILURES: Final = (*UNREACHABLE, RedisError)
+
+_RETURN: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('LREM', KEYS[2], 1, KEYS[1]) > 0 then
+    redis.call('SET', KEYS[1], ARGV[2])
+    redis.call('ZADD', KEYS[4], 0, KEYS[1])
+    redis.call('LPUSH', KEYS[3], KEYS[1])
+    return 1
+end
+return 0
+"""
+
+
+class JobReturned(Observation, frozen=True, kw_only=True):
+    """A job whose worker is gone went back into its queue."""
+
+    event = "job.returned"
+    level = "warning"
+
+    job: str
+    queue: str
+    worker: str | None
+
+
+class Lane(RedisQueue):
+    """One queue in Redis.
+
+    Args:
+        redis: Shared by the lanes of a process; answers are bytes.
+        name: What jobs call the queue.
+        prefix: Keeps several installations on one Redis apart.
+        observer: Told of outages and of jobs that went back.
+    """
+
+    def __init__(self, redis: Redis, name: str, *, prefix: str, observer: Observer) -> None:
+        super().__init__(redis, name=f"{prefix}.{name}")
+        self.title = name
+        self._observer = observer
+        self._stop: asyncio.Event | None = None
+        self._fetching = asyncio.Lock()
+        self._lost_at: float | None = None
+        self._suspects: dict[bytes, tuple[bytes, float]] = {}
+        self._return_script = redis.register_script(_RETURN)
+
+    def stop_with(self, stop: asyncio.Event) -> None:
+        """Fetch no more once ``stop`` is set."""
+        self._stop = stop
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
+
+    async def disconnect(self) -> None:
+        await close_redis(self.redis)
+
+    async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Message | None:  # noqa: ARG002, ASYNC109 SAQ's signature
+        """Return the next job, or None after a second, so that the caller can look whether to stop."""
+        async with self._fetching:
+            if self.is_stopping:
+                return None
+            try:
+                job_id = await self.redis.blmove(self._queued, self._active, FETCH_SECONDS, "LEFT", "RIGHT")
+                message = None if job_id is None else await self._get_job_by_id(job_id)
+            except FAILURES as error:
+                self._note_lost(error)
+                await self._pause(FETCH_SECONDS)
+                return None
+            self._note_back()
+            return message
+
+    async def sweep(self, lock: int = 60, abort: float = 5.0) -> list[str]:  # noqa: ARG002 SAQ's signature
+        """Put jobs of dead workers back into the queue; return their ids."""
+        try:
+            return await self._sweep_once()
+        except FAILURES:
+            self._suspects.clear()
+            return []
+
+    async def schedule(self, _lock: int = 1) -> list[str]:
+        try:
+            return await super().schedule(_lock)
+        except FAILURES:
+            return []
+
+    async def jobs(self, job_keys: Iterable[str]) -> list[Message | None]:
+        try:
+            return await super().jobs(job_keys)
+        except FAILURES:
+            return []
+
+    async def write_worker_info(self, worker_id: str, info: WorkerInfo, ttl: int) -> None:
+        with suppress(*FAILURES):
+            await super().write_worker_info(worker_id, info, max(ttl, 30))
+
+    async def notify(self, job: Message) -> None:
+        with suppress(*FAILURES):
+            await super().notify(job)
+
+    async def _update(self, job: Message, status: Status | None = None, **kwargs: Any) -> None:
+        await self._insist(lambda: super(Lane, self)._update(job, status, **kwargs))
+
+    async def _retry(self, job: Message, error: str | None) -> None:
+        await self._insist(lambda: super(Lane, self)._retry(job, error))
+
+    async def _finish(
+        self, job: Message, status: Status, *, result: Any = None, error: str | None = None
+    ) -> None:
+        await self._insist(lambda: super(Lane, self)._finish(job, status, result=result, error=error))
+
+    async def _insist(self, write: Callable[[], Awaitable[T]]) -> T | None:
+        """Repeat ``write`` through an outage; after `PATIENCE_SECONDS` leave it to the ledger."""
+        deadline = monotonic_seconds() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await write()
+            except FAILURES as error:
+                self._note_lost(error)
+                if self.is_stopping or monotonic_seconds() > deadline:
+                    return None
+                await self._pause(FETCH_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        if self._stop is None:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    def _note_lost(self, error: BaseException) -> None:
+        if self._lost_at is None:
+            self._lost_at = monotonic_seconds()
+            self._observer.observe(DependencyLost(name="redis", reason=explain_redis_error(error)))
+
+    def _note_back(self) -> None:
+        if self._lost_at is not None:
+            self._observer.observe(DependencyBack(name="redis", seconds=monotonic_seconds() - self._lost_at))
+            self._lost_at = None
+
+    async def _sweep_once(self) -> list[str]:
+        ids = cast("list[bytes]", await self.redis.lrange(self._active, 0, -1))
+        stored = cast("list[bytes | None]", await self.redis.mget(ids) if ids else [])
+        messages = {
+            job_id: (raw, message)
+            for job_id, raw in zip(ids, stored, strict=True)
+            if raw is not None and (message := self.deserialize(raw)) is not None
+        }
+        for job_id in set(ids) - set(messages):
+            await self.redis.lrem(self._active, 0, job_id.decode())
+            await self.redis.zrem(self._incomplete, job_id)
+        alive = await living_workers(self.redis, {m.worker_id for _, m in messages.values() if m.worker_id})
+        suspects = {job_id: raw for job_id, (raw, m) in messages.items() if looks_lost(m, alive)}
+        returned = [
+            job_id for job_id in self._seen_twice(suspects) if await self._put_back(job_id, *messages[job_id])
+        ]
+        return [job_id.decode() for job_id in returned]
+
+    def _seen_twice(self, suspects: dict[bytes, bytes]) -> list[bytes]:
+        """Remember ``suspects`` and return those that have not changed for `SUSPICION_SECONDS`."""
+        seen = monotonic_seconds()
+        known = self._suspects
+        self._suspects = {
+            job_id: known[job_id] if job_id in known and known[job_id][0] == raw else (raw, seen)
+            for job_id, raw in suspects.items()
+        }
+        return [job_id for job_id, (_, since) in self._suspects.items() if seen - since >= SUSPICION_SECONDS]
+
+    async def _put_back(self, job_id: bytes, raw: bytes, message: Message) -> bool:
+        worker = message.worker_id
+        message.status = Status.QUEUED
+        message.started = 0
+        message.worker_id = None
+        message.touched = now_milliseconds()
+        message.meta["returns"] = message.meta.get("returns", 0) + 1
+        moved = await self._return_script(
+            keys=[job_id, self._active, self._queued, self._incomplete], args=[raw, self.serialize(message)]
+        )
+        self._suspects.pop(job_id, None)
+        if moved:
+            self._observer.observe(JobReturned(job=message.function, queue=self.title, worker=worker))
+        return bool(moved)
+
+
+def looks_lost(message: Message, alive: set[str]) -> bool:
+    """Whether a job in the active list seems to have nobody who works on it.
+
+    It has been fetched and not marked; or the worker that marked it is dead; or
+    that worker lives and is far beyond the time-out, so that it must have
+    forgotten: an outage swallowed its report.
+    """
+    if message.status not in (Status.ACTIVE, Status.ABORTING):
+        return True
+    overtime = message.timeout + OVERTIME_SECONDS
+    return message.worker_id not in alive or now_milliseconds() - message.started > overtime * 1000
+
+
+async def living_workers(redis: Redis, workers: set[str]) -> set[str]:
+    """Return those of ``workers`` whose heartbeat is fresh."""
+    names = sorted(workers)
+    beats = await redis.mget([f"{WORKER_KEY}{name}" for name in names]) if names else []
+    return {name for name, beat in zip(names, beats, strict=True) if beat is not None}
+
+
+class Heartbeat:
+    """The key by which the others see that this worker lives, for as long as it has jobs.
+
+    It beats until the last job is done, also while the worker drains.
+    """
+
+    def __init__(self, redis: Redis, worker_id: str, *, queues: tuple[str, ...], concurrency: int) -> None:
+        self._redis = redis
+        self._key = f"{WORKER_KEY}{worker_id}"
+        self._value = json.dumps(
+            {
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started_at": now().isoformat(),
+                "version": __version__,
+                "queues": queues,
+                "concurrency": concurrency,
+            }
+        )
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """Beat once a second while the block runs; then remove the key."""
+        await self._beat()
+        task = asyncio.create_task(self._beat_for_ever(), name="worker heartbeat")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            with suppress(*FAILURES):
+                await self._redis.delete(self._key)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            await self._beat()
+
+    async def _beat(self) -> None:
+        with suppress(*FAILURES):
+            await self._redis.set(self._key, self._value, ex=BEAT_TTL_SECONDS)
+
+
+async def list_workers(redis: Redis) -> list[dict[str, Any]]:
+    """Return what every living worker says about itself, with its ``id``."""
+    keys = [key async for key in redis.scan_iter(match=f"{WORKER_KEY}*")]
+    values = await redis.mget(keys) if keys else []
+    return [
+        {"id": key.decode().removeprefix(WORKER_KEY), **json.loads(value)}
+        for key, value in zip(keys, values, strict=True)
+        if value is not None
+    ]

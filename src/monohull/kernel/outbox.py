@@ -1,0 +1,166 @@
+"""The outbox: what must happen after a commit is written in the transaction itself.
+
+Nothing here talks to Redis or to anybody else. A row is written, and
+``pg_notify`` wakes the relay; PostgreSQL delivers it when the transaction
+commits and forgets it when the transaction fails. So nothing runs for work
+that was rolled back, and nothing that was committed is forgotten.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import INTERVAL
+
+from monohull.kernel.errors import Problem
+from monohull.kernel.ids import uuid7
+from monohull.kernel.trace import current_trace
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from monohull.kernel.database.engine import Database
+    from monohull.kernel.events import Event
+    from monohull.kernel.queues import Job
+
+CHANNEL: Final = "monohull_outbox"
+"""What the relay listens to. The message says nothing; the tables do."""
+
+current_actor: ContextVar[str | None] = ContextVar("current_actor", default=None)
+"""Subject of the principal that this task works for; recorded with events and jobs."""
+
+_PUBLISH: Final = text(
+    """
+    with published as (
+        insert into monohull.outbox (id, name, version, key, actor, request_id, traceparent, payload)
+        values (:id, :name, :version, :key, :actor, :request_id, :traceparent, cast(:payload as json))
+        returning 1
+    )
+    select pg_notify('monohull_outbox', '') from published
+    """
+)
+
+_ENQUEUE: Final = text(
+    """
+    with enqueued as (
+        insert into monohull.jobs (id, name, queue, arguments, key, actor, request_id, traceparent, due_at)
+        values (:id, :name, :queue, cast(:arguments as json), :key, :actor, :request_id, :traceparent,
+                now() + :delay)
+        on conflict (name, key) where key is not null and done_at is null do nothing
+        returning 1
+    )
+    select pg_notify('monohull_outbox', '') from enqueued
+    """
+).bindparams(bindparam("delay", type_=INTERVAL))
+
+_LAG: Final = text(
+    """
+    select
+        extract(epoch from now() - least(events.oldest, jobs.oldest))::float8 as oldest_seconds,
+        events.waiting as events, jobs.waiting as jobs
+    from
+        (select min(occurred_at) as oldest, count(*) as waiting
+         from monohull.outbox where relayed_at is null) as events,
+        (select min(due_at) as oldest, count(*) as waiting
+         from monohull.jobs where dispatched_at is null and done_at is null and due_at <= now()) as jobs
+    """
+)
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """What the relay has still to do.
+
+    Attributes:
+        oldest_seconds: Age of the oldest event or due job; 0.0 when nothing waits.
+        events: Events that were not yet turned into deliveries.
+        jobs: Jobs that are due and not yet with the workers.
+    """
+
+    oldest_seconds: float
+    events: int
+    jobs: int
+
+
+async def publish(session: AsyncSession, event: Event, *, key: str | None = None) -> UUID:
+    """Record ``event`` in the caller's transaction and return the id it will be delivered with.
+
+    Args:
+        session: The unit of work that causes the event.
+        event: What happened.
+        key: What it is about, for readers that need order per thing.
+    """
+    event_id = uuid7()
+    parameters = {
+        "id": event_id,
+        "name": event.name,
+        "version": event.version,
+        "key": key,
+        "payload": msgspec.json.encode(event).decode(),
+        **cause(),
+    }
+    await session.execute(_PUBLISH, parameters)
+    return event_id
+
+
+async def enqueue(
+    session: AsyncSession, job: Job, *, key: str | None = None, delay_seconds: float = 0, **arguments: Any
+) -> UUID | None:
+    """Promise that ``job`` runs with ``arguments`` once the caller's transaction is committed.
+
+    Args:
+        session: The unit of work that asks for it.
+        job: Made by `queues.job`.
+        key: While a job of this name and key is not done, asking again changes nothing.
+        delay_seconds: Not before this many seconds have passed.
+        **arguments: Ids or other plain JSON.
+
+    Returns:
+        The id of the job, or None when one with this key is waiting or running already.
+    """
+    job_id = uuid7()
+    parameters = {
+        "id": job_id,
+        "name": job.name,
+        "queue": job.queue,
+        "arguments": msgspec.json.encode(arguments).decode(),
+        "key": key,
+        "delay": timedelta(seconds=delay_seconds),
+        **cause(),
+    }
+    result = await session.execute(_ENQUEUE, parameters)
+    return None if result.first() is None else job_id
+
+
+def cause() -> dict[str, str | None]:
+    """Return who and which request this task works for, as columns."""
+    trace = current_trace.get()
+    return {
+        "actor": current_actor.get(),
+        "request_id": trace.request_id if trace else None,
+        "traceparent": trace.traceparent if trace else None,
+    }
+
+
+async def outbox_lag(database: Database) -> Lag:
+    """Count what waits for the relay.
+
+    Raises:
+        DatabaseUnavailable: 503.
+    """
+    async with database.connected() as connection:
+        row = (await connection.execute(_LAG)).one()
+    return Lag(max(row.oldest_seconds or 0.0, 0.0), row.events, row.jobs)
+
+
+async def outbox_lag_seconds(database: Database) -> float | None:
+    """Return the age of the oldest that waits, for the metric; None when the database is away."""
+    try:
+        return (await outbox_lag(database)).oldest_seconds
+    except Problem:
+        return None

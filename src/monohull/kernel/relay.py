@@ -1,0 +1,204 @@
+"""The relay: carries what was committed to the workers, one relay at a time.
+
+It runs in every worker process; the one that holds the session's advisory lock
+leads and the others ask for the lock once a second. Everything it reads and
+writes goes over the connection that holds the lock: when that breaks, the lock
+is gone and so is its way to say that something was done. A relay that did not
+notice yet can only enqueue what another one enqueues too, under the same key.
+
+Subscribers are those of the leading process. While a new version is rolled
+out, an event may still be relayed by the old one, which does not know them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, cast
+from uuid import uuid4
+
+import asyncpg
+
+from monohull.kernel.clock import monotonic_seconds, now
+from monohull.kernel.dispatch import (
+    BATCH,
+    dispatch_jobs,
+    enqueue_scheduled,
+    relay_events,
+    return_lost,
+)
+from monohull.kernel.errors import Problem
+from monohull.kernel.lane import FAILURES
+from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
+from monohull.kernel.outbox import CHANNEL
+from monohull.kernel.redis_connection import explain_redis_error
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from monohull.kernel.database.engine import Database
+    from monohull.kernel.dispatch import Duties
+    from monohull.kernel.queues import Queues
+
+LOCK: Final = int.from_bytes(b"monorela")
+POLL_SECONDS: Final = 1.0
+"""How long a notification that got lost can delay a job, and how precise delays and schedules are."""
+LOST_SCAN_SECONDS: Final = 15.0
+ROUND_TIMEOUT_SECONDS: Final = 60.0
+SCHEDULE_LOOKBACK: Final = timedelta(seconds=60)
+"""A tick that fell into a fail-over is made up for; older ones were missed."""
+MARKER_KEY: Final = "mh:relay:marker"
+
+_KEEPALIVE: Final = (
+    "select set_config('tcp_keepalives_idle', '5', false), "
+    "set_config('tcp_keepalives_interval', '2', false), set_config('tcp_keepalives_count', '3', false)"
+)
+"""A host that vanished is noticed by the server after 11 s, and its lock released."""
+
+
+class RelayLeads(Observation, frozen=True, kw_only=True):
+    """This process is the one that relays."""
+
+    event = "relay.leads"
+
+
+class RelayStopped(Observation, frozen=True, kw_only=True):
+    """This process no longer relays; another one will."""
+
+    event = "relay.stopped"
+    level = "warning"
+
+    reason: str
+
+
+class JobsSentAgain(Observation, frozen=True, kw_only=True):
+    """Redis had lost jobs that were promised; they are on their way again."""
+
+    event = "relay.jobs_sent_again"
+    level = "warning"
+
+    jobs: int
+
+
+class Relay:
+    """One candidate for leading.
+
+    Args:
+        database: Gives the connection that holds the lock.
+        queues: Where jobs go.
+        duties: Who subscribed to what; every job and schedule this process knows.
+        observer: Told who leads, and of what is away.
+    """
+
+    def __init__(self, database: Database, queues: Queues, duties: Duties, observer: Observer) -> None:
+        self._database = database
+        self._queues = queues
+        self._duties = duties
+        self._observer = observer
+        self._wake = asyncio.Event()
+        self._redis_lost_at: float | None = None
+        self._memory: tuple[str, str] | None = None
+        self.is_leading = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Lead, or wait to lead, for as long as the block runs."""
+        task = asyncio.create_task(self.run(), name="relay")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def run(self) -> None:
+        """Lead whenever the lock is free, for ever."""
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    await self._lead(connection)
+            except (Problem, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                if self.is_leading:
+                    self._observer.observe(RelayStopped(reason=f"{type(error).__name__}: {error}"))
+            finally:
+                self.is_leading = False
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _lead(self, connection: asyncpg.Connection) -> None:
+        await connection.execute(_KEEPALIVE)
+        while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110 another process
+            await asyncio.sleep(POLL_SECONDS)
+        await connection.add_listener(CHANNEL, self._on_notification)
+        connection.add_termination_listener(self._on_termination)
+        self.is_leading = True
+        self._memory = None
+        self._observer.observe(RelayLeads())
+        scheduled_until, scan_at = now() - SCHEDULE_LOOKBACK, 0.0
+        while True:
+            self._wake.clear()
+            async with asyncio.timeout(ROUND_TIMEOUT_SECONDS):
+                until = now()
+                await enqueue_scheduled(connection, self._duties.crons, after=scheduled_until, until=until)
+                scheduled_until = until
+                is_more = await self._round(connection, scan=monotonic_seconds() >= scan_at)
+            if monotonic_seconds() >= scan_at:
+                scan_at = monotonic_seconds() + LOST_SCAN_SECONDS
+            if not is_more:
+                await self._rest()
+
+    async def _round(self, connection: asyncpg.Connection, *, scan: bool) -> bool:
+        """Do everything once; return whether there may be more at once."""
+        events = await relay_events(connection, self._duties.events)
+        try:
+            if await self._redis_forgot() or scan:
+                await self._send_again(connection)
+            sent = await dispatch_jobs(connection, self._queues, self._duties.jobs)
+        except FAILURES as error:
+            self._note_redis(error)
+            return events == BATCH
+        self._note_redis(None)
+        return BATCH in (events, sent)
+
+    async def _redis_forgot(self) -> bool:
+        """Whether Redis may have lost what it held: it restarted, or our marker is gone."""
+        redis = self._queues.redis
+        info = await redis.info("server")
+        marker = cast("bytes | None", await redis.get(MARKER_KEY))
+        memory = (str(info["run_id"]), "" if marker is None else marker.decode())
+        if memory == self._memory and marker is not None:
+            return False
+        if marker is None:
+            fresh = str(uuid4())
+            await redis.set(MARKER_KEY, fresh)
+            memory = (memory[0], fresh)
+        self._memory = memory
+        return True
+
+    async def _send_again(self, connection: asyncpg.Connection) -> None:
+        try:
+            returned = await return_lost(connection, self._queues, self._duties.jobs)
+        except BaseException:
+            self._memory = None  # look again: this scan did not see everything
+            raise
+        if returned:
+            self._observer.observe(JobsSentAgain(jobs=returned))
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+
+    def _on_notification(self, *_: object) -> None:
+        self._wake.set()
+
+    def _on_termination(self, _: object) -> None:
+        self._wake.set()
+
+    def _note_redis(self, error: BaseException | None) -> None:
+        if error is not None and self._redis_lost_at is None:
+            self._redis_lost_at = monotonic_seconds()
+            self._observer.observe(DependencyLost(name="redis", reason=explain_redis_error(error)))
+        elif error is None and self._redis_lost_at is not None:
+            seconds = monotonic_seconds() - self._redis_lost_at
+            self._observer.observe(DependencyBack(name="redis", seconds=seconds))
+            self._redis_lost_at = None
