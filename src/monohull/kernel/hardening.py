@@ -66,7 +66,7 @@ def _jwt(settings: Settings) -> Iterator[Finding]:
             yield _refused(
                 settings,
                 variable,
-                "it must be set when the database is external: every host would generate a secret of its own; "
+                "it must be set when the database is external: every host would make up one of its own; "
                 "make one with `openssl rand -base64 48`",
             )
     elif (reason := weakness(secret)) is not None:

@@ -1,0 +1,126 @@
+"""What a log line looks like, and what never stands in one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+
+from monohull.kernel.logs import configure_logging, log_reader, redact
+from monohull.kernel.observation import DependencyLost, Observation, Observer, RequestFinished
+from monohull.kernel.settings import CoreSettings
+from monohull.kernel.trace import current_trace, new_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJl"
+REQUEST = RequestFinished(
+    request_id="r1",
+    trace_id="t" * 32,
+    method="GET",
+    route="/rest/v1/{relation}",
+    status=200,
+    duration_seconds=0.012,
+    principal="user",
+    response_bytes=10,
+)
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("authorization", "Bearer x"),
+        ("apikey", "x"),
+        ("Cookie", "x"),
+        ("db_password", "x"),
+        ("refresh_token", "x"),
+        ("client_secret", "x"),
+        ("path", f"/verify?token={JWT}"),
+        ("message", "key sb_secret_abcdefghijklmnop"),
+        ("url", "postgresql://me:hunter2@127.0.0.1/db"),
+    ],
+)
+def test_secrets_are_masked(name: str, value: str) -> None:
+    masked = str(redact(None, "", {name: value})[name])
+    assert "[redacted]" in masked
+    for secret in ("Bearer", JWT, "sb_secret_abc", "hunter2"):
+        assert secret not in masked
+
+
+def test_harmless_fields_are_left_alone() -> None:
+    event = {"route": "/rest/v1/{relation}", "status": 200, "message": "hello"}
+    assert redact(None, "", dict(event)) == event
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_one_line_a_request(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(CoreSettings(env="production"), process="api")
+    Observer(log_reader()).observe(REQUEST)
+    (line,) = lines(capsys)
+    assert line["event"] == "http.request"
+    assert (line["request_id"], line["route"], line["status"]) == ("r1", "/rest/v1/{relation}", 200)
+    assert (line["duration_seconds"], line["principal"]) == (0.012, "user")
+    assert (line["level"], line["process"]) == ("info", "api")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_the_level_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(CoreSettings(env="production", log_level="warning"), process="api")
+    observer = Observer(log_reader())
+    observer.observe(REQUEST)
+    observer.observe(DependencyLost(name="redis", reason="refused"))
+    assert [line["event"] for line in lines(capsys)] == ["dependency.lost"]
+
+
+def test_libraries_speak_the_same_shape_and_keep_their_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(CoreSettings(env="production"), process="worker")
+    token = current_trace.set(new_trace("r9"))
+    try:
+        raise ValueError("boom")  # noqa: TRY301 a stack is wanted
+    except ValueError:
+        logging.getLogger("somebody").exception("failed with %s", "postgresql://a:b@h/d")
+    finally:
+        current_trace.reset(token)
+    (line,) = lines(capsys)
+    assert line["logger"] == "somebody"
+    assert line["event"] == "failed with postgresql://[redacted]@h/d"
+    assert "ValueError: boom" in line["exception"]
+    assert line["request_id"] == "r9"
+
+
+def test_console_in_development(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(CoreSettings(), process="api")
+    Observer(log_reader()).observe(REQUEST)
+    text = capsys.readouterr().err
+    assert "http.request" in text
+    assert not text.startswith("{")
+
+
+def test_a_reader_that_fails_disturbs_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[Observation] = []
+
+    def broken(_: Observation) -> None:
+        raise OSError("disk full")
+
+    observer = Observer(broken)
+    observer.add_reader(seen.append)
+    observer.observe(REQUEST)
+    assert seen == [REQUEST]
+    assert "disk full" in capsys.readouterr().err
