@@ -66,7 +66,10 @@ class Runtime:
         self.health = Health()
         self.authentication = Authentication(trusted_proxies=core.trusted_proxies)
         self.permissions = PermissionRegistry(p for module in modules for p in module.permissions)
-        self.events = EventRegistry(e for module in modules for e in module.events)
+        self.events = EventRegistry(
+            (event for module in modules for event in module.events),
+            (subscriber for module in modules for subscriber in module.subscribers),
+        )
         self.database = Database(
             connections.owner_url,
             pool_size=core.pool_size,

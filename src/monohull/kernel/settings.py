@@ -131,6 +131,12 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         float, Meta(ge=0, le=3600, description="How long a stop waits for requests and jobs that run.")
     ] = 25.0
+    worker_concurrency: Annotated[
+        int, Meta(ge=1, le=1000, description="Jobs that one worker runs at the same time, per queue.")
+    ] = 10
+    worker_queues: Annotated[
+        tuple[str, ...], Meta(description="Queues that a worker serves, comma-separated; unset: all.")
+    ] = ()
     modules: Annotated[tuple[str, ...], Meta(description="Extra modules by dotted name.")] = ()
 
     @property
