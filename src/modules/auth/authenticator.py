@@ -1,0 +1,99 @@
+"""JWT → `Principal`: the legacy anon and service keys, users' access tokens, anybody's tokens we trust.
+
+The bearer token says who acts. The ``apikey`` header says it only when there is
+no bearer token, as PostgREST behind Supabase's gateway has it. Opaque keys are
+`modules.api_keys`' trade and pass through.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from modules.auth.claims import parse_path, walk
+from modules.auth.tokens import SKEW_SECONDS, TokenCodec
+from monohull.kernel.errors import InvalidCredential
+from monohull.kernel.principal import Principal, PrincipalKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from modules.auth.token_cache import TokenCache
+    from monohull.kernel.authentication import Credentials
+
+OPAQUE_PREFIXES: Final = ("sb_publishable_", "sb_secret_")
+SERVICE_ROLES: Final = frozenset({"service_role", "supabase_admin"})
+"""Older Supabase installations sign admin tokens with the second name."""
+
+_FOREVER: Final = math.inf
+
+
+class TokenAuthenticator:
+    """Knows JWTs.
+
+    Args:
+        codec: Verifies.
+        role_claim_key: Path of the claim that names the database role, ``.role``.
+        anonymous_role: Gives the role of a token that names none, and of anon keys.
+        cache: What earlier requests verified.
+    """
+
+    def __init__(
+        self,
+        codec: TokenCodec,
+        *,
+        role_claim_key: str,
+        anonymous_role: Callable[[], str],
+        cache: TokenCache[Principal],
+    ) -> None:
+        self._codec = codec
+        self._role_path = parse_path(role_claim_key)
+        self._anonymous_role = anonymous_role
+        self.cache = cache
+
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Return the principal of the request's JWT, or None when it brought an opaque key.
+
+        Raises:
+            InvalidCredential: The token does not hold.
+        """
+        token = credentials.bearer if credentials.bearer is not None else credentials.apikey
+        if token is None or token.startswith(OPAQUE_PREFIXES):
+            return None
+        if (principal := self.cache.get(token)) is not None:
+            return principal
+        claims = self._codec.verify(token)
+        principal = self.principal(claims)
+        exp = claims.get("exp")
+        self.cache.put(token, principal, until=_FOREVER if exp is None else exp + SKEW_SECONDS)
+        return principal
+
+    def principal(self, claims: Mapping[str, Any]) -> Principal:
+        """Say who ``claims`` speak for; ``role`` is filled in as PostgREST does.
+
+        Raises:
+            InvalidCredential: The role or the subject is no text that PostgreSQL could take.
+        """
+        anonymous = self._anonymous_role()
+        named = walk(self._role_path, dict(claims))
+        role = anonymous if named is None else named
+        subject = claims.get("sub")
+        if not isinstance(role, str) or not role or "\0" in role:
+            raise InvalidCredential("The JWT role claim must be a string", reason="claims")
+        if subject is not None and (not isinstance(subject, str) or "\0" in subject):
+            raise InvalidCredential("The JWT 'sub' claim must be a string", reason="claims")
+        return Principal(
+            kind=_kind(role, anonymous, subject),
+            role=role,
+            subject=subject or None,
+            claims={**claims, "role": role},
+            permissions=frozenset({"*"}) if role in SERVICE_ROLES else frozenset(),
+        )
+
+
+def _kind(role: str, anonymous: str, subject: str | None) -> PrincipalKind:
+    if role in SERVICE_ROLES:
+        return PrincipalKind.SERVICE
+    if role in (anonymous, "anon") and not subject:
+        return PrincipalKind.ANONYMOUS
+    return PrincipalKind.USER

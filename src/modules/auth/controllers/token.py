@@ -1,0 +1,59 @@
+"""``POST /auth/v1/token``: exchange a credential for a session.
+
+One path serves every grant because GoTrue's clients name the grant in the query
+string. The controller decodes, dispatches and encodes, nothing more: what a
+grant means lives in `modules.auth.services`.
+
+Wire source: supabase/auth, ``internal/api/token.go``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Controller, Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+from litestar.status_codes import HTTP_200_OK
+
+from modules.auth.dtos import PasswordGrant, RefreshGrant, SessionView
+from modules.auth.errors import InvalidCredentials
+from modules.auth.limits import Gate
+from modules.auth.services import Refresh, SignIn
+from modules.auth.wire import decode, origin_of
+from monohull.kernel.guards import public
+
+
+class TokenController(Controller):
+    path = "/token"
+    tags = ("Auth",)
+
+    @post(status_code=HTTP_200_OK, operation_id="GrantToken", opt=public())
+    async def grant(
+        self,
+        request: Request[Any, Any, Any],
+        sign_in: NamedDependency[SignIn],
+        refresh: NamedDependency[Refresh],
+        gate: NamedDependency[Gate],
+        grant_type: FromQuery[str] = "",
+    ) -> Response[SessionView]:
+        """Open or renew a session, or raise the refusal a GoTrue client knows.
+
+        Raises:
+            InvalidCredentials: 400, also for a ``grant_type`` that is not served.
+            BadJson: 400, the body does not decode into that grant.
+        """
+        origin = origin_of(request)
+        await gate.token(origin)
+        if grant_type == "password":
+            session = await sign_in.open_session(decode(await request.body(), PasswordGrant), origin)
+        elif grant_type == "refresh_token":
+            session = await refresh.renew(decode(await request.body(), RefreshGrant).refresh_token, origin)
+        else:
+            raise InvalidCredentials("unsupported_grant_type")
+        return issued(session)
+
+
+def issued(session: SessionView) -> Response[SessionView]:
+    """Answer with tokens that no cache may keep."""
+    return Response(session, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,111 @@
+"""Bodies of ``/auth/v1``; the field names are the wire's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class SignupBody(Struct, frozen=True):
+    """``POST /signup``."""
+
+    email: str | None = None
+    phone: str | None = None
+    password: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class PasswordGrant(Struct, frozen=True):
+    """``POST /token?grant_type=password``."""
+
+    email: str | None = None
+    phone: str | None = None
+    password: str | None = None
+
+
+class RefreshGrant(Struct, frozen=True):
+    """``POST /token?grant_type=refresh_token``."""
+
+    refresh_token: str | None = None
+
+
+class UpdateBody(Struct, frozen=True):
+    """``PUT /user``."""
+
+    email: str | None = None
+    phone: str | None = None
+    password: str | None = None
+    current_password: str | None = None
+    data: dict[str, Any] | None = None
+    app_metadata: dict[str, Any] | None = None
+
+
+class IdentityView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``identity_id`` is the row, ``id`` the provider's subject."""
+
+    identity_id: UUID
+    id: str
+    user_id: UUID
+    identity_data: dict[str, Any]
+    provider: str
+    last_sign_in_at: datetime | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    email: str | None = None
+
+
+class UserView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A user as its owner sees it; fields with a default are left out when empty."""
+
+    id: UUID
+    aud: str
+    role: str
+    email: str
+    email_confirmed_at: datetime | None = None
+    invited_at: datetime | None = None
+    phone: str
+    phone_confirmed_at: datetime | None = None
+    confirmation_sent_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    recovery_sent_at: datetime | None = None
+    new_email: str | None = None
+    email_change_sent_at: datetime | None = None
+    new_phone: str | None = None
+    phone_change_sent_at: datetime | None = None
+    reauthentication_sent_at: datetime | None = None
+    last_sign_in_at: datetime | None = None
+    app_metadata: dict[str, Any]
+    user_metadata: dict[str, Any]
+    identities: list[IdentityView]
+    created_at: datetime | None
+    updated_at: datetime | None
+    banned_until: datetime | None = None
+    deleted_at: datetime | None = None
+    is_anonymous: bool
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """An access token and what renews it. ``expires_in`` in seconds, ``expires_at`` in unix time."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    expires_at: int
+    refresh_token: str
+    user: UserView
+
+
+class DeviceView(Struct, frozen=True, kw_only=True):
+    """One of the caller's own sessions, for ``GET /sessions``."""
+
+    id: UUID
+    created_at: datetime
+    refreshed_at: datetime | None
+    not_after: datetime | None
+    aal: str
+    ip: str | None
+    user_agent: str | None
+    is_current: bool

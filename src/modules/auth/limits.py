@@ -1,0 +1,63 @@
+"""How often one may try. Shared by all processes, and closed while Redis is away.
+
+Per address, with the burst and the rate that GoTrue promises for the same
+settings; and per account *and* address for wrong passwords, so that nobody can
+lock a victim out from elsewhere. Right passwords cost nothing there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monohull.kernel.ratelimit import Limit, RateLimits
+
+if TYPE_CHECKING:
+    from modules.auth.origin import Origin
+    from modules.auth.settings import AuthSettings
+
+WINDOW_SECONDS = 300
+BURST = 30
+
+
+class Gate:
+    """The limits of this module."""
+
+    def __init__(self, limits: RateLimits, settings: AuthSettings) -> None:
+        self._limits = limits
+        self._token = _limit("auth.token", settings.rate_limit_token_refresh)
+        self._signup = _limit("auth.signup", settings.rate_limit_otp)
+        self._failures = _limit("auth.password_failures", settings.rate_limit_password_failures)
+
+    async def token(self, origin: Origin) -> None:
+        """Count a request to /token.
+
+        Raises:
+            RateLimited: 429.
+            RedisUnavailable: 503, as all of these.
+        """
+        await self._limits.enforce(self._token, origin.network)
+
+    async def signup(self, origin: Origin) -> None:
+        """Count a request to /signup."""
+        await self._limits.enforce(self._signup, origin.network)
+
+    async def admit_password(self, email: str, origin: Origin) -> None:
+        """Refuse when too many wrong passwords came for this account from this address."""
+        key = _account(email, origin)
+        left = await self._limits.take(self._failures, key, cost=0)
+        if left.remaining < 1:
+            await self._limits.enforce(self._failures, key)
+
+    async def count_failure(self, email: str, origin: Origin) -> None:
+        """Note a wrong password."""
+        await self._limits.take(self._failures, _account(email, origin))
+
+
+def _account(email: str, origin: Origin) -> str:
+    return f"{email} {origin.network}"
+
+
+def _limit(name: str, per_window: float) -> Limit:
+    """Allow ``per_window`` requests in five minutes; a burst of 30, more where the rate is above GoTrue's."""
+    capacity = max(1, int(min(per_window, BURST) if per_window <= 150 else per_window / 5))  # noqa: PLR2004
+    return Limit(name, capacity, per_window / WINDOW_SECONDS)

@@ -1,0 +1,38 @@
+"""Where a request comes from, as far as sessions and limits care."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+
+from msgspec import Struct
+
+MAX_USER_AGENT_CHARACTERS: Final = 512
+_SITE_BITS: Final = 64
+
+
+class Origin(Struct, frozen=True):
+    """The client's address, proxies that we trust taken off, and what it calls itself."""
+
+    address: str | None = None
+    user_agent: str | None = None
+
+    @property
+    def ip(self) -> IPv4Address | IPv6Address | None:
+        """The address for a column of type inet; None for what is none, such as a socket's path."""
+        try:
+            return ip_address(self.address or "")
+        except ValueError:
+            return None
+
+    @property
+    def network(self) -> str:
+        """What counts as one caller: an IPv4 address, or the /64 that one IPv6 customer holds."""
+        ip = self.ip
+        if isinstance(ip, IPv6Address):
+            return str(ip_network((ip.packed, _SITE_BITS), strict=False))
+        return str(ip) if ip is not None else "local"
+
+    @property
+    def agent(self) -> str | None:
+        return (self.user_agent or "").replace("\0", "")[:MAX_USER_AGENT_CHARACTERS] or None

@@ -1,0 +1,82 @@
+"""What an e-mail address, a password and metadata have to look like.
+
+Sources: supabase/auth, ``internal/api/mail.go: validateEmail``,
+``password.go: checkPasswordStrength``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from modules.auth.errors import ValidationFailed, WeakPassword
+
+if TYPE_CHECKING:
+    from modules.auth.settings import AuthSettings
+
+MAX_EMAIL_CHARACTERS: Final = 255
+MAX_PASSWORD_BYTES: Final = 72
+"""GoTrue's, from its bcrypt days; its clients are told so."""
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_EMAIL: Final = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
+
+
+def normal_email(text: str) -> str:
+    """Return the address in lower case.
+
+    Raises:
+        ValidationFailed: 400, it is no address.
+    """
+    email = text.strip().lower()
+    if len(email) > MAX_EMAIL_CHARACTERS or not _EMAIL.fullmatch(email):
+        raise ValidationFailed("Unable to validate email address: invalid format")
+    return email
+
+
+def check_password(password: str, settings: AuthSettings) -> None:
+    """Refuse a password that is too long to be used or too weak.
+
+    Raises:
+        ValidationFailed: 400, more than 72 bytes.
+        WeakPassword: 422, with the reasons.
+    """
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise ValidationFailed(f"Password cannot be longer than {MAX_PASSWORD_BYTES} characters")
+    reasons, texts = [], []
+    if len(password) < settings.password_min_length:
+        reasons.append("length")
+        texts.append(f"Password should be at least {settings.password_min_length} characters.")
+    sets = character_sets(settings.password_required_characters)
+    if any(not set(wanted) & set(password) for wanted in sets):
+        reasons.append("characters")
+        texts.append("Password should contain at least one character of each: " + ", ".join(sets) + ".")
+    if reasons:
+        raise WeakPassword(" ".join(texts), reasons)
+
+
+def character_sets(text: str | None) -> list[str]:
+    r"""Split ``PASSWORD_REQUIRED_CHARACTERS``; ``\:`` is a colon.
+
+    >>> character_sets(r"abc:123:\:!")
+    ['abc', '123', ':!']
+    """
+    return [part.replace("\\:", ":") for part in re.split(r"(?<!\\):", text or "") if part]
+
+
+def check_storable(value: Any) -> None:
+    """Refuse JSON that PostgreSQL cannot store.
+
+    Raises:
+        ValidationFailed: 400, a string holds the character U+0000.
+    """
+    if _has_nul(value):
+        raise ValidationFailed("data must not contain the character U+0000")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any("\0" in key or _has_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(_has_nul(item) for item in value)

@@ -1,0 +1,95 @@
+"""``grant_type=password``: compare, then open a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modules.auth.errors import (
+    EmailNotConfirmed,
+    EmailProviderDisabled,
+    InvalidCredentials,
+    PhoneProviderDisabled,
+    UserBanned,
+    ValidationFailed,
+)
+from modules.auth.repositories import IdentityRepository, UserRepository
+from monohull.kernel import clock
+
+if TYPE_CHECKING:
+    from modules.auth.dtos import PasswordGrant, SessionView
+    from modules.auth.limits import Gate
+    from modules.auth.models import User
+    from modules.auth.origin import Origin
+    from modules.auth.passwords import Passwords
+    from modules.auth.services.sessions import SessionIssuer
+    from modules.auth.settings import AuthSettings
+    from monohull.kernel.database.engine import Database
+
+
+class SignIn:
+    """Opens sessions for people who know their password."""
+
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        issuer: SessionIssuer,
+        gate: Gate,
+        settings: AuthSettings,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._issuer = issuer
+        self._gate = gate
+        self._settings = settings
+
+    async def open_session(self, grant: PasswordGrant, origin: Origin) -> SessionView:
+        """Open a session.
+
+        Whether the account exists, is banned or unconfirmed is told only to who knows its password.
+
+        Raises:
+            InvalidCredentials: 400, and never says whether the account exists.
+            EmailNotConfirmed, UserBanned: 400.
+            RateLimited: 429, too many wrong passwords.
+        """
+        email = self._address(grant)
+        await self._gate.admit_password(email, origin)
+        password = grant.password or ""
+        user = await self._check(email, password, origin)
+        stored = user.encrypted_password or ""
+        renewed = await self._passwords.hash(password) if self._passwords.is_outdated(stored) else stored
+        async with self._database.unit_of_work() as work:
+            locked = await UserRepository(work).lock(user.id)
+            if locked is None or locked.encrypted_password != stored:
+                raise InvalidCredentials
+            locked.encrypted_password = renewed
+            await IdentityRepository(work).touch(locked.id, "email", clock.now())
+            return await self._issuer.open(work, locked, method="password", origin=origin)
+
+    def _address(self, grant: PasswordGrant) -> str:
+        if grant.email and grant.phone:
+            raise ValidationFailed("Only an email address or phone number should be provided on login.")
+        if grant.phone:
+            raise PhoneProviderDisabled("Phone logins are disabled")
+        if not grant.email:
+            raise ValidationFailed("missing email or phone")
+        if not self._settings.external_email_enabled:
+            raise EmailProviderDisabled("Email logins are disabled")
+        return grant.email.strip().lower()
+
+    async def _check(self, email: str, password: str, origin: Origin) -> User:
+        """Return the user whose password this is. No connection is held while hashing."""
+        user = None
+        if "\0" not in email:
+            async with self._database.unit_of_work() as work:
+                user = await UserRepository(work).find_by_email(email)
+        holds = await self._passwords.verify(password, user.encrypted_password if user else None)
+        if user is None or not holds:
+            await self._gate.count_failure(email, origin)
+            raise InvalidCredentials
+        if user.is_banned:
+            raise UserBanned
+        if user.email_confirmed_at is None:
+            raise EmailNotConfirmed
+        return user

@@ -1,0 +1,118 @@
+"""Open a session and write what its tokens say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from modules.auth.dtos import SessionView
+from modules.auth.events import UserSignedIn
+from modules.auth.models import AmrClaim, RefreshToken, Session, User
+from modules.auth.repositories import (
+    AmrRepository,
+    IdentityRepository,
+    RefreshTokenRepository,
+    SessionRepository,
+)
+from modules.auth.views import view_user
+from monohull.kernel import clock, outbox
+from monohull.kernel.ids import hash_token, uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from modules.auth.origin import Origin
+    from modules.auth.refresh_families import Chain
+    from modules.auth.settings import AuthSettings
+    from modules.auth.tokens import TokenCodec
+
+
+class SessionIssuer:
+    """Gives sessions their tokens.
+
+    Args:
+        codec: Signs.
+        chain: Makes refresh tokens.
+        settings: Lifetimes.
+        issuer: The ``iss`` claim, ``<public url>/auth/v1``.
+        audience: The ``aud`` claim of every token, or None for the user's own.
+    """
+
+    def __init__(
+        self, codec: TokenCodec, chain: Chain, settings: AuthSettings, *, issuer: str, audience: str | None
+    ) -> None:
+        self.chain = chain
+        self._codec = codec
+        self._settings = settings
+        self._issuer = issuer
+        self._audience = audience
+
+    async def open(self, work: AsyncSession, user: User, *, method: str, origin: Origin) -> SessionView:
+        """Open a session of ``user``, who was authenticated by ``method`` just now."""
+        at = clock.now()
+        user.last_sign_in_at = at
+        session = Session(id=uuid7(), user_id=user.id, created_at=at, user_agent=origin.agent, ip=origin.ip)
+        await SessionRepository(work).add(session)
+        await AmrRepository(work).record(session.id, method)
+        token = self.chain.first()
+        await RefreshTokenRepository(work).add(
+            RefreshToken(token=hash_token(token), user_id=user.id, session_id=session.id)
+        )
+        await outbox.publish(
+            work,
+            UserSignedIn(
+                user_id=str(user.id), session_id=str(session.id), method=method, address=origin.address
+            ),
+            key=str(user.id),
+        )
+        return await self.show(work, user, session, token)
+
+    async def show(self, work: AsyncSession, user: User, session: Session, refresh_token: str) -> SessionView:
+        """Mint an access token for ``session`` and answer as the wire does."""
+        identities = await IdentityRepository(work).list_of(user.id)
+        amr = await AmrRepository(work).list_of(session.id)
+        issued_at = clock.unix_seconds()
+        expires_at = issued_at + self._settings.jwt_exp
+        claims = {
+            "iss": self._issuer,
+            "iat": issued_at,
+            "exp": expires_at,
+            **self._claims(user, session, amr),
+        }
+        return SessionView(
+            access_token=self._codec.sign(claims),
+            token_type="bearer",
+            expires_in=self._settings.jwt_exp,
+            expires_at=expires_at,
+            refresh_token=refresh_token,
+            user=view_user(user, identities),
+        )
+
+    def _claims(self, user: User, session: Session, amr: Sequence[AmrClaim]) -> Mapping[str, Any]:
+        return {
+            "sub": str(user.id),
+            "aud": self._audience or user.aud or "authenticated",
+            "role": user.role or "authenticated",
+            "email": user.email or "",
+            "phone": user.phone or "",
+            "app_metadata": user.raw_app_meta_data or {},
+            "user_metadata": user.raw_user_meta_data or {},
+            "aal": session.aal or "aal1",
+            "amr": [
+                {"method": claim.authentication_method, "timestamp": int(claim.created_at.timestamp())}
+                for claim in amr
+            ],
+            "session_id": str(session.id),
+            "is_anonymous": user.is_anonymous,
+        }
+
+
+def session_of(claims: Mapping[str, Any]) -> UUID | None:
+    """Return the session that a token's claims name; None for tokens that belong to none."""
+    value = claims.get("session_id")
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

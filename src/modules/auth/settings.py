@@ -1,0 +1,80 @@
+"""GoTrue's settings that this module honours, under its names with our prefix."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar, Final, Literal
+
+from msgspec import Meta, Struct
+
+DURATION: Final = r"^(\d+|(\d+(\.\d+)?(h|m|s))+)$"
+
+_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+class AuthSettings(Struct, frozen=True, kw_only=True):
+    """How people sign up and in. ``MONOHULL_AUTH_DISABLE_SIGNUP`` and so on."""
+
+    prefix: ClassVar[str] = "AUTH_"
+
+    site_url: Annotated[
+        str | None,
+        Meta(
+            pattern=r"^[a-z][a-z0-9+.-]*://\S+$",
+            description="Where links lead; unset: MONOHULL_PUBLIC_URL.",
+        ),
+    ] = None
+    disable_signup: Annotated[bool, Meta(description="Refuse new users.")] = False
+    external_email_enabled: Annotated[bool, Meta(description="Sign-up and sign-in by e-mail address.")] = True
+    mailer_autoconfirm: Annotated[
+        bool | None,
+        Meta(description="Trust addresses without a mail; unset: not in production."),
+    ] = None
+    jwt_exp: Annotated[int, Meta(ge=30, le=604_800, description="Seconds an access token holds.")] = 3600
+    password_min_length: Annotated[int, Meta(ge=6, le=72, description="Characters a new password needs.")] = 8
+    password_required_characters: Annotated[
+        str | None,
+        Meta(
+            description="Sets of characters, separated by a colon; a password needs one of each. \\: is a colon."
+        ),
+    ] = None
+    security_refresh_token_rotation_enabled: Annotated[
+        bool, Meta(description="End the session when a refresh token is used a second time, and late.")
+    ] = True
+    security_refresh_token_reuse_interval: Annotated[
+        int, Meta(ge=0, le=3600, description="Seconds in which a second use counts as a retry.")
+    ] = 10
+    sessions_timebox: Annotated[
+        str | None, Meta(pattern=DURATION, description="How long a session lives at most, 24h for example.")
+    ] = None
+    sessions_inactivity_timeout: Annotated[
+        str | None, Meta(pattern=DURATION, description="How long a session lives without a refresh.")
+    ] = None
+    rate_limit_token_refresh: Annotated[
+        float, Meta(gt=0, description="Requests to /token in 5 minutes from one address.")
+    ] = 150
+    rate_limit_otp: Annotated[
+        float, Meta(gt=0, description="Requests to /signup in 5 minutes from one address.")
+    ] = 30
+    rate_limit_password_failures: Annotated[
+        float, Meta(gt=0, description="Wrong passwords in 5 minutes for one account from one address; ours.")
+    ] = 30
+
+    def autoconfirms(self, env: Literal["development", "test", "production"]) -> bool:
+        """Say whether an address counts as confirmed at sign-up."""
+        return self.mailer_autoconfirm if self.mailer_autoconfirm is not None else env != "production"
+
+
+def seconds(duration: str | None) -> float | None:
+    """Return a Go duration in seconds; a bare number is seconds already.
+
+    >>> seconds("1h30m")
+    5400.0
+    """
+    if duration is None:
+        return None
+    if duration.isdigit():
+        return float(duration)
+    return sum(
+        float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)([hms])", duration)
+    )

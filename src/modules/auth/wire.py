@@ -1,0 +1,126 @@
+"""How problems look under ``/auth/v1``, and how bodies are read there.
+
+Two shapes, chosen by the client: ``X-Supabase-Api-Version: 2024-01-01`` or
+later gets ``{code, message}``, everybody else ``{code: <status>, error_code,
+msg}``. One refusal has OAuth's shape in both.
+
+Source: supabase/auth, ``internal/api/errors.go`` and ``apiversions.go``.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import msgspec
+
+from modules.auth.errors import (
+    AuthProblem,
+    BadJson,
+    BadJwt,
+    NoAuthorization,
+    NotAdmin,
+    RefreshTokenRequired,
+    SavingRefused,
+    WeakPassword,
+)
+from modules.auth.origin import Origin
+from monohull.kernel.errors import (
+    BodyTooLarge,
+    Forbidden,
+    InternalError,
+    InvalidCredential,
+    InvalidRequest,
+    Problem,
+    RateLimited,
+    Rendered,
+    Unauthenticated,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from litestar import Request
+
+T = TypeVar("T")
+
+API_VERSION: Final = "2024-01-01"
+BODY_LIMIT_BYTES: Final = 1_000_000
+
+_MEDIA_TYPE: Final = "application/json"
+_CODES: Final[Mapping[type[Problem], tuple[str, str | None]]] = {
+    BodyTooLarge: ("request_entity_too_large", None),
+    RateLimited: ("over_request_rate_limit", "Request rate limit reached"),
+    InvalidRequest: ("validation_failed", None),
+    InternalError: (
+        "unexpected_failure",
+        "Unexpected failure, please check server logs for more information",
+    ),
+}
+"""The kernel's refusals by GoTrue's code, and its text where clients compare that."""
+
+
+def decode(body: bytes, shape: type[T]) -> T:
+    """Decode a body.
+
+    Raises:
+        BadJson: 400, it is not JSON, or not of this shape.
+    """
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadJson(f"Could not parse request body as JSON: {error}") from error
+    except RecursionError as error:
+        raise BadJson("Could not parse request body as JSON: it is nested too deeply") from error
+
+
+def origin_of(request: Request[Any, Any, Any]) -> Origin:
+    """Say where ``request`` comes from."""
+    return Origin(request.scope["state"].get("address"), request.headers.get("user-agent"))
+
+
+def render(problem: Problem, scope: MutableMapping[str, Any]) -> Rendered:
+    """Write ``problem`` in the shape that the client of ``scope`` understands."""
+    shown = _translated(problem, scope)
+    code, fixed = _CODES.get(type(shown), (shown.code, None))
+    message = fixed or shown.message
+    if isinstance(shown, SavingRefused) and shown.details:
+        message = f"{message}: {shown.details}"
+    headers = {**problem.headers, "x-sb-error-code": code}
+    if isinstance(shown, RefreshTokenRequired):
+        body: dict[str, Any] = {"error": code, "error_description": message}
+    elif _is_new(scope):
+        headers["x-supabase-api-version"] = API_VERSION
+        body = {"code": code, "message": message}
+    else:
+        body = {"code": shown.status, "error_code": code, "msg": message}
+        if isinstance(shown, InternalError):
+            body["error_id"] = scope["state"].get("request_id", "")
+    if isinstance(shown, WeakPassword):
+        body["weak_password"] = {"reasons": shown.reasons}
+    return Rendered(shown.status, headers, msgspec.json.encode(body), _MEDIA_TYPE)
+
+
+def _translated(problem: Problem, scope: MutableMapping[str, Any]) -> Problem:
+    """Put what guards and authentication raise into GoTrue's words."""
+    if isinstance(problem, AuthProblem):
+        return problem
+    credentials = scope["state"].get("credentials")
+    has_bearer = credentials is not None and credentials.bearer is not None
+    if isinstance(problem, Unauthenticated):
+        return BadJwt("invalid claim: missing sub claim") if has_bearer else NoAuthorization()
+    if isinstance(problem, InvalidCredential):
+        if not has_bearer:
+            return NoAuthorization("Invalid API key")
+        return BadJwt(f"invalid JWT: unable to parse or verify signature, {problem.message}")
+    if isinstance(problem, Forbidden):
+        return NotAdmin()
+    return problem
+
+
+def _is_new(scope: MutableMapping[str, Any]) -> bool:
+    raw = next((value for name, value in scope["headers"] if name == b"x-supabase-api-version"), b"")
+    try:
+        return date.fromisoformat(raw.decode("ascii")) >= date.fromisoformat(API_VERSION)
+    except ValueError:
+        return False
