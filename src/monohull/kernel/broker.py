@@ -18,8 +18,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from redis.asyncio import Redis
-    from redis.asyncio.client import PubSub
 
     from monohull.kernel.observation import Observer
 
@@ -150,10 +149,8 @@ class Broker:
         self._subscribers: dict[Topic, list[Subscription]] = {}
         self._confirmed: set[Topic] = set()
         self._epoch = 0
-        self._is_broken = False
         self._lost_at: float | None = None
-        self._pubsub: PubSub | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._line: _Line | None = None
         self._supervision: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -234,8 +231,8 @@ class Broker:
             self._confirm(subscription)
         if self._supervision is None or self._supervision.done():
             self._supervision = asyncio.create_task(self._supervise(), name="broker")
-        elif is_first and self._pubsub is not None:
-            await self._tell(self._pubsub, "subscribe", topic)
+        elif is_first and self._line is not None:
+            await self._line.send("SUBSCRIBE", topic)
 
     async def _leave(self, subscription: Subscription) -> None:
         topic = subscription.topic
@@ -248,20 +245,8 @@ class Broker:
             return
         del self._subscribers[topic]
         self._confirmed.discard(topic)
-        if self._pubsub is not None:
-            await self._tell(self._pubsub, "unsubscribe", topic)
-
-    async def _tell(self, pubsub: PubSub, verb: str, topic: Topic) -> None:
-        """Send one command; a connection that cannot take it is as good as lost."""
-        kind, name = topic
-        send = getattr(pubsub, f"p{verb}" if kind == "pattern" else verb)
-        try:
-            await send(name)
-        except (*UNREACHABLE, RedisError):
-            if pubsub is self._pubsub:
-                self._is_broken = True
-                if self._listening is not None:
-                    self._listening.cancel()
+        if self._line is not None:
+            await self._line.send("UNSUBSCRIBE", topic)
 
     def _confirm(self, subscription: Subscription) -> None:
         """Mark a subscription as live on this connection; one that was so on an earlier has a gap."""
@@ -281,94 +266,123 @@ class Broker:
         while True:
             epoch = self._epoch
             try:
-                reason = await self._converse()
+                await self._converse()
             except (*UNREACHABLE, RedisError) as error:
-                reason = explain_redis_error(error)
-            failures = 1 if epoch != self._epoch else failures + 1
-            if epoch != self._epoch or failures == 1:
-                self._lost_at = clock.monotonic_seconds()
-                self._observer.observe(DependencyLost(name="redis.broker", reason=reason))
+                failures = 1 if epoch != self._epoch else failures + 1
+                if failures == 1:
+                    self._lost_at = clock.monotonic_seconds()
+                    self._observer.observe(
+                        DependencyLost(name="redis.broker", reason=explain_redis_error(error))
+                    )
             await asyncio.sleep(backoff.compute(failures))
 
-    async def _converse(self) -> str:
-        """Subscribe to every topic and listen until the connection is lost; return why."""
-        untyped: Any = (pubsub := self._redis.pubsub())
-        await untyped.connect()
-        connection = untyped.connection
-        retry = connection.retry
-        # The client would mend the connection in silence, and nobody would hear of the gap.
-        connection.retry = Retry(NoBackoff(), 0)
+    async def _converse(self) -> None:
+        """Subscribe to every topic and hand on what arrives, until the connection is lost.
+
+        Raises:
+            RedisError: Why it was lost.
+        """
+        line = _Line(self._redis, self._ping_seconds)
         try:
+            await line.open()
             self._epoch += 1
-            self._confirmed.clear()
-            self._is_broken = False
-            self._pubsub = pubsub
-            await self._subscribe_all(pubsub)
-            self._listening = asyncio.create_task(self._listen(pubsub), name="broker.listen")
-            if self._is_broken:
-                self._listening.cancel()
-            await asyncio.wait((self._listening,))
-            return self._listening_failure()
+            self._line = line
+            for topic in list(self._subscribers):
+                await line.send("SUBSCRIBE", topic)
+            if self._lost_at is not None:
+                seconds = clock.monotonic_seconds() - self._lost_at
+                self._observer.observe(DependencyBack(name="redis.broker", seconds=seconds))
+            while True:
+                self._receive(await line.receive())
         finally:
-            self._pubsub = None
-            await self._stop_listening()
-            connection.retry = retry
+            self._line = None
+            self._confirmed.clear()
+            await line.close()
+
+    def _receive(self, received: list[Any]) -> None:
+        match received:
+            case [b"message", name, payload]:
+                self._deliver(("channel", name), name, payload)
+            case [b"pmessage", pattern, name, payload]:
+                self._deliver(("pattern", pattern), name, payload)
+            case [b"subscribe", name, _]:
+                self._confirm_all(("channel", name))
+            case [b"psubscribe", pattern, _]:
+                self._confirm_all(("pattern", pattern))
+            case _:  # pongs, and confirmations of the end of a subscription
+                pass
+
+    def _deliver(self, topic: Topic, name: bytes, payload: bytes) -> None:
+        message = Message(name.decode(errors="replace").removeprefix(self._prefix), payload)
+        for subscription in self._subscribers.get(topic, ()):
+            subscription.offer(message)
+
+    def _confirm_all(self, topic: Topic) -> None:
+        if topic in self._subscribers:
+            self._confirmed.add(topic)
+        for subscription in self._subscribers.get(topic, ()):
+            self._confirm(subscription)
+
+
+class _Line:
+    """One connection in subscriber mode, read by one task and written by several.
+
+    redis-py's own `PubSub` mends a broken connection in silence, so that nobody
+    would hear of the gap, and does it from each task that uses it. Here it
+    fetches and returns the connection; what goes over it is ours.
+    """
+
+    def __init__(self, redis: Redis, ping_seconds: float) -> None:
+        self._pubsub: Any = redis.pubsub()
+        self._ping_seconds = ping_seconds
+        self._sending = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect and see whether somebody answers; the answer comes out of `receive`."""
+        await self._pubsub.execute_command("PING")
+
+    async def close(self) -> None:
+        async with self._sending:
             with suppress(*UNREACHABLE, RedisError):
-                await untyped.aclose()
+                await self._pubsub.aclose()
 
-    async def _subscribe_all(self, pubsub: PubSub) -> None:
-        for kind, send in (("channel", pubsub.subscribe), ("pattern", pubsub.psubscribe)):
-            names = [name for of, name in self._subscribers if of == kind]
-            if names:
-                await send(*names)
-        if self._lost_at is not None:
-            seconds = clock.monotonic_seconds() - self._lost_at
-            self._observer.observe(DependencyBack(name="redis.broker", seconds=seconds))
+    async def send(self, verb: str, topic: Topic) -> None:
+        """Send a command. A failure closes the connection, and `receive` tells of it."""
+        kind, name = topic
+        await self._send(f"P{verb}" if kind == "pattern" else verb, name)
 
-    def _listening_failure(self) -> str:
-        assert self._listening is not None
-        if self._listening.cancelled():
-            return "a command could not be sent"
-        error = self._listening.exception()
-        if isinstance(error, (*UNREACHABLE, RedisError)):
-            return explain_redis_error(error)
-        if error is not None:
-            raise error
-        return "the connection ended"
+    async def receive(self) -> list[Any]:
+        """Return the next answer that is no bare PONG. Silence is answered with a PING.
 
-    async def _stop_listening(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-            self._listening = None
-
-    async def _listen(self, pubsub: PubSub) -> None:
-        """Hand on what arrives. Silence is answered with a ping, further silence is the end."""
+        Raises:
+            RedisError: The connection is lost, or was silent after a PING too.
+        """
         is_waiting_for_pong = False
         while True:
-            asked_at = clock.monotonic_seconds()
-            received = await pubsub.get_message(timeout=self._ping_seconds)
+            received = await self._read()
+            if isinstance(received, list):
+                return received
             if received is not None:
                 is_waiting_for_pong = False
-                self._receive(received)
-            elif clock.monotonic_seconds() - asked_at >= self._ping_seconds * 0.9:
-                if is_waiting_for_pong:
-                    raise RedisTimeoutError("no answer to a ping")
+            elif is_waiting_for_pong:
+                raise RedisTimeoutError("no answer to a ping")
+            else:
                 is_waiting_for_pong = True
-                await pubsub.ping()
+                await self._send("PING")
 
-    def _receive(self, received: dict[str, Any]) -> None:
-        match received["type"]:
-            case "message" | "pmessage" as kind:
-                name = received["pattern"] if kind == "pmessage" else received["channel"]
-                topic: Topic = ("pattern" if kind == "pmessage" else "channel", name)
-                channel = received["channel"].decode().removeprefix(self._prefix)
-                message = Message(channel, received["data"])
-                for subscription in self._subscribers.get(topic, ()):
-                    subscription.offer(message)
-            case "subscribe" | "psubscribe" as kind:
-                topic = ("pattern" if kind == "psubscribe" else "channel", received["channel"])
-                if topic in self._subscribers:
-                    self._confirmed.add(topic)
-                for subscription in self._subscribers.get(topic, ()):
-                    self._confirm(subscription)
+    async def _read(self) -> Any:
+        """Return an answer, or None when there was none for `ping_seconds`."""
+        connection = self._pubsub.connection
+        if not connection.is_connected:
+            raise RedisConnectionError("the connection was closed")
+        return await connection.read_response(
+            timeout=self._ping_seconds, disconnect_on_error=False, push_request=True
+        )
+
+    async def _send(self, *command: str | bytes) -> None:
+        async with self._sending:
+            connection = self._pubsub.connection
+            if connection is None or not connection.is_connected:
+                return  # the reader knows already; a connection made here would be one that nobody reads
+            with suppress(*UNREACHABLE, RedisError):
+                await connection.send_command(*command, check_health=False)
