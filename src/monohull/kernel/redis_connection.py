@@ -170,8 +170,8 @@ def parse_redis_url(url: str) -> RedisAddress:
         raise RedisUrlError(f"the Redis URL must start with one of {', '.join(f'{s}://' for s in _SCHEMES)}")
     kind, tls, default_port = _SCHEMES[parts.scheme]
     options = _options(parts.query)
+    path, service, db = _path(kind, parts)
     username, password, hosts = _authority(parts, default_port)
-    path, service, db = _path(kind, parts.path)
     if "db" in options:
         db = _number("database", options.pop("db"))
     sentinel_options = {
@@ -186,7 +186,7 @@ def parse_redis_url(url: str) -> RedisAddress:
     return RedisAddress(
         kind=kind,
         tls=tls,
-        hosts=() if kind == "unix" else hosts,
+        hosts=hosts,
         path=path,
         service=service,
         username=username,
@@ -355,13 +355,13 @@ def _host(text: str, default_port: int) -> Host:
     return unquote(host), number
 
 
-def _path(kind: Kind, path: str) -> tuple[str, str, int]:
+def _path(kind: Kind, parts: SplitResult) -> tuple[str, str, int]:
     """Return socket path, service and database, as far as the kind of URL has them."""
     if kind == "unix":
-        if not path.startswith("/"):
+        if not parts.path or parts.netloc.rpartition("@")[2]:
             raise RedisUrlError("a unix:// URL needs the socket's path, unix:///run/redis.sock")
-        return unquote(path), "", 0
-    segments = [unquote(segment) for segment in path.split("/") if segment]
+        return unquote(parts.path), "", 0
+    segments = [unquote(segment) for segment in parts.path.split("/") if segment]
     service = ""
     if kind == "sentinel":
         if not segments:
