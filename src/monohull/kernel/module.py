@@ -22,6 +22,7 @@ from monohull.kernel.queues import Cron, Job
 if TYPE_CHECKING:
     import click
     from litestar import Router
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     from monohull.kernel.authentication import Authenticator
     from monohull.kernel.edge import ASGIApp, ProblemRenderer
@@ -53,6 +54,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
 PartsFactory: TypeAlias = "Callable[[Runtime], Parts]"
 Work: TypeAlias = Callable[[], Awaitable[None]]
+Seed: TypeAlias = "Callable[[AsyncSession, Mapping[str, Any]], Awaitable[object]]"
 
 
 class Module(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,8 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
         cron: When the worker runs a job by itself.
         cli: Gives the click group that ``monohull`` hangs under the module's name.
         parts: Builds what it contributes to a process.
+        seed: Writes the project's table ``[seed]`` into this module's tables. Called again when
+            that table changed, so rows that are there already have to be left alone.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     cron: tuple[Cron, ...] = ()
     cli: Callable[[], click.Command] | None = None
     parts: PartsFactory | None = None
+    seed: Seed | None = None
 
 
 class ModuleError(Exception):

@@ -98,6 +98,14 @@ class Database:
         async with self.connected() as connection:
             await connection.exec_driver_sql("SELECT 1")
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Close the pool when the block ends; a server that is away now may come later."""
+        try:
+            yield
+        finally:
+            await self.close()
+
     async def close(self) -> None:
         """Close every idle connection; the others are closed as they come back."""
         await self.engine.dispose()

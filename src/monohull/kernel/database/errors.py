@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monohull.kernel.refusals import Refused
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class MigrationRefused(Exception):
+class MigrationRefused(Refused):
     """The database is not, or cannot be brought, where this code needs it. Says what to do."""
 
 

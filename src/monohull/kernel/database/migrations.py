@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -149,6 +150,26 @@ async def state(database: Database, *, folder: Path | None = None) -> MigrationS
     return _compare(_scripts(_config(folder)), await current(database))
 
 
+async def schema_state(database: Database) -> StateKind:
+    """Return the kind of `state`, for a process that asks again and again.
+
+    Raises:
+        DatabaseUnavailable: 503.
+    """
+    known = _known()
+    found = await current(database)
+    if found == known[0]:
+        return "current"
+    return "pending" if found is None or found in known else "newer"
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    """Return the ids of this code's revisions, newest first; they do not change while it runs."""
+    scripts = _scripts(_config(None))
+    return tuple(script.revision for script in scripts.walk_revisions("base", _head(scripts)))
+
+
 async def pending(database: Database, *, folder: Path | None = None) -> tuple[Revision, ...]:
     """Return what `upgrade` would apply, in order.
 
@@ -276,7 +297,6 @@ def _current(connection: Connection) -> str | None:
     table = f"{SCHEMA}.{VERSION_TABLE}"
     if connection.exec_driver_sql(f"SELECT to_regclass('{table}')").scalar_one() is None:
         return None
-    sql = f"SELECT version_num FROM {table}"  # noqa: S608 constants
     revision: str | None = connection.exec_driver_sql(
         f"SELECT version_num FROM {table}"  # noqa: S608 a constant
     ).scalar_one_or_none()
@@ -315,8 +335,8 @@ async def _take_lock(connection: AsyncConnection) -> None:
         if getattr(driver_error(error), "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
         raise MigrationRefused(
-            f"another migration has been running for more than {LOCK_WAIT_SECONDS} s; wait for it, or find it with "
-            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' and end it"
+            f"another migration has been running for more than {LOCK_WAIT_SECONDS} s; wait for it, or look "
+            "for the session in pg_locks that holds an advisory lock, and end it"
         ) from error
 
 

@@ -208,11 +208,9 @@ def ensure_roles(connection: Connection, password: str, *, reset_password: bool 
         MigrationRefused: The server is too old.
     """
     verifier = scram_verifier(password)
-    done: list[str] = []
     server = read_server(connection)
-    for step in plan_roles(server, verifier):
-        if (sql := _attempt(connection, step)) is not None:
-            done.append(sql)
+    attempts = [_attempt(connection, step) for step in plan_roles(server, verifier)]
+    done = [sql for sql in attempts if sql is not None]
     if done:
         server = read_server(connection)
     needed = [step.sql for step in plan_roles(server, verifier) if not step.is_optional]

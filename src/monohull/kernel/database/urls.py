@@ -16,6 +16,8 @@ from urllib.parse import quote, unquote, urlencode
 
 from msgspec import Struct
 
+from monohull.kernel.refusals import WrongSetup
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,8 +55,11 @@ _HARMLESS: Final = (
 """libpq's way of doing something that asyncpg does by itself or that changes nothing about safety."""
 
 
-class DatabaseUrlError(ValueError):
+class DatabaseUrlError(WrongSetup):
     """The URL cannot be used; the message says why and never holds the password."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"MONOHULL_DATABASE_URL cannot be used: {reason}")
 
 
 class DatabaseUrl(Struct, frozen=True, kw_only=True):
