@@ -1,0 +1,171 @@
+"""The worker process: ``saq monohull.worker.settings``, or ``monohull worker``.
+
+SAQ fetches and runs jobs; beside it, in the same process, a heartbeat says
+that this worker lives and a relay leads or waits to lead. A worker serves all
+queues, or those that ``MONOHULL_WORKER_QUEUES`` names, each with
+``MONOHULL_WORKER_CONCURRENCY`` jobs at a time.
+
+On SIGTERM nothing more is fetched and what runs may finish for
+``MONOHULL_DRAIN_SECONDS``; then it is cancelled and goes back into its queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from saq.worker import Worker
+
+from monohull import __version__
+from monohull.kernel.attempts import Attempts
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.configuration import load
+from monohull.kernel.dispatch import duties_of
+from monohull.kernel.errors import Problem
+from monohull.kernel.home import connections
+from monohull.kernel.ids import token
+from monohull.kernel.job_metrics import job_metrics
+from monohull.kernel.lane import Heartbeat
+from monohull.kernel.logs import configure_logging
+from monohull.kernel.observation import ProcessStarted, ProcessStopped
+from monohull.kernel.refusals import NotReachable
+from monohull.kernel.relay import Relay
+from monohull.kernel.runtime import Runtime
+
+if TYPE_CHECKING:
+    from monohull.kernel.configuration import Configuration
+    from monohull.kernel.home import Connections
+
+Context = dict[str, Any]
+"""SAQ's: ``worker``, ``job`` and whatever `WorkerProcess.start` adds."""
+
+TIMERS: Final = {"schedule": 1, "worker_info": 1, "sweep": 1, "abort": 1}
+"""Seconds. SAQ sleeps through these also when it stops, so none may be long."""
+CANCELLATION_SECONDS: Final = 5.0
+
+
+def settings() -> dict[str, Any]:
+    """Return what SAQ's `Worker` is made from; SAQ calls this when it starts.
+
+    Raises:
+        SettingsError: The configuration does not hold.
+        NothingRuns: No database or Redis is configured and none runs for this home.
+    """
+    configuration = load(os.environ, project=Path.cwd())
+    configure_logging(configuration.settings.core, process="worker")
+    logging.getLogger("saq").setLevel(
+        logging.CRITICAL
+    )  # what it would say is observed, without the arguments
+    return WorkerProcess(configuration, connections(configuration.settings)).settings()
+
+
+async def run_job(context: Context, /, **arguments: Any) -> Any:
+    """Run any job; SAQ knows this one function under every job's name."""
+    attempts: Attempts = context["attempts"]
+    return await attempts.run(context["job"], arguments)
+
+
+class SideWorker(Worker[Any]):
+    """SAQ's worker for a further queue of the same process, which leaves the signals to the first."""
+
+    SIGNALS: list[Any] = []
+
+
+class WorkerProcess:
+    """Everything a worker is made of, opened when SAQ starts and closed when it stops."""
+
+    def __init__(self, configuration: Configuration, where: Connections) -> None:
+        self._core = configuration.settings.core
+        self._runtime = Runtime(configuration.settings, configuration.modules, where, process="worker")
+        self._duties = duties_of(configuration.modules, self._runtime.events)
+        self._id = f"{os.getpid()}-{token(16)}"
+        self._stack = AsyncExitStack()
+        self._sides: list[asyncio.Task[None]] = []
+        self._started_at = 0.0
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that are served, the first of them by SAQ's own worker."""
+        return self._core.worker_queues or self._runtime.queues.names
+
+    def settings(self) -> dict[str, Any]:
+        """Return SAQ's settings for the first queue; the others run beside it."""
+        return {
+            **self._settings_of(self.queues[0]),
+            "startup": self.start,
+            "shutdown": self.stop,
+        }
+
+    def _settings_of(self, queue: str) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "queue": self._runtime.queues.lane(queue),
+            "functions": [(name, run_job) for name in self._duties.jobs],
+            "concurrency": self._core.worker_concurrency,
+            "timers": dict(TIMERS),
+            "shutdown_grace_period_s": max(1, int(self._core.drain_seconds)),
+            "cancellation_hard_deadline_s": CANCELLATION_SECONDS,
+        }
+
+    async def start(self, context: Context) -> None:
+        """Open everything.
+
+        Raises:
+            SystemExit: 3, PostgreSQL or Redis does not answer. Later on it may go
+                away and come back; at the start somebody should hear of it.
+        """
+        worker: Worker[Any] = context["worker"]
+        runtime = self._runtime
+        runtime.observer.add_reader(job_metrics(runtime.metrics))
+        await self._stack.enter_async_context(runtime.running())
+        if (missing := await self._missing()) is not None:
+            sys.stderr.write(f"{missing}\n")
+            raise SystemExit(NotReachable.exit_code)
+        heartbeat = Heartbeat(
+            runtime.queues.redis, self._id, queues=self.queues, concurrency=self._core.worker_concurrency
+        )
+        await self._stack.enter_async_context(heartbeat.beating())
+        context["attempts"] = Attempts(runtime, self._duties.jobs, worker=self._id)
+        runtime.queues.lane(self.queues[0]).stop_with(worker.event)
+        for queue in self.queues[1:]:
+            self._sides.append(asyncio.create_task(self._serve(queue, worker, context["attempts"])))
+        relay = Relay(runtime.database, runtime.queues, self._duties, runtime.observer)
+        await self._stack.enter_async_context(relay.running())
+        self._started_at = monotonic_seconds()
+        names = tuple(module.name for module in runtime.modules)
+        runtime.observer.observe(ProcessStarted(process="worker", version=__version__, modules=names))
+
+    async def stop(self, _: Context) -> None:
+        """Wait for the other queues' jobs, which drain at the same time, and close everything."""
+        await asyncio.gather(*self._sides)
+        drained = self._runtime.lifecycle.in_flight == 0
+        await self._stack.aclose()
+        if self._started_at:
+            seconds = monotonic_seconds() - self._started_at
+            self._runtime.observer.observe(ProcessStopped(process="worker", drained=drained, seconds=seconds))
+
+    async def _serve(self, queue: str, first: Worker[Any], attempts: Attempts) -> None:
+        """Serve a further queue until the first worker stops."""
+
+        async def start(context: Context) -> None:
+            context["attempts"] = attempts
+
+        side = SideWorker(**self._settings_of(queue), startup=start)
+        self._runtime.queues.lane(queue).stop_with(first.event)
+        serving = asyncio.create_task(side.start())
+        await first.event.wait()
+        await side.stop()
+        await serving
+
+    async def _missing(self) -> str | None:
+        """Say which service does not answer, or None when both do."""
+        try:
+            await self._runtime.database.open()
+        except Problem as problem:
+            return problem.message
+        return await self._runtime.probe_redis()
