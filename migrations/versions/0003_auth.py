@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from monohull.kernel.database.sql_text import split
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -139,9 +141,8 @@ comment on table auth.mfa_amr_claims is 'How each session was authenticated.';
 
 def upgrade() -> None:
     for script in (USERS, IDENTITIES, SESSIONS, REFRESH_TOKENS, AMR_CLAIMS):
-        for statement in script.split(";"):
-            if statement.strip():
-                op.execute(statement)
+        for statement in split(script):
+            op.get_bind().exec_driver_sql(statement.text)
     for table in TABLES:
         op.execute(f"alter table auth.{table} enable row level security")
         op.execute(f"revoke all on auth.{table} from public")
