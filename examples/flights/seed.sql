@@ -1,4 +1,4 @@
--- Runs after the rows were copied. Three references do not hold in the data as it was published:
+-- Runs after the rows have been copied. Three references do not hold in the data as it was published:
 -- 7,602 flights go to four airports that airports does not have, 50,094 carry a tail number that
 -- planes does not have, and 1,556 left in an hour without weather. No row is changed or dropped for
 -- that. NOT VALID declares the reference for new rows and leaves those of 2013 as they are; the API

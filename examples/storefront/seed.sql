@@ -1,7 +1,7 @@
 -- 2,000 customers, 400 products, 40,000 orders with more than 100,000 lines, and their reviews.
 -- Digests of the row's number replace random(): the same rows come out on every PostgreSQL version.
 
-create function pg_temp.pick(what text, number bigint, choices integer) returns integer
+create or replace function pg_temp.pick(what text, number bigint, choices integer) returns integer
 language sql immutable as $$
     select (('x' || substr(md5(what || number), 1, 8))::bit(32)::bigint % choices)::integer
 $$;

@@ -9,6 +9,9 @@ A source ``package:path`` is a file of an installed package, which is looked up
 and not imported: data packages tend to import a data frame library to say
 where their files are. Anything else is a path below the project. A ``.zip``
 must hold one file, ``.gz`` is one. The first line names the columns.
+
+Files are loaded before ``seed.sql`` runs, so that SQL can finish what needs the
+rows: foreign keys that do not hold in published data, sequences, statistics.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import gzip
+import hashlib
 import io
 import zipfile
 from contextlib import contextmanager
@@ -23,17 +27,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import asyncpg
 import msgspec
+
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.database.apply import Done, ledger_lock, record
+from monohull.kernel.database.errors import MigrationRefused
+from monohull.kernel.database.project import ProjectFile, plan_seeds, read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
-    from asyncpg import Connection
+    from monohull.kernel.database.engine import Database
 
 CHUNK_BYTES: Final = 256 * 1024
 
 
-class SeedError(Exception):
+class SeedError(MigrationRefused):
     """The project's seed cannot be loaded as it is declared."""
 
 
@@ -73,32 +83,62 @@ def parse_copies(document: Mapping[str, Any]) -> tuple[Copy, ...]:
         ) from error
 
 
-async def copy_seed(connection: Connection[Any], copies: Sequence[Copy], project: Path) -> Mapping[str, int]:
-    """Load every file, all or none, and return the number of rows by table.
+async def apply_copies(
+    database: Database, project: Path, name: str, copies: Sequence[Copy]
+) -> tuple[Done, ...]:
+    """Load every file that was never loaded, all of them or none, and write them into the ledger.
 
     Raises:
-        SeedError: A source does not exist or is not readable as CSV.
+        SeedError: A source does not exist, or its rows do not fit the table.
+        MigrationRefused: Somebody else holds the ledger for too long.
+        DatabaseUnavailable: 503.
     """
-    counts: dict[str, int] = {}
-    async with connection.transaction():
-        for copy in copies:
-            counts[copy.table] = counts.get(copy.table, 0) + await _load(connection, copy, project)
-    return counts
+    entries = {_ledger_entry(copy): copy for copy in copies}
+    done: list[Done] = []
+    async with ledger_lock(database) as connection:
+        pending = plan_seeds(entries, await read_ledger(connection, name))
+        async with connection.transaction():
+            for entry in pending:
+                started = monotonic_seconds()
+                await load(connection, entries[entry], project)
+                duration_ms = round((monotonic_seconds() - started) * 1000)
+                await record(connection, name, entry, duration_ms)
+                done.append(Done(entry.name, duration_ms))
+    return tuple(done)
 
 
-async def _load(connection: Connection[Any], copy: Copy, project: Path) -> int:
+def _ledger_entry(copy: Copy) -> ProjectFile:
+    text = f"{copy.source} as {copy.table}, null {copy.null!r}"
+    return ProjectFile(f"copy {copy.table} from {copy.source}", None, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+async def load(connection: asyncpg.Connection[Any], copy: Copy, project: Path) -> int:
+    """Load one file in the caller's transaction and return its number of rows.
+
+    Raises:
+        SeedError: The source does not exist, or its rows do not fit the table.
+    """
     schema, _, table = copy.table.rpartition(".")
     with open_source(copy.source, project) as file:
         columns = read_columns(file, copy.source)
-        status: str = await connection.copy_to_table(
-            table,
-            source=_chunks(file),
-            columns=columns,
-            schema_name=schema or "public",
-            format="csv",
-            null=copy.null,
-        )
+        try:
+            status: str = await connection.copy_to_table(
+                table,
+                source=_chunks(file),
+                columns=columns,
+                schema_name=schema or "public",
+                format="csv",
+                null=copy.null,
+            )
+        except asyncpg.PostgresError as error:
+            raise SeedError(f"{copy.source} into {copy.table}: {_told(error)}") from error
     return int(status.rpartition(" ")[2])
+
+
+def _told(error: asyncpg.PostgresError) -> str:
+    """The server's words with the line and column of the file, where it says them."""
+    context = getattr(error, "context", None)
+    return f"{error.args[0]} ({context})" if context else str(error.args[0])
 
 
 async def _chunks(file: Readable) -> AsyncIterator[bytes]:
