@@ -93,7 +93,7 @@ async def apply_copies(
         MigrationRefused: Somebody else holds the ledger for too long.
         DatabaseUnavailable: 503.
     """
-    entries = {_ledger_entry(copy): copy for copy in copies}
+    entries = {ledger_entry(copy): copy for copy in copies}
     done: list[Done] = []
     async with ledger_lock(database) as connection:
         pending = plan_seeds(entries, await read_ledger(connection, name))
@@ -107,7 +107,8 @@ async def apply_copies(
     return tuple(done)
 
 
-def _ledger_entry(copy: Copy) -> ProjectFile:
+def ledger_entry(copy: Copy) -> ProjectFile:
+    """Describe ``copy`` as the ledger remembers it."""
     text = f"{copy.source} as {copy.table}, null {copy.null!r}"
     return ProjectFile(f"copy {copy.table} from {copy.source}", None, text, hashlib.sha256(text.encode()).hexdigest())
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.apply import Done, ledger_lock, run_files
-from monohull.kernel.database.copy_seed import apply_copies, parse_copies
+from monohull.kernel.database.copy_seed import apply_copies, ledger_entry, parse_copies
 from monohull.kernel.database.migrations import Patience
 from monohull.kernel.database.project import LEDGER, ProjectFile, discover_seeds, plan_seeds, read_ledger
 
@@ -84,7 +84,7 @@ def pending_seeds(
     """
     table = document.get("seed", {})
     names = [f"[seed] {module}" for module, _ in _due(modules, table, applied)]
-    copies = [_marker(f"copy {copy.table}", copy.source) for copy in parse_copies(document)]
+    copies = [ledger_entry(copy) for copy in parse_copies(document)]
     return (*names, *(file.name for file in plan_seeds([*copies, *discover_seeds(project)], applied)))
 
 

@@ -1,0 +1,75 @@
+"""``make contract``: the wire, case by case; the last line is ``N passed, N failed, N skipped``.
+
+Runs the project's own wire tables: every test of requests and answers over the
+whole application, with a real PostgreSQL and Redis behind it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from msgspec import Struct
+
+ROOT: Final = Path(__file__).parent.parent
+TABLES: Final = (
+    "tests/contract",
+    "tests/integration/rest",
+    "tests/integration/auth",
+    "tests/integration/api_keys",
+)
+
+
+class Tally(Struct, frozen=True):
+    """How many cases went which way."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def read_report(path: Path) -> Tally:
+    """Count the cases in a JUnit report; an error is a failure."""
+    total = Tally()
+    for suite in ET.parse(path).getroot().iter("testsuite"):  # noqa: S314  pytest wrote it just now
+        cases, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        total += Tally(cases - failed - skipped, failed, skipped)
+    return total
+
+
+def run_wire_tables(arguments: list[str]) -> Tally:
+    """Run the project's own tables.
+
+    Raises:
+        SystemExit: pytest could not run them at all.
+    """
+    folders = [name for name in TABLES if (ROOT / name).is_dir()]
+    with tempfile.TemporaryDirectory(prefix="monohull-contract-") as folder:
+        report = Path(folder) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *folders, *arguments]
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603  our own command line
+        if not report.is_file():
+            raise SystemExit(code)
+        return read_report(report)
+
+
+def main(arguments: list[str]) -> int:
+    """Run everything and return the exit code."""
+    tally = run_wire_tables(arguments)
+    print(tally)
+    return int(tally.failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
