@@ -127,4 +127,5 @@ module = Module(
     settings=AuthSettings,
     events=(UserSignedUp, UserSignedIn, TokenRefreshed, TokenReuseDetected, UserSignedOut, UserUpdated),
     parts=parts,
+    seed=seed_users,
 )

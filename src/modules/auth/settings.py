@@ -34,9 +34,7 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
     password_min_length: Annotated[int, Meta(ge=6, le=72, description="Characters a new password needs.")] = 8
     password_required_characters: Annotated[
         str | None,
-        Meta(
-            description="Sets of characters, separated by a colon; a password needs one of each. \\: is a colon."
-        ),
+        Meta(description="Sets of characters, separated by colons; a password needs one of each set."),
     ] = None
     security_refresh_token_rotation_enabled: Annotated[
         bool, Meta(description="End the session when a refresh token is used a second time, and late.")

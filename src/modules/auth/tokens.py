@@ -23,8 +23,9 @@ from monohull.kernel import clock
 from monohull.kernel.errors import InvalidCredential
 
 if TYPE_CHECKING:
-    from joserfc._rfc7515.model import JWSAlgModel
     from collections.abc import Iterable, Mapping, Sequence
+
+    from joserfc._rfc7515.model import JWSAlgModel
 
 SKEW_SECONDS: Final = 30
 """How far the issuer's clock may be off, in both directions."""
