@@ -110,7 +110,8 @@ async def apply_copies(
 def ledger_entry(copy: Copy) -> ProjectFile:
     """Describe ``copy`` as the ledger remembers it."""
     text = f"{copy.source} as {copy.table}, null {copy.null!r}"
-    return ProjectFile(f"copy {copy.table} from {copy.source}", None, text, hashlib.sha256(text.encode()).hexdigest())
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return ProjectFile(f"copy {copy.table} from {copy.source}", None, text, checksum)
 
 
 async def load(connection: asyncpg.Connection[Any], copy: Copy, project: Path) -> int:
