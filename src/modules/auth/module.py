@@ -19,6 +19,7 @@ from modules.auth.events import (
 from modules.auth.limits import Gate
 from modules.auth.passwords import Passwords
 from modules.auth.refresh_families import Chain
+from modules.auth.seed import seed_users
 from modules.auth.services import Account, Refresh, Registration, SessionIssuer, SignIn
 from modules.auth.settings import AuthSettings
 from modules.auth.token_cache import TokenCache
