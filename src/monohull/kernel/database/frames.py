@@ -1,0 +1,238 @@
+"""Messages of PostgreSQL's protocol, to bytes and back. No I/O.
+
+A message is one byte of kind, four bytes of length (counting themselves), and
+the payload. Only what a pipelined data request needs is here.
+
+Source: PostgreSQL documentation, section 54.7, "Message Formats".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from monohull.kernel.errors import InvalidRequest
+
+Row: TypeAlias = tuple[bytes | None, ...]
+Receive: TypeAlias = Callable[[int, bytes, int, int], None]
+"""Takes a message: its kind, and the data in which its payload goes from start to stop."""
+
+MAX_PARAMETERS: Final = 65535
+
+_HEADER: Final = struct.Struct("!Bi")
+_INT: Final = struct.Struct("!i")
+_SHORT: Final = struct.Struct("!H")
+_NULL: Final = _INT.pack(-1)
+_COLUMN_TAIL_BYTES: Final = 18
+"""Table, attribute, type, size, modifier and format follow each column's name."""
+
+SYNC: Final = b"S\0\0\0\x04"
+TERMINATE: Final = b"X\0\0\0\x04"
+ROLLBACK: Final = b"Q\0\0\0\x0dROLLBACK\0"
+_TEXT_RESULT_THEN_EXECUTE: Final = b"\0\0E\0\0\0\x09\0\0\0\0\0"
+
+
+class ProtocolViolation(Exception):
+    """The server sent something that this client cannot make sense of; the connection is no longer usable."""
+
+
+class PostgresError(Exception):
+    """The server refused. Not a `Problem`: what a SQLSTATE means to a client is its wire's business.
+
+    Attributes:
+        sqlstate: Five characters.
+        severity: ``ERROR``, ``FATAL`` or ``PANIC``, never translated.
+        position: 1-based character in the statement's text, or None.
+        where: The call stack inside the server, or None.
+        routine: The server's C function that raised it.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.sqlstate: str = fields.get("C", "XX000")
+        self.message: str = fields.get("M", "")
+        super().__init__(f"{self.sqlstate}: {self.message}")
+        self.severity: str = fields.get("V") or fields.get("S", "ERROR")
+        self.detail: str | None = fields.get("D")
+        self.hint: str | None = fields.get("H")
+        self.schema: str | None = fields.get("s")
+        self.table: str | None = fields.get("t")
+        self.column: str | None = fields.get("c")
+        self.constraint: str | None = fields.get("n")
+        self.where: str | None = fields.get("W")
+        self.routine: str | None = fields.get("R")
+        position = fields.get("P", "")
+        self.position: int | None = int(position) if position.isdecimal() else None
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether the server ends the connection after this."""
+        return self.severity in ("FATAL", "PANIC")
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether it says that the server is away or full, and nothing about the request."""
+        return self.sqlstate[:2] in ("08", "53", "57") and self.sqlstate != "57014"
+
+    @property
+    def is_stale_statement(self) -> bool:
+        """Whether a prepared statement has to be parsed again.
+
+        ``0A000`` means any unsupported feature, and its message is translated; the routine's name is not.
+        """
+        return self.sqlstate == "26000" or (
+            self.sqlstate == "0A000" and self.routine == "RevalidateCachedQuery"
+        )
+
+
+class FrameReader:
+    """Cuts a stream of bytes into messages, however the network cut it into pieces.
+
+    A message that spans pieces is joined once, when its last byte is there, so
+    that one row of many megabytes costs two copies and not thousands.
+    """
+
+    __slots__ = ("_have", "_need", "_pending", "_receive")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._pending: list[bytes] = []
+        self._have = 0
+        self._need = 0
+
+    def feed(self, data: bytes) -> None:
+        """Call ``receive`` for each message that ``data`` completes.
+
+        Raises:
+            ProtocolViolation: A length is impossible.
+        """
+        if self._pending:
+            self._pending.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return
+            data = b"".join(self._pending)
+            self._pending.clear()
+        start, end, need = 0, len(data), _HEADER.size
+        read, receive = _HEADER.unpack_from, self._receive
+        while end - start >= _HEADER.size:
+            kind, length = read(data, start)
+            if length < _INT.size:
+                raise ProtocolViolation(f"a message of kind {chr(kind)!r} claims {length} bytes")
+            stop = start + 1 + length
+            if stop > end:
+                need = stop - start
+                break
+            receive(kind, data, start + _HEADER.size, stop)
+            start = stop
+        if start < end:
+            self._pending.append(data[start:] if start else data)
+            self._have, self._need = end - start, need
+
+
+def encode_message(kind: bytes, payload: bytes) -> bytes:
+    """Frame one message."""
+    return kind + _INT.pack(len(payload) + _INT.size) + payload
+
+
+def encode_parse(name: bytes, sql: str, *, describe: bool) -> bytes:
+    """Parse, its parameter types left to the server; with Describe when the columns are wanted."""
+    parse = encode_message(b"P", name + b"\0" + encode_text(sql) + b"\0\0\0")
+    return parse + encode_message(b"D", b"S" + name + b"\0") if describe else parse
+
+
+def encode_close(name: bytes) -> bytes:
+    """Close a prepared statement; one that does not exist is no error."""
+    return encode_message(b"C", b"S" + name + b"\0")
+
+
+def encode_bind(parts: list[bytes], name: bytes, args: Sequence[str | bytes | None]) -> int:
+    """Append Bind and Execute of the statement ``name`` to ``parts``; return the bytes added.
+
+    Large values are appended as they are, not copied.
+
+    Raises:
+        InvalidRequest: A value is no Unicode text, or there are too many of them.
+    """
+    count = len(args)
+    if count > MAX_PARAMETERS:
+        raise InvalidRequest(f"The request needs {count} parameters; a statement takes {MAX_PARAMETERS}.")
+    head = b"\0" + name + b"\0\0\0" + _SHORT.pack(count)
+    size = len(head) + 4 * count + 6
+    at = len(parts)
+    parts.append(head)
+    for arg in args:
+        if arg is None:
+            parts.append(_NULL)
+            continue
+        value = encode_text(arg) if isinstance(arg, str) else arg
+        size += len(value)
+        parts.append(_INT.pack(len(value)))
+        parts.append(value)
+    parts[at] = b"B" + _INT.pack(size) + head
+    parts.append(_TEXT_RESULT_THEN_EXECUTE)
+    return size + 11
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8; the connection's encoding.
+
+    Raises:
+        InvalidRequest: The text holds half of a surrogate pair.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(
+            "The request holds text that is not valid Unicode.", details=str(error)
+        ) from None
+
+
+def read_row(data: bytes, start: int) -> Row:
+    """Read a DataRow's payload."""
+    count = _SHORT.unpack_from(data, start)[0]
+    start += 2
+    read = _INT.unpack_from
+    row: list[bytes | None] = []
+    for _ in range(count):
+        length = read(data, start)[0]
+        start += 4
+        if length < 0:
+            row.append(None)
+        else:
+            stop = start + length
+            row.append(data[start:stop])
+            start = stop
+    return tuple(row)
+
+
+def read_columns(data: bytes, start: int) -> tuple[str, ...]:
+    """Read the names in a RowDescription's payload."""
+    count = _SHORT.unpack_from(data, start)[0]
+    start += 2
+    names = []
+    for _ in range(count):
+        stop = data.index(b"\0", start)
+        names.append(data[start:stop].decode())
+        start = stop + 1 + _COLUMN_TAIL_BYTES
+    return tuple(names)
+
+
+def read_fields(data: bytes, start: int) -> dict[str, str]:
+    """Read the fields of an ErrorResponse or NoticeResponse, by their one-letter codes.
+
+    Bytes that are not UTF-8 are replaced: a server without a database encoding writes what it likes.
+    """
+    fields: dict[str, str] = {}
+    while data[start]:
+        stop = data.index(b"\0", start + 1)
+        fields[chr(data[start])] = data[start + 1 : stop].decode(errors="replace")
+        start = stop + 1
+    return fields
+
+
+def read_parameter(data: bytes, start: int) -> tuple[str, str]:
+    """Read a ParameterStatus: name and value."""
+    middle = data.index(b"\0", start)
+    stop = data.index(b"\0", middle + 1)
+    return data[start:middle].decode(errors="replace"), data[middle + 1 : stop].decode(errors="replace")

@@ -1,0 +1,541 @@
+"""One connection that speaks PostgreSQL's extended protocol as a pipeline.
+
+A data request is some settings (role, claims, read only, time-out) and one
+statement. Sent before one Sync they are one implicit transaction and one round
+trip; what asyncpg needs four for. A connection serves one request at a time.
+
+Everything is text: parameters go out untyped, so that PostgreSQL infers their
+types as it does for literals, and columns come back as the bytes it wrote.
+Nothing is decoded on the way.
+
+asyncpg opens the connection and hands its transport over (`dial`), so there is
+no authentication and no TLS here.
+
+Source: PostgreSQL documentation, chapter 54, "Frontend/Backend Protocol".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
+
+from monohull.kernel.database.frames import (
+    ROLLBACK,
+    SYNC,
+    TERMINATE,
+    FrameReader,
+    PostgresError,
+    ProtocolViolation,
+    Row,
+    encode_bind,
+    encode_close,
+    encode_parse,
+    read_columns,
+    read_fields,
+    read_parameter,
+    read_row,
+)
+
+Settings: TypeAlias = Sequence[tuple[str, str]]
+"""Pairs of setting and value, local to the transaction, applied in this order."""
+
+Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
+
+WRITE_AT_ONCE_BYTES: Final = 256 * 1024
+"""Above this a request is written in pieces, each waiting until the socket takes more."""
+
+GRACE_SECONDS: Final = 0.01
+"""A cancelled request gets this long to end by itself; most do, and a CancelRequest costs the server a fork."""
+
+
+QUERY_CANCELED: Final = "57014"
+
+_SETTING_NAME: Final = re.compile(r"[A-Za-z_][\w$-]*(\.[A-Za-z_][\w$-]*)*", re.ASCII)
+_IDLE: Final = ord("I")
+_IGNORED: Final = frozenset(b"23tAs")
+"""Bind and Close done, parameter types, notifications (somebody's function said LISTEN), a suspended portal."""
+
+
+class ConnectionLost(Exception):
+    """The connection ended. Whether a write took effect is unknown unless ``nothing_sent``."""
+
+    def __init__(self, reason: str, *, nothing_sent: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.nothing_sent = nothing_sent
+
+
+class ResultTooLarge(Exception):
+    """The answer passed the ceiling of the connection, in bytes."""
+
+    def __init__(self, ceiling_bytes: int) -> None:
+        super().__init__(f"the result has more than {ceiling_bytes} bytes")
+        self.ceiling_bytes = ceiling_bytes
+
+
+class Statement(NamedTuple):
+    """One statement of a request.
+
+    Attributes:
+        sql: Its text, parameters as ``$1``.
+        args: Values as PostgreSQL writes them; bytes are text that is already encoded.
+        key: What its prepared form is kept under: the shape, with the role and the search path, because a
+            plan under row security belongs to a role. Empty: parsed each time.
+    """
+
+    sql: str
+    args: Sequence[str | bytes | None] = ()
+    key: str = ""
+
+
+class Rows(NamedTuple):
+    """What one statement gave: column names, rows of text-format values, and the command tag."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    tag: str
+
+
+class Notice(NamedTuple):
+    """A message of the server that is no error."""
+
+    severity: str
+    sqlstate: str
+    message: str
+
+
+class _Prepared:
+    """A statement that the server knows by ``name``; the empty name is parsed anew each time."""
+
+    __slots__ = ("columns", "is_parsed", "name", "sql")
+
+    def __init__(self, name: bytes, sql: str, *, describe: bool) -> None:
+        self.name = name
+        self.sql = sql
+        self.columns: tuple[str, ...] | None = None if describe else ()
+        self.is_parsed = False
+
+
+class _Exchange:
+    """One request on the wire: what was asked, and what has come back so far."""
+
+    __slots__ = (
+        "bytes",
+        "error",
+        "fresh",
+        "is_cleaning",
+        "parts",
+        "results",
+        "rows",
+        "size",
+        "steps",
+        "waiter",
+    )
+
+    def __init__(self, waiter: asyncio.Future[list[Rows]]) -> None:
+        self.waiter = waiter
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.steps: list[_Prepared] = []
+        self.fresh: dict[str | tuple[str, ...], _Prepared] = {}
+        self.results: list[Rows] = []
+        self.rows: list[Row] = []
+        self.bytes = 0
+        self.error: PostgresError | None = None
+        self.is_cleaning = False
+
+
+class Wire(asyncio.Protocol):
+    """A connection that asyncpg opened, from the moment it was handed over.
+
+    Args:
+        pid: Process id of the server's backend.
+        cancel: Sends a CancelRequest for this backend and returns once the server acted on it.
+        prepared: Keep statements between requests. False for PgBouncer in transaction mode, where the next
+            request may meet another backend.
+        max_statements: How many are kept; the least recently used one goes first.
+        max_result_bytes: Ceiling of one request's rows, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        pid: int,
+        cancel: Callable[[], Awaitable[None]],
+        prepared: bool = True,
+        max_statements: int = 500,
+        max_result_bytes: int | None = None,
+    ) -> None:
+        self.pid = pid
+        self.parameters: dict[str, str] = {}
+        self.on_lost: Callable[[Wire, str], None] | None = None
+        self.on_notice: Callable[[Notice], None] | None = None
+        self._cancel = cancel
+        self._prepared = prepared
+        self._max_statements = max_statements
+        self._max_result_bytes = max_result_bytes
+        self._statements: OrderedDict[str | tuple[str, ...], _Prepared] = OrderedDict()
+        self._discarded: list[bytes] = []
+        self._serial = 0
+        self._exchange: _Exchange | None = None
+        self._reason: str | None = None
+        self._is_lost = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.Transport
+        self._loop = asyncio.get_running_loop()
+        self._feed = FrameReader(self._receive).feed
+        self._acts: dict[int, Callable[[bytes, int, int], None]] = {
+            ord("D"): self._on_row,
+            ord("C"): self._on_complete,
+            ord("I"): self._on_complete,
+            ord("Z"): self._on_ready,
+            ord("E"): self._on_error,
+            ord("1"): self._on_parsed,
+            ord("T"): self._on_columns,
+            ord("n"): self._on_columns,
+            ord("N"): self._on_notice,
+            ord("S"): self._on_parameter,
+        }
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests can still be sent."""
+        return not (self._is_lost or self._transport.is_closing())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._exchange is None
+
+    @property
+    def statements(self) -> int:
+        """How many prepared statements are kept."""
+        return len(self._statements)
+
+    async def exchange(
+        self,
+        statements: Sequence[Statement],
+        settings: Settings = (),
+        *,
+        commit: bool = True,
+        isolation: Isolation | None = None,
+    ) -> list[Rows]:
+        """Run ``statements`` under ``settings`` as one transaction; return the rows of each.
+
+        A prepared statement that the server no longer takes (its result type changed, or somebody discarded
+        it) is parsed again and the request repeated, once: the failed transaction left nothing behind.
+
+        Raises:
+            PostgresError: The server refused; the transaction is rolled back and the connection clean.
+            ConnectionLost: The connection ended before the answer.
+            ResultTooLarge: The rows passed the ceiling; call `settle` before anything else.
+        """
+        try:
+            return await self._exchange_once(statements, settings, commit, isolation)
+        except PostgresError as error:
+            if not error.is_stale_statement:
+                raise
+            self.forget_statements()
+        return await self._exchange_once(statements, settings, commit, isolation)
+
+    async def _exchange_once(
+        self, statements: Sequence[Statement], settings: Settings, commit: bool, isolation: Isolation | None
+    ) -> list[Rows]:
+        if not self.is_open:
+            raise ConnectionLost(self._reason or "the connection is closed", nothing_sent=True)
+        assert self._exchange is None, "a connection serves one request at a time"
+        exchange = _Exchange(self._loop.create_future())
+        first = self._compose(exchange, statements, settings, commit, isolation)
+        self._exchange = exchange
+        self._idle.clear()
+        if exchange.size <= WRITE_AT_ONCE_BYTES:
+            self._transport.write(b"".join(exchange.parts))
+        else:
+            await self._write_in_pieces(exchange)
+        exchange.parts.clear()
+        results = await exchange.waiter
+        return results[first : first + len(statements)]
+
+    def _compose(
+        self,
+        exchange: _Exchange,
+        statements: Sequence[Statement],
+        settings: Settings,
+        commit: bool,
+        isolation: Isolation | None,
+    ) -> int:
+        """Encode the request; return how many steps come before the caller's statements."""
+        is_explicit = not commit or isolation is not None
+        if is_explicit:
+            begin = f"BEGIN ISOLATION LEVEL {isolation}" if isolation else "BEGIN"
+            self._add(exchange, begin, begin, (), describe=False)
+        if settings:
+            names, values = zip(*settings, strict=True)
+            self._add(exchange, names, None, values, describe=False)
+        first = len(exchange.steps)
+        for sql, args, key in statements:
+            self._add(exchange, key, sql, args, describe=True)
+        if is_explicit:
+            end = "COMMIT" if commit else "ROLLBACK"
+            self._add(exchange, end, end, (), describe=False)
+        if self._discarded:
+            exchange.parts[:0] = [encode_close(name) for name in self._discarded]
+            self._discarded.clear()
+        exchange.parts.append(SYNC)
+        return first
+
+    def _add(
+        self,
+        exchange: _Exchange,
+        key: str | tuple[str, ...],
+        sql: str | None,
+        args: Sequence[str | bytes | None],
+        *,
+        describe: bool,
+    ) -> None:
+        """Append Bind and Execute, after Parse and Describe where the server does not know the statement.
+
+        A key that comes with another text than before is parsed anew: a wrong key may cost time, it must
+        never run a wrong statement. ``sql`` is None for settings, whose key is their names.
+        """
+        prepared = self._statements.get(key) or exchange.fresh.get(key)
+        if prepared is not None and (sql is None or prepared.sql == sql):
+            if key in self._statements:
+                self._statements.move_to_end(key)
+        else:
+            text = settings_sql(tuple(key)) if sql is None else sql
+            prepared = _Prepared(self._next_name(key), text, describe=describe)
+            if prepared.name:
+                exchange.fresh[key] = prepared
+            parse = encode_parse(prepared.name, text, describe=describe)
+            exchange.parts.append(parse)
+            exchange.size += len(parse)
+        exchange.steps.append(prepared)
+        exchange.size += encode_bind(exchange.parts, prepared.name, args)
+
+    def _next_name(self, key: str | tuple[str, ...]) -> bytes:
+        """Names are never used twice, so one that was lost track of cannot be met again."""
+        if not (key and self._prepared):
+            return b""
+        self._serial += 1
+        return b"m%d" % self._serial
+
+    async def _write_in_pieces(self, exchange: _Exchange) -> None:
+        """Write a large request at the pace of the socket. Left halfway, the connection is of no use."""
+        try:
+            for piece in _pieces(exchange.parts):
+                await self._writable.wait()
+                if exchange.waiter.done():  # lost meanwhile
+                    return
+                self._transport.write(piece)
+        except asyncio.CancelledError:
+            exchange.waiter.cancel()
+            self.abort("a request was cancelled while it was being written")
+            raise
+
+    def forget_statements(self) -> None:
+        """Parse every statement again at its next use."""
+        self._discarded += [prepared.name for prepared in self._statements.values()]
+        self._statements.clear()
+
+    async def settle(self) -> None:
+        """Bring the connection to rest after its request was cancelled: end that request, read to its end.
+
+        The server is asked to cancel on a connection of its own, and answers by closing that one after the
+        signal went out. The empty exchange at the end takes whatever effect the signal may still have.
+
+        Raises:
+            ConnectionLost: There was nothing left to bring to rest.
+            OSError: The server does not take the CancelRequest.
+        """
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            await self._cancel()
+            await self._idle.wait()
+        try:
+            await self.exchange(())
+        except PostgresError as error:
+            if error.sqlstate != QUERY_CANCELED:
+                raise
+
+    def close(self) -> None:
+        """Say goodbye and close; what is buffered is still written."""
+        if self.is_open:
+            self._transport.write(TERMINATE)
+            self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """Close at once; a request under way fails with ``reason``."""
+        self._reason = self._reason or reason
+        self._transport.abort()
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports have no such base
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        reason = self._reason or (str(exc) if exc else "the server closed the connection")
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None and not exchange.waiter.done():
+            exchange.waiter.set_exception(_last_word(exchange, reason))
+        self._writable.set()
+        self._idle.set()
+        if self.on_lost is not None:
+            self.on_lost(self, reason)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._feed(data)
+        except (ProtocolViolation, ValueError, IndexError, struct.error) as error:
+            self.abort(f"the server's answer cannot be read: {error}")
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # what the server says
+
+    def _receive(self, kind: int, data: bytes, start: int, stop: int) -> None:
+        act = self._acts.get(kind)
+        if act is not None:
+            act(data, start, stop)
+        elif kind not in _IGNORED:
+            raise ProtocolViolation(f"a message of kind {chr(kind)!r}")
+
+    def _on_row(self, data: bytes, start: int, stop: int) -> None:
+        exchange = self._exchange
+        if exchange is None or exchange.waiter.done():
+            return
+        if self._max_result_bytes is not None:
+            exchange.bytes += stop - start
+            if exchange.bytes > self._max_result_bytes:
+                exchange.rows.clear()
+                exchange.waiter.set_exception(ResultTooLarge(self._max_result_bytes))
+                return
+        exchange.rows.append(read_row(data, start))
+
+    def _on_complete(self, data: bytes, start: int, stop: int) -> None:
+        exchange = self._exchange
+        if exchange is None or exchange.is_cleaning:
+            return
+        columns = exchange.steps[len(exchange.results)].columns or ()
+        exchange.results.append(Rows(columns, exchange.rows, data[start : stop - 1].decode()))
+        exchange.rows = []
+
+    def _on_parsed(self, data: bytes, start: int, stop: int) -> None:  # noqa: ARG002 every message looks the same
+        if (exchange := self._exchange) is not None:
+            exchange.steps[len(exchange.results)].is_parsed = True
+
+    def _on_columns(self, data: bytes, start: int, stop: int) -> None:
+        if (exchange := self._exchange) is not None:
+            columns = read_columns(data, start) if stop > start else ()
+            exchange.steps[len(exchange.results)].columns = columns
+
+    def _on_error(self, data: bytes, start: int, stop: int) -> None:  # noqa: ARG002 every message looks the same
+        error = PostgresError(read_fields(data, start))
+        if error.is_fatal:
+            self._reason = self._reason or str(error)
+        if self._exchange is not None and self._exchange.error is None:
+            self._exchange.error = error
+
+    def _on_notice(self, data: bytes, start: int, stop: int) -> None:  # noqa: ARG002 every message looks the same
+        if self.on_notice is not None:
+            fields = read_fields(data, start)
+            self.on_notice(Notice(fields.get("V", ""), fields.get("C", ""), fields.get("M", "")))
+
+    def _on_parameter(self, data: bytes, start: int, stop: int) -> None:  # noqa: ARG002 every message looks the same
+        name, value = read_parameter(data, start)
+        self.parameters[name] = value
+
+    def _on_ready(self, data: bytes, start: int, stop: int) -> None:  # noqa: ARG002 every message looks the same
+        exchange = self._exchange
+        if exchange is None:
+            raise ProtocolViolation("an answer to nothing")
+        if data[start] != _IDLE:  # an explicit transaction failed, and waits for its end
+            if exchange.is_cleaning:
+                raise ProtocolViolation("ROLLBACK did not end the transaction")
+            exchange.is_cleaning = True
+            self._transport.write(ROLLBACK)
+            return
+        self._exchange = None
+        if exchange.fresh:
+            self._keep(exchange.fresh)
+        if not exchange.waiter.done():
+            if exchange.error is None:
+                exchange.waiter.set_result(exchange.results)
+            else:
+                exchange.waiter.set_exception(exchange.error)
+        self._idle.set()
+
+    def _keep(self, fresh: dict[str | tuple[str, ...], _Prepared]) -> None:
+        """Keep what the server parsed, for it outlives its transaction; close what there is no room for."""
+        for key, prepared in fresh.items():
+            if not prepared.is_parsed:
+                continue
+            if prepared.columns is None:
+                self._discarded.append(prepared.name)
+                continue
+            if (replaced := self._statements.pop(key, None)) is not None:
+                self._discarded.append(replaced.name)
+            self._statements[key] = prepared
+        while len(self._statements) > self._max_statements:
+            _, evicted = self._statements.popitem(last=False)
+            self._discarded.append(evicted.name)
+
+
+def settings_sql(names: Sequence[str]) -> str:
+    """Return the statement that applies settings of these names, values as its parameters, and gives no row.
+
+    The arguments of a function are all evaluated, from left to right, and their count of nulls is never
+    negative: nothing travels back that the client has just sent.
+
+    >>> settings_sql(["role"])
+    "select where pg_catalog.num_nulls(pg_catalog.set_config('role',$1,true)) < 0"
+
+    Raises:
+        ValueError: A name that PostgreSQL would not take as a setting.
+    """
+    for name in names:
+        if not _SETTING_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a setting")
+    calls = (f"pg_catalog.set_config('{name}',${at},true)" for at, name in enumerate(names, 1))
+    return f"select where pg_catalog.num_nulls({','.join(calls)}) < 0"
+
+
+def _pieces(parts: Sequence[bytes]) -> Iterator[bytes | memoryview]:
+    """Small parts together, large ones in slices that are not copied."""
+    gathered: list[bytes] = []
+    size = 0
+    for part in parts:
+        if len(part) > WRITE_AT_ONCE_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+            view = memoryview(part)
+            for start in range(0, len(part), WRITE_AT_ONCE_BYTES):
+                yield view[start : start + WRITE_AT_ONCE_BYTES]
+            continue
+        gathered.append(part)
+        size += len(part)
+        if size > WRITE_AT_ONCE_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
+
+
+def _last_word(exchange: _Exchange, reason: str) -> Exception:
+    """What a request fails with when its connection ends: its own error if it had one."""
+    error = exchange.error
+    return ConnectionLost(reason) if error is None or error.is_outage else error
