@@ -8,7 +8,8 @@ connection per slot, and spins when Redis is away. Here
   to the queue within seconds of the worker's death, by one atomic script;
 - whatever looks lost is looked at twice before it is touched;
 - one connection fetches for all slots, and notices a stop within a second;
-- an outage of Redis is waited out.
+- an outage of Redis is waited out;
+- no command is used that redis-py has deprecated.
 
 A job that Redis forgets is not lost either: `dispatch` sends it again.
 """
@@ -48,6 +49,7 @@ SUSPICION_SECONDS: Final = 2.0
 """How long something must look lost. Longer than a beat: after an outage of Redis all workers look dead."""
 OVERTIME_SECONDS: Final = 60.0
 """How long past its time-out an attempt of a living worker may go on before it counts as forgotten."""
+INFO_TTL_SECONDS: Final = 30
 FETCH_SECONDS: Final = 1
 PATIENCE_SECONDS: Final = 30.0
 FAILURES: Final = (*UNREACHABLE, RedisError)
@@ -141,8 +143,17 @@ class Lane(RedisQueue):
             return []
 
     async def write_worker_info(self, worker_id: str, info: WorkerInfo, ttl: int) -> None:
-        with suppress(*FAILURES):
-            await super().write_worker_info(worker_id, info, max(ttl, 30))
+        key = self.namespace(f"worker_info:{worker_id}")
+        keep = max(ttl, INFO_TTL_SECONDS)
+        current = now_milliseconds()
+        pipe: Any
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.set(key, json.dumps(info), ex=keep)
+            pipe.zremrangebyscore(self._stats, 0, current)
+            pipe.zadd(self._stats, {key: current + keep * 1000})
+            pipe.expire(self._stats, keep)
+            with suppress(*FAILURES):
+                await pipe.execute()
 
     async def notify(self, job: Message) -> None:
         with suppress(*FAILURES):
@@ -157,7 +168,20 @@ class Lane(RedisQueue):
     async def _finish(
         self, job: Message, status: Status, *, result: Any = None, error: str | None = None
     ) -> None:
-        await self._insist(lambda: super(Lane, self)._finish(job, status, result=result, error=error))
+        del status, result, error  # they are in the job already
+        await self._insist(lambda: self._store_finished(job))
+        await self.notify(job)
+
+    async def _store_finished(self, job: Message) -> None:
+        pipe: Any
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.lrem(self._active, 1, job.id)
+            pipe.zrem(self._incomplete, job.id)
+            if job.ttl < 0:
+                pipe.delete(job.id)
+            else:
+                pipe.set(job.id, self.serialize(job), ex=job.ttl or None)
+            await pipe.execute()
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T | None:
         """Repeat ``write`` through an outage; after `PATIENCE_SECONDS` leave it to the ledger."""

@@ -9,7 +9,7 @@ came twice, or too late, finds the count moved on and is thrown away.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import bindparam, text
@@ -19,8 +19,6 @@ from monohull.kernel.outbox import cause
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-    from sqlalchemy import CursorResult
 
     from monohull.kernel.database.engine import Database
 
@@ -160,8 +158,10 @@ class Ledger:
         await self._execute(_BURY_UNPROMISED, parameters)
 
     async def _execute(self, statement: Any, parameters: dict[str, Any]) -> Any:
-        async with self._database.unit_of_work() as session:
-            result = cast("CursorResult[Any]", await session.execute(statement, parameters))
+        # one statement is one transaction: without BEGIN and COMMIT it costs a third of the round trips
+        async with self._database.connected() as pooled:
+            connection = await pooled.execution_options(isolation_level="AUTOCOMMIT")
+            result = await connection.execute(statement, parameters)
             return result.first() if result.returns_rows else None
 
 
