@@ -2,7 +2,7 @@
 
     home.json     marks the folder as ours; who made it, versions, the example in it
     secrets/      one file a secret, mode 0600, generated when first asked for
-    run/          lock, state.json (what runs now), sockets
+    run/          locks, state.json (what runs now)
     log/          what the embedded servers say
     postgres/ redis/    their data, unless ``relocated`` names another place
 
@@ -42,7 +42,19 @@ if TYPE_CHECKING:
 
 MARKER: Final = "home.json"
 OWN_NAMES: Final = frozenset(
-    {MARKER, ".gitignore", "secrets", "run", "log", "bin", "storage", "postgres", "redis", RELOCATED}
+    {
+        MARKER,
+        ".gitignore",
+        "secrets",
+        "run",
+        "log",
+        "bin",
+        "sockets",
+        "storage",
+        "postgres",
+        "redis",
+        RELOCATED,
+    }
 )
 SECRET_BYTES: Final = 32
 NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
@@ -130,9 +142,12 @@ class Home:
             NotReachable: The device is full.
         """
         with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
             if (marker := self.marker()) is not None:
                 return marker
+            if not self.path.exists():
+                self.path.mkdir(parents=True)
+                # as root the servers run as somebody else and have to pass
+                self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
             strangers = sorted({entry.name for entry in self.path.iterdir()} - OWN_NAMES)
             if strangers:
                 raise HomeError(

@@ -8,6 +8,7 @@ Refusals belong to commands; what a client of the API reads is a `Problem`.
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})
 
 
@@ -49,6 +50,16 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def tells_of_full_disk(words: str) -> bool:
+    """Say whether a program's complaint is that the device is full."""
+    return any(os.strerror(number) in words for number in DISK_FULL)
+
+
+def disk_full(path: Path) -> Refused:
+    """Return the refusal for a device that has no room left."""
+    return cannot_write(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
 
 def cannot_write(path: Path, error: OSError) -> Refused:

@@ -53,7 +53,8 @@ def service_account() -> Account | None:
         except KeyError:
             raise WrongSetup(
                 f"user id {os.geteuid()} has no entry in the password database, "
-                "which the embedded PostgreSQL needs; add one, or set MONOHULL_DATABASE_URL and MONOHULL_REDIS_URL"
+                "which the embedded PostgreSQL needs; add one, "
+                "or set MONOHULL_DATABASE_URL and MONOHULL_REDIS_URL"
             ) from None
         return None
     for name in CANDIDATES:

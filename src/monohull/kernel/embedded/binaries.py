@@ -79,7 +79,9 @@ def version_of(program: Path) -> str:
         WrongSetup: It does not run on this machine.
     """
     try:
-        answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, cwd="/")
+        answer = subprocess.run(  # noqa: S603 (a program of the wheel)
+            [program, "--version"], capture_output=True, text=True, check=True, cwd="/"
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise WrongSetup(f"{program.name} does not run on this machine: {error}") from error
     found = re.search(r"(?:v=|\(PostgreSQL\) )(\d+(?:\.\d+)*)", answer.stdout)
@@ -97,7 +99,8 @@ def _package(name: str, variable: str) -> Path:
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise WrongSetup(
-            f"the package {name.replace('_', '-')} is not installed; install monohull[embedded], or set {variable}"
+            f"the package {name.replace('_', '-')} is not installed; "
+            f"install monohull[embedded], or set {variable}"
         )
     return Path(spec.submodule_search_locations[0])
 

@@ -20,7 +20,8 @@ ATTEMPTS: Final = 200
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Say whether a server could listen on ``port`` now."""
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -22,7 +22,7 @@ from monohull.kernel.embedded.binaries import major, postgres_bin, reachable_cop
 from monohull.kernel.embedded.ports import LOOPBACK
 from monohull.kernel.embedded.process import identity
 from monohull.kernel.embedded.server import Server, server_environment
-from monohull.kernel.refusals import DISK_FULL, NotReachable, WrongSetup, cannot_write
+from monohull.kernel.refusals import NotReachable, WrongSetup, disk_full, tells_of_full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 LOGIN: Final = "monohull"
 DATABASE: Final = "monohull"
 BUILTIN_LOCALE_SINCE: Final = 17
-MAX_SOCKET_PATH_BYTES: Final = 90
-"""The system's limit is 104 to 108 bytes, and the server adds ``/.s.PGSQL.PORT``."""
+STATUS_LINE: Final = 7
+"""Line of ``postmaster.pid``, from 0, that says ``starting`` or ``ready`` (LOCK_FILE_LINE_PM_STATUS)."""
 SHARED_MEMORY_IN_USE: Final = "pre-existing shared memory block"
 
 MODEST: Final = """
@@ -115,14 +115,16 @@ class EmbeddedPostgres(Server):
         ours = major(self.version)
         if wrote != ours:
             raise WrongSetup(
-                f"the data in {self.data} was written by PostgreSQL {wrote} and this installation carries {ours}: "
-                f"run the Monohull release that carries {wrote}, dump the database there with pg_dump, and load the "
-                "dump into a new home; or set MONOHULL_DATABASE_URL"
+                f"the data in {self.data} was written by PostgreSQL {wrote} "
+                f"and this installation carries {ours}: run the Monohull release that carries {wrote}, "
+                "dump the database there with pg_dump and load the dump into a new home; "
+                "or set MONOHULL_DATABASE_URL"
             )
         owner = self.data.stat().st_uid
         if owner != (self.account.uid if self.account else os.geteuid()):
             raise WrongSetup(
-                f"the data in {self.data} belongs to user id {owner}; start as the user that made it, or use another home"
+                f"the data in {self.data} belongs to user id {owner}; "
+                "start as the user that made it, or use another home"
             )
 
     def _drop_stale_lock(self) -> None:
@@ -160,7 +162,7 @@ class EmbeddedPostgres(Server):
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(self.password)
             give(password_file, self.account)
-            options = [
+            options: list[str | Path] = [
                 "-U",
                 LOGIN,
                 "-A",
@@ -183,7 +185,7 @@ class EmbeddedPostgres(Server):
         return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", f"--locale={system}"]
 
     def _run(self, program: str, *arguments: str | Path, text: str = "") -> None:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 (a program of the wheel)
             [self.bin_dir / program, *arguments],
             check=False,
             input=text,
@@ -196,8 +198,8 @@ class EmbeddedPostgres(Server):
         )
         if done.returncode == 0:
             return
-        if any(os.strerror(number) in done.stdout for number in DISK_FULL):
-            raise cannot_write(self.folder, OSError(min(DISK_FULL), os.strerror(min(DISK_FULL))))
+        if tells_of_full_disk(done.stdout):
+            raise disk_full(self.folder)
         words = "; ".join(
             [line for line in done.stdout.splitlines() if "rror" in line or "FATAL" in line][-3:]
         )
@@ -217,9 +219,6 @@ class EmbeddedPostgres(Server):
         options = [part for setting in settings for part in ("-c", setting)]
         return [self.bin_dir / self.program, "-D", self.data, "-p", str(port), *options]
 
-    def _socket_fits(self) -> bool:
-        return len(os.fsencode(self.socket_directory)) <= MAX_SOCKET_PATH_BYTES
-
     def _has_statements(self) -> bool:
         library = self.bin_dir.parent / "lib"
         return next(library.rglob("pg_stat_statements.*"), None) is not None
@@ -230,7 +229,9 @@ class EmbeddedPostgres(Server):
             lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004 (LOCK_FILE_LINE_PM_STATUS)
+        if len(lines) <= STATUS_LINE or lines[0] != str(self.pid) or lines[3] != str(port):
+            return False
+        return lines[STATUS_LINE].strip() == "ready"
 
     def _stop_signal(self) -> signal.Signals:
         return signal.SIGINT if self.durable else signal.SIGQUIT

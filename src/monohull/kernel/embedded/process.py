@@ -46,7 +46,7 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     return wish
 
 
-def spawn(
+def spawn(  # noqa: PLR0913 (named arguments of one call)
     arguments: Sequence[str | Path],
     *,
     log: IO[bytes] | int | None,
@@ -57,7 +57,7 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, so that the terminal's Ctrl-C does not reach it."""
     options: dict[str, Any] = spawn_identity(account)
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 (commands are ours)
         [str(argument) for argument in arguments],
         cwd=directory,
         env=environ,
@@ -65,7 +65,7 @@ def spawn(
         stdout=log,
         stderr=log,
         start_new_session=True,
-        preexec_fn=die_with_parent(orphan_signal),  # noqa: PLW1509 (this process has one thread)
+        preexec_fn=die_with_parent(orphan_signal),  # noqa: PLW1509 (the supervisor has one thread)
         **options,
     )
 
@@ -95,9 +95,8 @@ def _identity_linux(pid: int) -> str | None:
 
 
 def _identity_ps(pid: int) -> str | None:
-    answer = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (a number)
     state, _, started = answer.stdout.strip().partition(" ")
     return None if not started or state.startswith("Z") else started.strip()
 

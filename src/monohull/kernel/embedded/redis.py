@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANSWER_SECONDS: Final = 1.0
+READY: Final = b"+OK\r\n+PONG\r\n"
 
 
 class EmbeddedRedis(Server):
@@ -52,9 +53,9 @@ class EmbeddedRedis(Server):
             self.version
         ):
             raise WrongSetup(
-                f"the data in {self.data} was written by Valkey {wrote} and this installation carries {self.version}: "
-                "run the Monohull release that carries it, or set MONOHULL_REDIS_URL; "
-                "deleting the folder loses queued jobs and nothing else"
+                f"the data in {self.data} was written by Valkey {wrote} "
+                f"and this installation carries {self.version}: run the Monohull release that carries it, "
+                "or set MONOHULL_REDIS_URL; deleting the folder loses queued jobs and nothing else"
             )
         record.write_text(f"{self.version}\n", encoding="ascii")
 
@@ -83,20 +84,17 @@ class EmbeddedRedis(Server):
             "always-show-logo no",
         ]
 
-    def _socket_fits(self) -> bool:
-        return len(str(self.socket_directory)) <= 90  # noqa: PLR2004 (the system's limit is 104 to 108 bytes)
-
     def _is_ready(self, port: int) -> bool:
         """Log in and ping; a server that is still reading its file answers LOADING."""
         try:
             with socket.create_connection((LOOPBACK, port), ANSWER_SECONDS) as connection:
                 connection.sendall(f"AUTH {self.password}\r\nPING\r\n".encode())
                 answer = b""
-                while answer.count(b"\r\n") < 2 and (part := connection.recv(512)):  # noqa: PLR2004 (two answers)
+                while answer.count(b"\r\n") < len(READY.splitlines()) and (part := connection.recv(512)):
                     answer += part
         except OSError:
             return False
-        return answer == b"+OK\r\n+PONG\r\n"
+        return answer == READY
 
     def _stop_signal(self) -> signal.Signals:
         return signal.SIGTERM if self.durable else signal.SIGKILL

@@ -11,7 +11,6 @@ import fcntl
 import os
 import secrets
 import signal
-import subprocess
 import time
 from abc import ABC, abstractmethod
 from typing import IO, TYPE_CHECKING, ClassVar, Final
@@ -22,14 +21,17 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.embedded.account import Account, own_directory, service_account, service_folder
 from monohull.kernel.embedded.ports import free_port, is_free
 from monohull.kernel.embedded.process import POLL_SECONDS, end_all, identity, is_same, programs_in, spawn
-from monohull.kernel.refusals import DISK_FULL, NotReachable, Refused, WrongSetup, cannot_write, writing
+from monohull.kernel.refusals import NotReachable, Refused, WrongSetup, disk_full, tells_of_full_disk, writing
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
 LOG_LIMIT_BYTES: Final = 10_000_000
 """A larger log is set aside at start as ``NAME.log.1``."""
+MAX_SOCKET_PATH_BYTES: Final = 90
+"""The system's limit is 104 to 108 bytes, and PostgreSQL adds ``/.s.PGSQL.PORT``."""
 TAIL_LINES: Final = 5
 START_ATTEMPTS: Final = 5
 START_SECONDS: Final = 300.0
@@ -77,6 +79,7 @@ class Server(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
         self._log_start = 0
+        self.exit_code: int | None = None
 
     @property
     def port(self) -> int:
@@ -101,7 +104,10 @@ class Server(ABC):
 
     @property
     def socket_directory(self) -> Path:
-        return self.folder / "run"
+        return self.folder / "sockets"
+
+    def _socket_fits(self) -> bool:
+        return len(os.fsencode(self.socket_directory)) <= MAX_SOCKET_PATH_BYTES
 
     @property
     def log(self) -> Path:
@@ -113,8 +119,11 @@ class Server(ABC):
         """Where clients connect, with the password."""
 
     def is_running(self) -> bool:
-        """Say whether our child lives; it may still be starting."""
-        return self._process is not None and self._process.poll() is None
+        """Say whether our child lives; it may still be starting. `exit_code` tells how it died."""
+        if self._process is None:
+            return False
+        self.exit_code = self._process.poll()
+        return self.exit_code is None
 
     def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Start, or start again on the same port, and return when it takes connections.
@@ -137,21 +146,35 @@ class Server(ABC):
             self.kill()
             raise
 
-    def stop(self, seconds: float = 60.0) -> None:
-        """End it in order; by force when that takes longer than ``seconds``."""
+    def stop(self, seconds: float = 60.0, *, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """End it in order; by force when that takes longer than ``seconds`` or ``cancelled`` becomes true."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(self._stop_signal())
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._released()
+            end = monotonic_seconds() + seconds
+            while self._process.poll() is None and monotonic_seconds() < end and not cancelled():
+                time.sleep(POLL_SECONDS)
+        self.kill()
 
     def kill(self) -> None:
         """End it at once, as a crash would; the next start recovers."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-        self._released()
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+            self.exit_code = self._process.wait()
+            self._process = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def end_leftovers(self) -> None:
+        """End what an earlier supervisor left running, without starting anything."""
+        with writing(self.state):
+            self._open_folders()
+            self._take_lock()
+            try:
+                self._end_leftovers()
+            finally:
+                self.kill()
 
     def last_words(self, lines: int = TAIL_LINES) -> str:
         """Return the end of what it logged since its last start."""
@@ -162,14 +185,6 @@ class Server(ABC):
         except OSError:
             return ""
         return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
-
-    def _released(self) -> None:
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     # --- what the two servers do differently -------------------------------------------------
 
@@ -199,24 +214,26 @@ class Server(ABC):
         self.account = service_account()
         self.folder = service_folder(self.state, self.account, durable=self.durable)
         self.log.parent.mkdir(mode=0o700, exist_ok=True)
+        (self.folder / "run").mkdir(mode=0o711, exist_ok=True)
         own_directory(self.socket_directory, self.account)
 
     def _take_lock(self) -> None:
         if self._lock is not None:
             return
-        lock = (self.folder / f"{self.name}.lock").open("a")
+        lock = (self.folder / "run" / f"{self.name}.lock").open("a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
             raise WrongSetup(
-                f"the embedded {self.name} of {self.state} is in the hands of another process; stop that one first"
+                f"the embedded {self.name} of {self.state} is in the hands of another process; "
+                "stop that one first"
             ) from None
         self._lock = lock
 
     @property
     def _record_path(self) -> Path:
-        return self.folder / f"{self.name}.json"
+        return self.folder / "run" / f"{self.name}.json"
 
     def _record(self) -> Record | None:
         try:
@@ -295,16 +312,16 @@ class Server(ABC):
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         log = self.log.open("ab")
-        os.chmod(log.fileno(), 0o600)
+        self.log.chmod(0o600)
         self._log_start = log.seek(0, os.SEEK_END)
         return log
 
     def _refusal(self, words: str) -> Refused:
-        if any(os.strerror(number) in words for number in DISK_FULL):
-            return cannot_write(self.folder, OSError(min(DISK_FULL), os.strerror(min(DISK_FULL))))
+        if tells_of_full_disk(words):
+            return disk_full(self.folder)
         if "ddress already in use" in words:
             return WrongSetup(
-                f"port {self._fixed_port or self._port} of the embedded {self.name} is taken by another process"
+                f"port {self._fixed_port or self._port} of the embedded {self.name} is in use"
             )
         return NotReachable(f"the embedded {self.name} does not start; its last words ({self.log}):\n{words}")
 

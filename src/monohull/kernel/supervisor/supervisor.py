@@ -1,0 +1,282 @@
+"""`Supervisor`: start everything in order, keep it running, stop it in reverse."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Final
+
+from monohull import __version__
+from monohull.kernel.clock import monotonic_seconds, now
+from monohull.kernel.embedded.ports import free_port, is_free
+from monohull.kernel.home import HomeLock, ProcessState, State
+from monohull.kernel.refusals import NotReachable, Refused, WrongSetup
+from monohull.kernel.supervisor.block import local_host, local_url, probe, ready_block, services_block
+from monohull.kernel.supervisor.child import Child, describe_exit, reap_strangers
+from monohull.kernel.supervisor.leftovers import end_leftovers
+from monohull.kernel.supervisor.plan import record_contents
+from monohull.kernel.supervisor.services import Watched, embedded_servers, service_state
+from monohull.kernel.supervisor.signals import StopSignals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monohull.kernel.supervisor.plan import Plan
+
+INTERRUPTED: Final = 130
+READY_SECONDS: Final = 120.0
+TICK_SECONDS: Final = 0.25
+PROBE_PAUSE_SECONDS: Final = 0.05
+STOP_MARGIN_SECONDS: Final = 5.0
+WRONG_SETUP: Final = WrongSetup.exit_code
+
+
+class Interrupted(Refused):
+    """Somebody asked to stop before everything ran."""
+
+    exit_code = INTERRUPTED
+
+
+class ChildFailed(Refused):
+    """A child refused; it has said why itself."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc] # the child's own
+
+
+class Supervisor:
+    """One run of ``monohull up``.
+
+    Args:
+        plan: What to run.
+        show: Prints the block for the person who started it.
+        say: Prints a line about what happens.
+    """
+
+    def __init__(self, plan: Plan, *, show: Callable[[str], None], say: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._show = show
+        self._say = say
+        self._signals = StopSignals()
+        self._watched: list[Watched] = []
+        self._children: list[Child] = []
+        self._since = now()
+        self._started_at = monotonic_seconds()
+        self._port: int | None = None
+
+    def run(self) -> int:
+        """Run until a signal; return the exit code.
+
+        Raises:
+            Refused: It cannot start, or something dies again and again. Everything is stopped by then.
+        """
+        with self._signals:
+            lock = self._take_home()
+            try:
+                self._start()
+                self._watch()
+            finally:
+                self._stop()
+                lock.close()
+        return INTERRUPTED if self._signals.first is signal.SIGINT else 0
+
+    # --- start -------------------------------------------------------------------------------
+
+    def _take_home(self) -> HomeLock:
+        home = self._plan.home
+        if self._plan.fresh and home.path.exists() and home.marker() is None and any(home.path.iterdir()):
+            home.wipe()  # refuses, and says why
+        lock = home.lock()
+        try:
+            end_leftovers(home.read_state())
+            if self._plan.fresh:
+                for server in embedded_servers(self._plan):
+                    server.end_leftovers()
+                home.wipe()
+                lock.close()
+                lock = home.lock()
+        except BaseException:
+            lock.close()
+            raise
+        return lock
+
+    def _start(self) -> None:
+        core = self._plan.settings.core
+        if not self._plan.services_only:
+            self._port = core.port or free_port()
+            demand_free(self._port, local_host(core))
+        for server in embedded_servers(self._plan):
+            watched = Watched(server)
+            self._watched.append(watched)
+            watched.start(self._is_stopping)
+        record_contents(self._plan, {w.server.name: w.server.version for w in self._watched})
+        self._write_state(url=None)
+        self._migrate()
+        if self._plan.services_only:
+            self._show(services_block(self._plan, monotonic_seconds() - self._started_at))
+            return
+        self._start_children()
+        self._await_ready()
+        self._write_state(url=self._url)
+        self._show(ready_block(self._plan, self._url, monotonic_seconds() - self._started_at))
+
+    def _migrate(self) -> None:
+        """Run the same command as people do.
+
+        Raises:
+            ChildFailed: With the command's own exit code; it has printed the reason.
+        """
+        child = self._child("migrate")
+        child.start()
+        self._children.append(child)
+        while (code := child.died()) is None:
+            self._signals.sleep(TICK_SECONDS)
+            self._refuse_when_stopping()
+        self._children.remove(child)
+        if code != 0:
+            raise ChildFailed(
+                f"migrate failed ({describe_exit(code)}); what it said stands above",
+                code if code > 0 else NotReachable.exit_code,
+            )
+
+    def _start_children(self) -> None:
+        for name, options in (("serve", ("--port", str(self._port))), ("worker", ())):
+            child = self._child(name, *options)
+            child.start()
+            self._children.append(child)
+        self._write_state(url=None)
+
+    def _child(self, command: str, *options: str) -> Child:
+        core = self._plan.settings.core
+        environ = dict(self._plan.environ)
+        if self._port is not None and "MONOHULL_PUBLIC_URL" not in self._plan.settings.sources:
+            environ["MONOHULL_PUBLIC_URL"] = self._url
+        return Child(
+            command,
+            [*self._plan.program, command, "--home", str(self._plan.home.path), *options],
+            environ=environ,
+            directory=self._plan.project,
+            stop_seconds=core.drain_seconds + STOP_MARGIN_SECONDS,
+        )
+
+    @property
+    def _url(self) -> str:
+        assert self._port is not None
+        return local_url(self._plan.settings.core, self._port)
+
+    def _await_ready(self) -> None:
+        """Return when the API answers that it is ready.
+
+        Raises:
+            NotReachable: It does not get there; with its last answer.
+        """
+        assert self._port is not None
+        host = local_host(self._plan.settings.core)
+        end = monotonic_seconds() + READY_SECONDS
+        while (answer := probe(host, self._port)) is not None:
+            self._tend(starting=True)
+            if monotonic_seconds() > end:
+                raise NotReachable(f"the API is not ready after {READY_SECONDS:.0f} s: {answer}")
+            self._signals.sleep(PROBE_PAUSE_SECONDS)
+            self._refuse_when_stopping()
+
+    def _write_state(self, *, url: str | None) -> None:
+        services = {watched.server.name: service_state(watched.server) for watched in self._watched}
+        processes = {child.name: ProcessState.of(child.pid) for child in self._children if child.pid}
+        self._plan.home.write_state(
+            State(
+                since=self._since,
+                supervisor=ProcessState.of(os.getpid()),
+                version=__version__,
+                project=str(self._plan.project),
+                example=self._plan.example,
+                url=url,
+                postgres=services.get("postgres"),
+                redis=services.get("redis"),
+                api=processes.get("serve"),
+                worker=processes.get("worker"),
+            )
+        )
+
+    # --- watch -------------------------------------------------------------------------------
+
+    def _is_stopping(self) -> bool:
+        return self._signals.requested
+
+    def _refuse_when_stopping(self) -> None:
+        if self._is_stopping():
+            raise Interrupted("interrupted while starting")
+
+    def _watch(self) -> None:
+        while not self._is_stopping():
+            self._signals.sleep(TICK_SECONDS)
+            if not self._is_stopping():
+                self._tend(starting=False)
+
+    def _tend(self, *, starting: bool) -> None:
+        """Bring back whatever died.
+
+        Raises:
+            NotReachable: Something keeps dying.
+            WrongSetup: A child says that its configuration does not hold.
+        """
+        changed = [watched.tick(self._say, self._is_stopping) for watched in self._watched]
+        changed += [self._tend_child(child, starting=starting) for child in self._children]
+        known = {watched.server.pid for watched in self._watched} | {
+            child.pid or 0 for child in self._children
+        }
+        reap_strangers(known)
+        if any(changed):
+            self._write_state(url=None if starting or self._port is None else self._url)
+
+    def _tend_child(self, child: Child, *, starting: bool) -> bool:
+        code = child.died()
+        if code is not None:
+            if starting and code == WRONG_SETUP:
+                raise ChildFailed(f"{child.name} refused to start; what it said stands above", code)
+            pause = child.restarts.pause_seconds(
+                lived_seconds=child.lived_seconds, killed=code == -signal.SIGKILL
+            )
+            if pause is None:
+                raise NotReachable(
+                    f"{child.name} keeps ending ({describe_exit(code)}); its last lines stand above"
+                )
+            self._say(f"{child.name} ended ({describe_exit(code)}); starting it again")
+            child.due_at = monotonic_seconds() + pause
+        if child.due_at is None or monotonic_seconds() < child.due_at:
+            return False
+        child.start()
+        return True
+
+    # --- stop --------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        """Stop API, worker, Redis, PostgreSQL, each when the one before is gone; a second signal kills."""
+        for child in self._children:
+            self._stop_child(child)
+        for watched in reversed(self._watched):
+            watched.server.stop(cancelled=lambda: self._signals.insisted)
+        self._plan.home.clear_state()
+
+    def _stop_child(self, child: Child) -> None:
+        child.request_stop()
+        asked_at = monotonic_seconds()
+        while child.died() is None and child.pid is not None:
+            if self._signals.insisted or child.is_overdue(asked_at):
+                child.kill()
+                return
+            self._signals.sleep(TICK_SECONDS)
+
+
+def demand_free(port: int, host: str) -> None:
+    """Refuse a port that somebody listens on.
+
+    Raises:
+        WrongSetup: It is taken.
+    """
+    if not is_free(port, host):
+        raise WrongSetup(
+            f"MONOHULL_PORT: {host}:{port} is in use by another program; "
+            "stop it, or take another port with --port"
+        )
