@@ -1,0 +1,169 @@
+"""What any front end may ask of a relation, without the values.
+
+The tree is the *shape* of a request: two requests that differ in values alone
+have equal trees, so a compiled statement is found by the tree itself (every
+node is frozen and hashes). Values travel beside it as a list of texts; a node
+names its value by the index in that list, called slot.
+
+Nothing here knows of HTTP, and nothing here asks whether ``orders`` exists:
+`modules.query.plan` does.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+MAX_EMBED_DEPTH: Final = 16
+"""Embeds inside embeds. Deeper is refused: each level is one lateral join."""
+
+Quantifier: TypeAlias = Literal["any", "all"]
+Join: TypeAlias = Literal["inner", "left"]
+Direction: TypeAlias = Literal["asc", "desc"]
+Nulls: TypeAlias = Literal["first", "last"]
+Count: TypeAlias = Literal["exact", "planned", "estimated"]
+Shape: TypeAlias = Literal["array", "object", "csv", "none"]
+"""How the rows come back; ``none`` counts them and builds no document."""
+Connective: TypeAlias = Literal["and", "or"]
+IsValue: TypeAlias = Literal["null", "not_null", "true", "false", "unknown"]
+
+Operator: TypeAlias = Literal[
+    "eq", "neq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch", "in", "isdistinct",
+    "fts", "plfts", "phfts", "wfts", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj",
+]  # fmt: skip
+
+
+class Step(Struct, frozen=True):
+    """One arrow of a JSON path: ``->key`` stays JSON, ``->>key`` gives text."""
+
+    key: str | int
+    as_text: bool
+
+
+class Field(Struct, frozen=True):
+    """A column, or a place inside one."""
+
+    name: str
+    path: tuple[Step, ...] = ()
+
+
+class AllColumns(Struct, frozen=True, tag=True):
+    """``*``"""
+
+
+class Column(Struct, frozen=True, tag=True):
+    """One output value.
+
+    Attributes:
+        field: Where it comes from; None only for ``count()`` of rows.
+        alias: Its name in the answer, or None for its own.
+        cast: Type the value is cast to before it is aggregated or put out.
+        aggregate: ``sum``, ``avg``, ``min``, ``max`` or ``count``.
+        aggregate_cast: Type the aggregate is cast to.
+    """
+
+    field: Field | None
+    alias: str | None = None
+    cast: str | None = None
+    aggregate: str | None = None
+    aggregate_cast: str | None = None
+
+
+class Embed(Struct, frozen=True, tag=True):
+    """Rows of a related relation, nested as JSON, or spread into the parent row."""
+
+    relation: str
+    selection: Selection
+    alias: str | None = None
+    hint: str | None = None
+    join: Join | None = None
+    spread: bool = False
+
+    @property
+    def name(self) -> str:
+        """The key it has in the answer and the name that filters on it use."""
+        return self.alias or self.relation
+
+
+Item: TypeAlias = AllColumns | Column | Embed
+
+
+class Filter(Struct, frozen=True, tag=True):
+    """``field operator value``; ``slot`` is the value's place in the arguments."""
+
+    field: Field
+    operator: Operator
+    slot: int
+    negated: bool = False
+    quantifier: Quantifier | None = None
+    config: str | None = None
+    """Text search configuration of the full-text operators."""
+
+
+class Is(Struct, frozen=True, tag=True):
+    """``field IS [NOT] value``. On an embed, ``null`` asks whether it is missing."""
+
+    field: Field
+    value: IsValue
+    negated: bool = False
+
+
+class Logic(Struct, frozen=True, tag=True):
+    """Conditions joined by AND or OR."""
+
+    connective: Connective
+    terms: tuple[Condition, ...]
+    negated: bool = False
+
+
+Condition: TypeAlias = Filter | Is | Logic
+
+
+class Order(Struct, frozen=True):
+    """One term of ORDER BY; with ``relation``, by a column of that to-one embed."""
+
+    field: Field
+    direction: Direction | None = None
+    nulls: Nulls | None = None
+    relation: str | None = None
+
+
+class Selection(Struct, frozen=True):
+    """What is wanted of one relation: at the top of a request, or inside an embed.
+
+    Attributes:
+        items: Output in the client's order; empty gives rows without columns.
+        where: Conditions that must all hold.
+        order: Terms of ORDER BY.
+        limit: Slot of the greatest number of rows, or None.
+        offset: Slot of the number of rows to skip, or None.
+    """
+
+    items: tuple[Item, ...] = (AllColumns(),)
+    where: tuple[Condition, ...] = ()
+    order: tuple[Order, ...] = ()
+    limit: int | None = None
+    offset: int | None = None
+
+
+class Read(Struct, frozen=True):
+    """Rows of ``schema.relation``, as one document.
+
+    Attributes:
+        schema: Exposed schema the relation lives in.
+        relation: Table, view, materialized view or foreign table.
+        selection: What is wanted of it.
+        shape: How the rows come back.
+        count: Also count the rows there are without limit and offset.
+        strip_nulls: Leave keys without a value out of the document.
+        max_rows: Limit of every selection that sets none; None for no limit.
+    """
+
+    schema: str
+    relation: str
+    selection: Selection
+    shape: Shape = "array"
+    count: Count | None = None
+    strip_nulls: bool = False
+    max_rows: int | None = None

@@ -1,0 +1,166 @@
+"""`Catalog`: what the database holds, as one frozen value.
+
+PostgREST calls it the schema cache. It is read in one go (`introspect`), never
+changed, and replaced as a whole (`live`), so a request that began with one
+catalog ends with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+Key: TypeAlias = tuple[str, str]
+"""Schema and name."""
+
+RelationKind: TypeAlias = Literal["table", "partitioned table", "view", "materialized view", "foreign table"]
+Cardinality: TypeAlias = Literal["one-to-many", "many-to-one", "one-to-one", "many-to-many"]
+
+SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
+
+
+class TableColumn(Struct, frozen=True):
+    """A column of a relation.
+
+    Attributes:
+        type: As ``format_type`` writes it, ``character varying(40)``.
+        base_type: Without modifiers and with domains resolved, ``int4``, ``_text`` for an array.
+        is_document: The base type is ``json`` or ``jsonb``, whose arrows need no conversion.
+        has_default: A value appears when none is given: default, identity or generated.
+        comment: What COMMENT ON COLUMN says, or None.
+    """
+
+    name: str
+    type: str
+    base_type: str
+    is_nullable: bool
+    has_default: bool
+    is_generated: bool
+    comment: str | None
+
+    @property
+    def is_document(self) -> bool:
+        return self.base_type in ("json", "jsonb")
+
+
+class Relation(Struct, frozen=True):
+    """A table, view, materialized view or foreign table.
+
+    Attributes:
+        primary_key: Its columns, empty when there is none.
+        uniques: Column sets of the primary key and of each unique constraint.
+        has_row_security: ``ENABLE ROW LEVEL SECURITY`` was said.
+        is_security_invoker: A view that reads its tables as its caller.
+        bases: What a view or materialized view reads; empty for the others.
+        allows_insert, allows_update, allows_delete: By structure, not by privilege.
+    """
+
+    schema: str
+    name: str
+    kind: RelationKind
+    columns: Mapping[str, TableColumn]
+    primary_key: tuple[str, ...] = ()
+    uniques: frozenset[frozenset[str]] = frozenset()
+    comment: str | None = None
+    has_row_security: bool = False
+    is_security_invoker: bool = False
+    is_partition: bool = False
+    bases: tuple[Key, ...] = ()
+    allows_insert: bool = False
+    allows_update: bool = False
+    allows_delete: bool = False
+
+    @property
+    def key(self) -> Key:
+        return (self.schema, self.name)
+
+    @property
+    def is_view(self) -> bool:
+        return self.kind in ("view", "materialized view")
+
+
+class ForeignKey(Struct, frozen=True):
+    """A foreign key constraint; ``pairs`` are referring and referred column."""
+
+    name: str
+    source: Key
+    target: Key
+    pairs: tuple[tuple[str, str], ...]
+
+
+class Junction(Struct, frozen=True):
+    """The table in the middle of a many-to-many relationship.
+
+    Attributes:
+        key: The table.
+        origin_constraint, target_constraint: Its two foreign keys.
+        origin_pairs: Column of the origin, column of the junction.
+        target_pairs: Column of the junction, column of the target.
+    """
+
+    key: Key
+    origin_constraint: str
+    target_constraint: str
+    origin_pairs: tuple[tuple[str, str], ...]
+    target_pairs: tuple[tuple[str, str], ...]
+
+
+class Relationship(Struct, frozen=True):
+    """A way from one relation to another.
+
+    Attributes:
+        cardinality: Seen from the origin.
+        constraint: The foreign key, or empty when a junction is in between.
+        pairs: Column of the origin, column of the target; empty with a junction.
+        is_referring: The origin's columns refer to the target (and not the other way round).
+    """
+
+    origin: Key
+    target: Key
+    cardinality: Cardinality
+    constraint: str = ""
+    pairs: tuple[tuple[str, str], ...] = ()
+    is_referring: bool = False
+    junction: Junction | None = None
+    is_target_view: bool = False
+
+    @property
+    def is_to_one(self) -> bool:
+        return self.cardinality in ("many-to-one", "one-to-one")
+
+    @property
+    def is_to_self(self) -> bool:
+        return self.origin == self.target
+
+
+class Catalog(Struct, frozen=True, dict=True):
+    """Everything the compiler knows of a database.
+
+    Attributes:
+        relations: By schema and name, system schemas left out.
+        relationships: By the relation they start from.
+        bypassing_roles: Roles that row security does not apply to.
+    """
+
+    relations: Mapping[Key, Relation]
+    relationships: Mapping[Key, tuple[Relationship, ...]]
+    bypassing_roles: frozenset[str] = frozenset()
+
+    def find(self, schema: str, name: str) -> Relation | None:
+        return self.relations.get((schema, name))
+
+    def related(self, key: Key) -> tuple[Relationship, ...]:
+        return self.relationships.get(key, ())
+
+    def in_schema(self, schema: str) -> Iterator[Relation]:
+        return iter(self._by_schema.get(schema, ()))
+
+    @cached_property
+    def _by_schema(self) -> Mapping[str, tuple[Relation, ...]]:
+        found: dict[str, list[Relation]] = {}
+        for relation in self.relations.values():
+            found.setdefault(relation.schema, []).append(relation)
+        return {schema: tuple(relations) for schema, relations in found.items()}

@@ -1,0 +1,184 @@
+"""Refusals of the compiler: what was asked does not fit the database.
+
+Codes and sentences are PostgREST's where it has the same refusal, because its
+clients compare them. ``MH1xx`` are ours.
+
+Source: PostgREST 16, ``Error.hs``; `docs/reference` lists them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from monohull.kernel.errors import Problem, Unavailable
+
+
+class QueryProblem(Problem):
+    """A refusal of the compiler. ``candidates`` is set where the details are a list."""
+
+    candidates: Sequence[dict[str, Any]] | None = None
+
+
+class RelationNotFound(QueryProblem):
+    """The exposed schema has no such table or view."""
+
+    code = "PGRST205"
+    status = 404
+
+    def __init__(self, schema: str, name: str, similar: str | None) -> None:
+        super().__init__(
+            f"Could not find the table '{schema}.{name}' in the schema cache",
+            hint=f"Perhaps you meant the table '{schema}.{similar}'" if similar else None,
+        )
+
+
+class RelationshipNotFound(QueryProblem):
+    """No foreign key leads from one relation to the other."""
+
+    code = "PGRST200"
+    status = 400
+
+    def __init__(
+        self, origin: str, target: str, *, schema: str, hint: str | None, similar: str | None
+    ) -> None:
+        using = f" using the hint '{hint}'" if hint else ""
+        super().__init__(
+            f"Could not find a relationship between '{origin}' and '{target}' in the schema cache",
+            details=(
+                f"Searched for a foreign key relationship between '{origin}' and '{target}'{using}"
+                f" in the schema '{schema}', but no matches were found."
+            ),
+            hint=f"Perhaps you meant {similar}." if similar else None,
+        )
+
+
+class RelationshipAmbiguous(QueryProblem):
+    """More than one foreign key leads there; the client must choose."""
+
+    code = "PGRST201"
+    status = 300
+
+    def __init__(
+        self, origin: str, target: str, *, candidates: Sequence[dict[str, Any]], choices: Sequence[str]
+    ) -> None:
+        listed = ", ".join(f"'{choice}'" for choice in choices)
+        super().__init__(
+            f"Could not embed because more than one relationship was found for '{origin}' and '{target}'",
+            hint=(
+                f"Try changing '{target}' to one of the following: {listed}. "
+                "Find the desired relationship in the 'details' key."
+            ),
+        )
+        self.candidates = candidates
+
+
+class EmbedNotSelected(QueryProblem):
+    """A condition, order or range names an embed that ``select`` does not have."""
+
+    code = "PGRST108"
+    status = 400
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"'{name}' is not an embedded resource in this request",
+            hint=f"Verify that '{name}' is included in the 'select' query parameter.",
+        )
+
+
+class OrderNotPossible(QueryProblem):
+    """Ordering by an embed that may have several rows."""
+
+    code = "PGRST118"
+    status = 400
+
+    def __init__(self, origin: str, target: str) -> None:
+        super().__init__(
+            f"A related order on '{target}' is not possible",
+            details=f"'{origin}' and '{target}' do not form a many-to-one or one-to-one relationship",
+        )
+
+
+class EmbedOperatorNotAllowed(QueryProblem):
+    """An embed can be asked for being null, and nothing else."""
+
+    code = "PGRST120"
+    status = 400
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Bad operator on the '{name}' embedded resource",
+            details="Only is null or not is null filters are allowed on embedded resources",
+        )
+
+
+class AggregatesOff(QueryProblem):
+    """Aggregate functions are switched off."""
+
+    code = "PGRST123"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("Use of aggregate functions is not allowed")
+
+
+class NotImplementedYet(QueryProblem):
+    """Valid, and not something this version can do."""
+
+    code = "PGRST127"
+    status = 400
+
+    def __init__(self, what: str) -> None:
+        super().__init__("Feature not implemented", details=what)
+
+
+class NotOneRow(QueryProblem):
+    """Exactly one row was asked for."""
+
+    code = "PGRST116"
+    status = 406
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(
+            "Cannot coerce the result to a single JSON object", details=f"The result contains {rows} rows"
+        )
+
+
+class OffsetBeyondEnd(QueryProblem):
+    """The page begins after the last row. ``total`` is the number of rows there are."""
+
+    code = "PGRST103"
+    status = 416
+
+    def __init__(self, offset: int, total: int) -> None:
+        super().__init__(
+            "Requested range not satisfiable",
+            details=f"An offset of {offset} was requested, but there are only {total} rows.",
+        )
+        self.total = total
+
+
+class RelationClosed(QueryProblem):
+    """The relation has no row security and nobody declared it public.
+
+    Status 401 for a caller without a credential, 403 for any other: signing in
+    does not help by itself, but that is how the wire tells the two apart.
+    """
+
+    code = "MH100"
+    status: int
+
+    def __init__(self, relation: str, why: str, hint: str, *, anonymous: bool) -> None:
+        super().__init__(f"{relation} is closed to your role: {why}.", hint=hint)
+        self.status = 401 if anonymous else 403
+        if anonymous:
+            self.headers = {"WWW-Authenticate": "Bearer"}
+
+
+class CatalogMissing(Unavailable):
+    """The database's structure has not been read yet, since the database is away."""
+
+    code: ClassVar[str] = "PGRST002"
+
+    def __init__(self) -> None:
+        super().__init__("Could not query the database for the schema cache. Retrying.")

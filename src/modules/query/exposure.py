@@ -1,0 +1,112 @@
+"""The secure default: a relation without row security is closed until somebody opens it.
+
+PostgREST shows whatever the grants allow, and the default grants allow
+everything, so a table made in a hurry is readable by the world. Here it is
+closed to every role that row security applies to, unless row security is on or
+the relation is declared public: by a line ``@public`` in its comment, or by the
+setting ``MONOHULL_REST_PUBLIC_TABLES``.
+
+Views need a closer look, for a view reads its tables as its *owner* and so goes
+round their policies: it is closed unless it is a ``security_invoker`` view all
+of whose tables are open. Materialized views and foreign tables cannot have
+policies, and stay closed until declared public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from modules.query.catalog import Catalog, Key, Relation
+
+PUBLIC_LINE: Final = "@public"
+
+
+class Exposure(Struct, frozen=True):
+    """The operator's word on what is open.
+
+    Attributes:
+        mode: ``secure`` as above; ``grants`` leaves everything to the database's grants.
+        public: Relations declared public by setting.
+    """
+
+    mode: Literal["secure", "grants"] = "secure"
+    public: frozenset[Key] = frozenset()
+
+
+class Closure(Struct, frozen=True):
+    """Why a relation is closed, and the ways to open it."""
+
+    relation: str
+    why: str
+    hint: str
+
+
+def find_closures(catalog: Catalog, exposure: Exposure) -> Mapping[Key, Closure]:
+    """Return what is closed to the roles that row security applies to, by relation."""
+    if exposure.mode == "grants":
+        return {}
+    found: dict[Key, Closure] = {}
+    for relation in catalog.relations.values():
+        why = _why_closed(catalog, exposure, relation, seen=frozenset())
+        if why is not None:
+            found[relation.key] = Closure(_shown(relation.key), why, _ways_to_open(relation))
+    return found
+
+
+def _why_closed(catalog: Catalog, exposure: Exposure, relation: Relation, seen: frozenset[Key]) -> str | None:
+    if relation.key in exposure.public or _says_public(relation.comment):
+        return None
+    if relation.kind in ("table", "partitioned table"):
+        return None if relation.has_row_security else "row level security is not enabled on it"
+    if relation.kind != "view":
+        return f"a {relation.kind} cannot have row level security"
+    if not relation.is_security_invoker:
+        return "the view reads its tables as its owner and so goes round their policies"
+    return _why_bases_close(catalog, exposure, relation, seen | {relation.key})
+
+
+def _why_bases_close(
+    catalog: Catalog, exposure: Exposure, view: Relation, seen: frozenset[Key]
+) -> str | None:
+    for key in view.bases:
+        if key in seen:
+            continue
+        base = catalog.relations.get(key)
+        if base is None:
+            return "the view reads a system catalog"
+        if _why_closed(catalog, exposure, base, seen) is not None:
+            return f"the view reads {_shown(key)}, which is closed"
+    return None
+
+
+def _says_public(comment: str | None) -> bool:
+    return comment is not None and any(line.strip() == PUBLIC_LINE for line in comment.splitlines())
+
+
+def _shown(key: Key) -> str:
+    return f"{key[0]}.{key[1]}"
+
+
+def _ways_to_open(relation: Relation) -> str:
+    name = f"{_quoted(relation.schema)}.{_quoted(relation.name)}"
+    word = "FOREIGN TABLE" if relation.kind == "foreign table" else relation.kind.upper()
+    if relation.kind in ("table", "partitioned table"):
+        word = "TABLE"
+        first = f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY; and write policies"
+    elif relation.kind == "view":
+        first = f"ALTER VIEW {name} SET (security_invoker = on); and protect the tables it reads"
+    else:
+        first = "put a security_invoker view over a protected table in its place"
+    return (
+        f"Either protect it: {first}. Or declare it public: COMMENT ON {word} {name} IS '{PUBLIC_LINE}'; "
+        f'or public_tables = ["{relation.schema}.{relation.name}"] under [rest] in monohull.toml.'
+    )
+
+
+def _quoted(name: str) -> str:
+    if name.isidentifier() and name.isascii() and name == name.lower():
+        return name
+    return '"' + name.replace('"', '""') + '"'

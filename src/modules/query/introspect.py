@@ -1,0 +1,201 @@
+"""Read ``pg_catalog`` into a `Catalog`, one query per kind of thing.
+
+Works on PostgreSQL 14 to 18 with no more rights than any login has: the system
+catalogs are readable by all. Everything is read in one transaction that sees
+one snapshot, so that a column never belongs to a table that is not there yet.
+
+Source of what to look for: PostgREST 16, ``SchemaCache.hs``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from asyncpg import Connection
+
+from modules.query.catalog import Catalog, ForeignKey, Key, Relation, RelationKind, TableColumn
+from modules.query.relationships import derive_relationships
+
+Row: TypeAlias = Mapping[str, Any]
+
+_OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
+
+RELATIONS: Final = f"""
+SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
+       d.description AS comment, c.relrowsecurity AS has_row_security, c.relispartition AS is_partition,
+       coalesce((SELECT o.option_value::bool FROM pg_options_to_table(c.reloptions) o
+                 WHERE o.option_name = 'security_invoker'), false) AS is_security_invoker,
+       CASE WHEN c.relkind IN ('v', 'f') THEN pg_relation_is_updatable(c.oid, true)
+            WHEN c.relkind IN ('r', 'p') THEN 28 ELSE 0 END AS events
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+ORDER BY n.nspname, c.relname
+"""  # noqa: S608 constants alone
+
+COLUMNS: Final = f"""
+WITH RECURSIVE base AS (
+  SELECT oid, oid AS base_oid, typtype, typbasetype FROM pg_type
+  UNION ALL
+  SELECT b.oid, t.oid, t.typtype, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
+  WHERE b.typtype = 'd'
+)
+SELECT a.attrelid AS relation, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+       bt.typname AS base_type, NOT a.attnotnull AS is_nullable,
+       a.atthasdef OR a.attidentity <> '' AS has_default, a.attgenerated <> '' AS is_generated,
+       d.description AS comment
+FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN base b ON b.oid = a.atttypid AND b.typtype <> 'd'
+JOIN pg_type bt ON bt.oid = b.base_oid
+LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum AND d.classoid = 'pg_class'::regclass
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+ORDER BY a.attrelid, a.attnum
+"""  # noqa: S608
+
+CONSTRAINTS: Final = f"""
+SELECT k.conname AS name, k.contype::text AS kind, k.conrelid AS relation, k.confrelid AS target,
+       (SELECT array_agg(a.attname::text ORDER BY p.ordinality) FROM unnest(k.conkey) WITH ORDINALITY p(attnum, ordinality)
+        JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.attnum) AS columns,
+       (SELECT array_agg(a.attname::text ORDER BY p.ordinality) FROM unnest(k.confkey) WITH ORDINALITY p(attnum, ordinality)
+        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = p.attnum) AS target_columns
+FROM pg_constraint k
+JOIN pg_namespace n ON n.oid = k.connamespace
+WHERE k.contype IN ('p', 'u') OR (k.contype = 'f' AND k.conparentid = 0) AND {_OURS}
+ORDER BY k.conrelid, k.conname
+"""  # noqa: S608
+
+VIEW_BASES: Final = """
+SELECT DISTINCT r.ev_class AS view, d.refobjid AS base
+FROM pg_rewrite r
+JOIN pg_class v ON v.oid = r.ev_class AND v.relkind IN ('v', 'm')
+JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+WHERE r.rulename = '_RETURN' AND d.refobjid <> r.ev_class
+"""
+
+ROLES: Final = "SELECT rolname AS name FROM pg_roles WHERE rolbypassrls OR rolsuper"
+
+KINDS: Final[Mapping[str, RelationKind]] = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
+
+UPDATE: Final = 4
+INSERT: Final = 8
+DELETE: Final = 16
+"""Bits of ``pg_relation_is_updatable``."""
+
+
+async def introspect(connection: Connection[Any]) -> Catalog:
+    """Return the catalog of the database that ``connection`` is connected to.
+
+    Raises:
+        asyncpg.PostgresError: The server refused a query.
+        OSError: The connection was lost.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        relations = await connection.fetch(RELATIONS)
+        columns = await connection.fetch(COLUMNS)
+        constraints = await connection.fetch(CONSTRAINTS)
+        bases = await connection.fetch(VIEW_BASES)
+        roles = await connection.fetch(ROLES)
+    # a thread, for a large schema takes a tenth of a second and requests must not wait for it
+    return await asyncio.to_thread(build, relations, columns, constraints, bases, roles)
+
+
+def build(
+    relations: Sequence[Row],
+    columns: Sequence[Row],
+    constraints: Sequence[Row],
+    bases: Sequence[Row],
+    roles: Sequence[Row],
+) -> Catalog:
+    """Put the rows of the queries above together."""
+    keys: dict[int, Key] = {row["oid"]: (row["schema"], row["name"]) for row in relations}
+    columns_of = _columns(columns)
+    keys_of, uniques_of = _unique_sets(constraints)
+    bases_of = _bases(bases, keys)
+    found = {keys[row["oid"]]: _relation(row, columns_of, keys_of, uniques_of, bases_of) for row in relations}
+    return Catalog(
+        relations=found,
+        relationships=derive_relationships(found, _foreign_keys(constraints, keys)),
+        bypassing_roles=frozenset(row["name"] for row in roles),
+    )
+
+
+def _columns(rows: Sequence[Row]) -> dict[int, dict[str, TableColumn]]:
+    found: dict[int, dict[str, TableColumn]] = {}
+    for relation, name, kind, base_type, is_nullable, has_default, is_generated, comment in (
+        row.values() for row in rows
+    ):
+        found.setdefault(relation, {})[name] = TableColumn(
+            name, kind, base_type, is_nullable, has_default, is_generated, comment
+        )
+    return found
+
+
+def _unique_sets(rows: Sequence[Row]) -> tuple[dict[int, tuple[str, ...]], dict[int, set[frozenset[str]]]]:
+    keys: dict[int, tuple[str, ...]] = {}
+    uniques: dict[int, set[frozenset[str]]] = {}
+    for row in rows:
+        if row["kind"] == "f":
+            continue
+        uniques.setdefault(row["relation"], set()).add(frozenset(row["columns"]))
+        if row["kind"] == "p":
+            keys[row["relation"]] = tuple(row["columns"])
+    return keys, uniques
+
+
+def _foreign_keys(rows: Sequence[Row], keys: Mapping[int, Key]) -> list[ForeignKey]:
+    return [
+        ForeignKey(
+            name=row["name"],
+            source=keys[row["relation"]],
+            target=keys[row["target"]],
+            pairs=tuple(zip(row["columns"], row["target_columns"], strict=True)),
+        )
+        for row in rows
+        if row["kind"] == "f" and row["relation"] in keys and row["target"] in keys
+    ]
+
+
+def _bases(rows: Sequence[Row], keys: Mapping[int, Key]) -> dict[int, list[Key]]:
+    """System relations have no key here; they count as a base nobody knows, `exposure` says closed."""
+    found: dict[int, list[Key]] = {}
+    for row in rows:
+        found.setdefault(row["view"], []).append(keys.get(row["base"], ("pg_catalog", str(row["base"]))))
+    return found
+
+
+def _relation(
+    row: Row,
+    columns_of: Mapping[int, Mapping[str, TableColumn]],
+    keys_of: Mapping[int, tuple[str, ...]],
+    uniques_of: Mapping[int, set[frozenset[str]]],
+    bases_of: Mapping[int, list[Key]],
+) -> Relation:
+    oid: int = row["oid"]
+    events: int = row["events"]
+    return Relation(
+        schema=row["schema"],
+        name=row["name"],
+        kind=KINDS[row["kind"]],
+        columns=columns_of.get(oid, {}),
+        primary_key=keys_of.get(oid, ()),
+        uniques=frozenset(uniques_of.get(oid, ())),
+        comment=row["comment"],
+        has_row_security=row["has_row_security"],
+        is_security_invoker=row["is_security_invoker"],
+        is_partition=row["is_partition"],
+        bases=tuple(sorted(bases_of.get(oid, ()))),
+        allows_insert=bool(events & INSERT),
+        allows_update=bool(events & UPDATE),
+        allows_delete=bool(events & DELETE),
+    )

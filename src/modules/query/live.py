@@ -1,0 +1,179 @@
+"""`LiveCatalog`: the catalog now, and how it is replaced.
+
+The next catalog is built beside the current one and swapped in as a whole; who
+holds the old one finishes with it. It is read again
+
+- when somebody says ``NOTIFY pgrst, 'reload schema'``, or nothing but ``NOTIFY pgrst``,
+- when the connection that listens was lost and is back, since a notification may have been missed,
+- when a request names something unknown: DDL may come from anywhere.
+
+While the database is away the old catalog goes on serving; before there is a
+first one, `current` refuses with 503.
+
+Source of the channel and its payloads: PostgREST, "Schema Cache Reloading".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+import asyncpg
+from asyncpg import Connection
+
+from modules.query.catalog import Catalog
+from modules.query.errors import CatalogMissing
+from modules.query.introspect import introspect
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.errors import Unavailable
+from monohull.kernel.observation import SILENT, Level, Observation, Observer
+
+if TYPE_CHECKING:
+    from monohull.kernel.runtime import Runtime
+
+CHANNEL: Final = "pgrst"
+RELOADS: Final = frozenset({"", "reload schema"})
+RETRY_SECONDS: Final = 1.0
+MIN_INTERVAL_SECONDS: Final = 2.0
+"""Shortest time between two reads that requests cause: a client that asks for nonsense must not keep us busy."""
+
+Connect = Callable[[], AbstractAsyncContextManager["Connection[Any]"]]
+
+
+class CatalogLoaded(Observation, frozen=True, kw_only=True):
+    """The structure of the database was read."""
+
+    event: ClassVar[str] = "catalog.loaded"
+
+    relations: int
+    relationships: int
+    duration_seconds: float
+
+
+class CatalogUnreadable(Observation, frozen=True, kw_only=True):
+    """The structure could not be read; the catalog before it, if any, is still in use."""
+
+    event: ClassVar[str] = "catalog.unreadable"
+    level: ClassVar[Level] = "warning"
+
+    reason: str
+
+
+class LiveCatalog:
+    """Holds the current catalog and keeps it fresh.
+
+    Args:
+        connect: Opens a connection that may read the system catalogs and LISTEN.
+        observer: Told of every read.
+    """
+
+    def __init__(self, connect: Connect, observer: Observer = SILENT) -> None:
+        self._connect = connect
+        self._observer = observer
+        self._current: Catalog | None = None
+        self._wanted = asyncio.Event()
+        self._loaded = asyncio.Condition()
+        self._read_at = float("-inf")
+        self._reads = 0
+
+    def current(self) -> Catalog:
+        """Return the catalog.
+
+        Raises:
+            CatalogMissing: 503, there has been none yet.
+        """
+        if self._current is None:
+            raise CatalogMissing
+        return self._current
+
+    def request_reload(self) -> None:
+        """Have the catalog read again soon."""
+        self._wanted.set()
+
+    def suspect(self) -> bool:
+        """Have it read again because it may be out of date; False when it was read a moment ago."""
+        if monotonic_seconds() - self._read_at < MIN_INTERVAL_SECONDS:
+            return False
+        self._wanted.set()
+        return True
+
+    async def refreshed(self, stale: Catalog, *, timeout_seconds: float = 2.0) -> Catalog:
+        """Return a newer catalog than ``stale`` if one can be had in time, else the current one."""
+        if self.current() is not stale:
+            return self.current()
+        before = self._reads
+        if self.suspect():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds), self._loaded:
+                    await self._loaded.wait_for(lambda: self._reads > before)
+        return self.current()
+
+    async def probe(self) -> str | None:
+        """Answer the readiness check."""
+        return None if self._current is not None else "the structure of the database was not read yet"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the catalog fresh while the block runs."""
+        task = asyncio.create_task(self._keep(), name="catalog")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                self._observer.observe(CatalogUnreadable(reason=str(error)))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self) -> None:
+        """Read at once, and again on demand, until the connection is lost."""
+        async with self._connect() as connection:
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _: (lost.set(), self._wanted.set()))
+            await connection.add_listener(CHANNEL, self._on_notification)
+            self._wanted.set()
+            while not lost.is_set():
+                await self._wanted.wait()
+                self._wanted.clear()
+                if not lost.is_set():
+                    await self._read(connection)
+
+    def _on_notification(self, _: object, __: int, ___: str, payload: object) -> None:
+        if payload in RELOADS:
+            self._wanted.set()
+
+    async def _read(self, connection: Connection[Any]) -> None:
+        started = monotonic_seconds()
+        catalog = await introspect(connection)
+        self._current = catalog
+        self._read_at = monotonic_seconds()
+        self._reads += 1
+        async with self._loaded:
+            self._loaded.notify_all()
+        self._observer.observe(
+            CatalogLoaded(
+                relations=len(catalog.relations),
+                relationships=sum(len(ways) for ways in catalog.relationships.values()),
+                duration_seconds=round(monotonic_seconds() - started, 6),
+            )
+        )
+
+
+_BY_RUNTIME: WeakKeyDictionary[Runtime, LiveCatalog] = WeakKeyDictionary()
+
+
+def live_catalog(runtime: Runtime) -> LiveCatalog:
+    """Return the one catalog of a process, which all its front ends share."""
+    live = _BY_RUNTIME.get(runtime)
+    if live is None:
+        live = _BY_RUNTIME[runtime] = LiveCatalog(runtime.database.connection, runtime.observer)
+    return live

@@ -1,0 +1,176 @@
+"""The plan of a read: one field per clause of the statement it becomes.
+
+Source of the idea: PostgREST, ``Plan/ReadPlan.hs``.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from modules.query.ast import Connective, Count, Direction, Filter, IsValue, Nulls, Shape, Step
+from modules.query.catalog import Key
+
+
+class Source(Struct, frozen=True):
+    """A relation in FROM. Without an alias it goes by its own name, schema and all."""
+
+    key: Key
+    alias: str | None = None
+
+
+class PlannedField(Struct, frozen=True):
+    """A column of ``source``, or a place inside one.
+
+    Attributes:
+        source: The relation, or the name of an embed's join.
+        name: The column. Unknown to the catalog it may be a function of the row.
+        base_type: Its type with domains resolved, or None when the catalog does not know it.
+        to_json: The arrows of ``path`` need the value as JSON first.
+    """
+
+    source: Source | str
+    name: str
+    path: tuple[Step, ...] = ()
+    base_type: str | None = None
+    to_json: bool = False
+
+
+class PlannedColumn(Struct, frozen=True, tag=True):
+    """One value of SELECT; ``name`` is None where its own name will do."""
+
+    field: PlannedField | None
+    name: str | None = None
+    cast: str | None = None
+    aggregate: str | None = None
+    aggregate_cast: str | None = None
+
+
+class PlannedStar(Struct, frozen=True, tag=True):
+    """All columns of the source."""
+
+    source: Source | str
+
+
+class PlannedEmbed(Struct, frozen=True, tag=True):
+    """The document of an embed, by the join that brings it."""
+
+    join: str
+    name: str
+    is_list: bool
+
+
+PlannedOutput: TypeAlias = PlannedColumn | PlannedStar | PlannedEmbed
+
+
+class PlannedFilter(Struct, frozen=True, tag=True):
+    """A comparison whose value is bound."""
+
+    field: PlannedField
+    filter: Filter
+
+
+class PlannedIs(Struct, frozen=True, tag=True):
+    """``IS`` of a column."""
+
+    field: PlannedField
+    value: IsValue
+    negated: bool
+
+
+class PlannedAbsence(Struct, frozen=True, tag=True):
+    """Whether an embed has no row; ``negated`` that it has one."""
+
+    join: PlannedJoin
+    negated: bool
+
+
+class PlannedLogic(Struct, frozen=True, tag=True):
+    """Conditions joined by AND or OR."""
+
+    connective: Connective
+    terms: tuple[PlannedCondition, ...]
+    negated: bool
+
+
+PlannedCondition: TypeAlias = PlannedFilter | PlannedIs | PlannedAbsence | PlannedLogic
+
+
+class PlannedOrder(Struct, frozen=True):
+    """A term of ORDER BY."""
+
+    field: PlannedField
+    direction: Direction | None = None
+    nulls: Nulls | None = None
+
+
+class Link(Struct, frozen=True):
+    """How an embed's rows belong to the parent's: equal columns, perhaps through a junction.
+
+    Attributes:
+        equal: Pairs of columns, each with its source.
+        junction: The table between, joined in.
+    """
+
+    equal: tuple[tuple[PlannedField, PlannedField], ...]
+    junction: Source | None = None
+
+
+class PlannedJoin(Struct, frozen=True):
+    """A lateral join that brings an embed.
+
+    Attributes:
+        name: Alias of the join.
+        read: What is read.
+        link: How it hangs on the parent.
+        is_list: Rows are gathered into an array.
+        is_inner: Parents without a row are dropped.
+        spread: Names of the values a spread to-many gathers, one array each.
+    """
+
+    name: str
+    read: ReadPlan
+    link: Link
+    is_list: bool
+    is_inner: bool
+    spread: tuple[str, ...] | None = None
+
+
+class ReadPlan(Struct, frozen=True):
+    """A SELECT.
+
+    Attributes:
+        source: FROM.
+        outputs: SELECT, empty for rows without columns.
+        joins: Embeds, in the client's order.
+        where: Conditions that must all hold.
+        order: ORDER BY.
+        limit, offset: Slots of the values, or None.
+        max_rows: The limit where ``limit`` is None.
+        grouped: Aggregates are among the outputs: GROUP BY the others.
+    """
+
+    source: Source
+    outputs: tuple[PlannedOutput, ...]
+    joins: tuple[PlannedJoin, ...] = ()
+    where: tuple[PlannedCondition, ...] = ()
+    order: tuple[PlannedOrder, ...] = ()
+    limit: int | None = None
+    offset: int | None = None
+    max_rows: int | None = None
+    grouped: bool = False
+
+
+class DocumentPlan(Struct, frozen=True):
+    """A read and the document it is answered with.
+
+    Attributes:
+        relations: Every relation that is read, junctions included, for the check of access.
+    """
+
+    read: ReadPlan
+    shape: Shape
+    count: Count | None
+    strip_nulls: bool
+    relations: frozenset[Key]

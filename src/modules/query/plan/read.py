@@ -1,0 +1,300 @@
+"""`plan_read`: find in the catalog what a `Read` asks for, or refuse with PostgREST's words.
+
+Columns the catalog does not know are left to PostgreSQL on purpose. They are
+written as ``"users"."full_name"``, which also means *the function full_name of
+the row*: that is how computed fields work, and a name that is neither is
+refused by the server with 42703, as PostgREST's clients expect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from modules.query import ast
+from modules.query.catalog import Catalog, Key, Relation, Relationship
+from modules.query.errors import (
+    AggregatesOff,
+    EmbedNotSelected,
+    EmbedOperatorNotAllowed,
+    NotImplementedYet,
+    OrderNotPossible,
+    RelationClosed,
+    RelationNotFound,
+)
+from modules.query.exposure import Closure
+from modules.query.plan.model import (
+    DocumentPlan,
+    Link,
+    PlannedAbsence,
+    PlannedColumn,
+    PlannedCondition,
+    PlannedEmbed,
+    PlannedField,
+    PlannedFilter,
+    PlannedIs,
+    PlannedJoin,
+    PlannedLogic,
+    PlannedOrder,
+    PlannedOutput,
+    PlannedStar,
+    ReadPlan,
+    Source,
+)
+from modules.query.relationships import find_relationship
+from modules.query.similarity import most_similar
+
+MAX_IDENTIFIER_BYTES: Final = 63
+"""PostgreSQL cuts longer names off, and two that are cut alike collide."""
+
+SIMILAR_TABLE: Final = 0.75
+
+Joins: TypeAlias = Mapping[str, tuple[PlannedJoin, "Relationship"]]
+"""Embeds of one selection by alias and by relation name, with the way to each."""
+
+
+class Rules(Struct, frozen=True):
+    """What the caller and the configuration allow.
+
+    Attributes:
+        closures: Relations closed to this caller; empty for one that bypasses row security.
+        anonymous: The caller sent no credential.
+        aggregates: Aggregate functions are switched on.
+    """
+
+    closures: Mapping[Key, Closure] = {}
+    anonymous: bool = False
+    aggregates: bool = True
+
+
+class _Planner(Struct):
+    """One planning: what it looks things up in, and what it has touched."""
+
+    catalog: Catalog
+    rules: Rules
+    max_rows: int | None
+    touched: set[Key]
+
+
+def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
+    """Resolve ``read``.
+
+    Raises:
+        RelationNotFound: PGRST205, the schema has no such relation.
+        RelationClosed: MH100, it is closed to this caller, or a relation embedded in it is.
+        RelationshipNotFound: PGRST200.
+        RelationshipAmbiguous: PGRST201.
+        OrderNotPossible: PGRST118.
+        EmbedOperatorNotAllowed: PGRST120.
+        AggregatesOff: PGRST123.
+    """
+    planner = _Planner(catalog, rules, read.max_rows, set())
+    relation = catalog.find(read.schema, read.relation)
+    if relation is None:
+        raise RelationNotFound(read.schema, read.relation, _similar_relation(read, catalog, rules))
+    plan = _selection(planner, read.selection, relation, Source(relation.key), depth=0)
+    return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched))
+
+
+def check_open(key: Key, rules: Rules) -> None:
+    """Let the caller at a relation that is not closed to it.
+
+    Raises:
+        RelationClosed: MH100.
+    """
+    closure = rules.closures.get(key)
+    if closure is not None:
+        raise RelationClosed(closure.relation, closure.why, closure.hint, anonymous=rules.anonymous)
+
+
+def _similar_relation(read: ast.Read, catalog: Catalog, rules: Rules) -> str | None:
+    names = (r.name for r in catalog.in_schema(read.schema) if r.key not in rules.closures)
+    return most_similar(read.relation, names, min_score=SIMILAR_TABLE)
+
+
+def _selection(
+    planner: _Planner, selection: ast.Selection, relation: Relation, source: Source, *, depth: int
+) -> ReadPlan:
+    check_open(relation.key, planner.rules)
+    planner.touched.add(relation.key)
+    joins: list[PlannedJoin] = []
+    by_name: dict[str, tuple[PlannedJoin, Relationship]] = {}
+    by_relation: dict[str, tuple[PlannedJoin, Relationship]] = {}
+    outputs: list[PlannedOutput] = []
+    for item in selection.items:
+        if isinstance(item, ast.Embed):
+            way = find_relationship(
+                planner.catalog, relation.key, item.relation, item.hint, hidden=planner.rules.closures
+            )
+            join = _join(planner, item, way, source, depth=depth + 1)
+            joins.append(join)
+            by_name.setdefault(item.name, (join, way))
+            by_relation.setdefault(item.relation, (join, way))
+            outputs += _embed_outputs(item, join)
+        else:
+            outputs.append(_output(planner, item, relation, source))
+    embeds = by_relation | by_name
+    return ReadPlan(
+        source=source,
+        outputs=tuple(outputs),
+        joins=tuple(joins),
+        where=tuple(_condition(term, relation, source, embeds) for term in selection.where),
+        order=tuple(_order(term, relation, source, embeds) for term in selection.order),
+        limit=selection.limit,
+        offset=selection.offset,
+        max_rows=planner.max_rows,
+        grouped=any(isinstance(output, PlannedColumn) and output.aggregate for output in outputs),
+    )
+
+
+def _output(planner: _Planner, item: ast.Item, relation: Relation, source: Source) -> PlannedOutput:
+    if isinstance(item, ast.AllColumns):
+        return PlannedStar(source)
+    assert isinstance(item, ast.Column)
+    if item.aggregate and not planner.rules.aggregates:
+        raise AggregatesOff
+    field = _field(item.field, relation, source) if item.field else None
+    name = item.alias or (_path_name(item.field) if item.field else None)
+    if name is None and field is not None and (item.cast or item.aggregate):
+        name = item.aggregate or field.name
+    return PlannedColumn(field, name, item.cast, item.aggregate, item.aggregate_cast)
+
+
+def _path_name(field: ast.Field) -> str | None:
+    """Name a JSON path by its last key; a path of indexes by its column."""
+    if not field.path:
+        return None
+    keys = [step.key for step in field.path if isinstance(step.key, str)]
+    return keys[-1] if keys else field.name
+
+
+def _field(field: ast.Field, relation: Relation, source: Source | str) -> PlannedField:
+    column = relation.columns.get(field.name)
+    return PlannedField(
+        source,
+        field.name,
+        field.path,
+        base_type=column.base_type if column else None,
+        to_json=bool(field.path) and column is not None and not column.is_document,
+    )
+
+
+def _join(
+    planner: _Planner, embed: ast.Embed, way: Relationship, parent: Source, *, depth: int
+) -> PlannedJoin:
+    relation = planner.catalog.relations[way.target]
+    source = Source(relation.key, _short(f"{relation.name}_{depth}"))
+    if way.junction is not None:
+        check_open(way.junction.key, planner.rules)
+        planner.touched.add(way.junction.key)
+    read = _selection(planner, embed.selection, relation, source, depth=depth)
+    if way.is_to_one:
+        read = _without_limit(read)
+    return PlannedJoin(
+        name=_short(f"{parent.key[1]}_{embed.name}_{depth}"),
+        read=read,
+        link=_link(way, parent, source, depth),
+        is_list=not way.is_to_one,
+        is_inner=embed.join == "inner",
+        spread=_spread_names(planner, embed, read) if embed.spread else None,
+    )
+
+
+def _without_limit(read: ReadPlan) -> ReadPlan:
+    """Drop the server's own limit where a foreign key promises one row at most."""
+    return ReadPlan(
+        read.source,
+        read.outputs,
+        read.joins,
+        read.where,
+        read.order,
+        read.limit,
+        read.offset,
+        None,
+        read.grouped,
+    )
+
+
+def _link(way: Relationship, parent: Source, source: Source, depth: int) -> Link:
+    if way.junction is None:
+        return Link(
+            tuple((PlannedField(source, there), PlannedField(parent, here)) for here, there in way.pairs)
+        )
+    between = Source(way.junction.key, _short(f"{way.junction.key[1]}_{depth}_through"))
+    to_parent = (
+        (PlannedField(between, middle), PlannedField(parent, here))
+        for here, middle in way.junction.origin_pairs
+    )
+    to_target = (
+        (PlannedField(source, there), PlannedField(between, middle))
+        for middle, there in way.junction.target_pairs
+    )
+    return Link((*to_target, *to_parent), between)
+
+
+def _embed_outputs(embed: ast.Embed, join: PlannedJoin) -> list[PlannedOutput]:
+    """Say what an embed adds to its parent's row; nothing when it selects nothing itself."""
+    if join.spread is not None:
+        return [PlannedColumn(PlannedField(join.name, name)) for name in join.spread]
+    if not join.read.outputs:
+        return []
+    return [PlannedEmbed(join.name, embed.name, join.is_list)]
+
+
+def _spread_names(planner: _Planner, embed: ast.Embed, read: ReadPlan) -> tuple[str, ...]:
+    names: list[str] = []
+    for output in read.outputs:
+        match output:
+            case PlannedStar():
+                names += planner.catalog.relations[read.source.key].columns
+            case PlannedColumn(field=field, name=name, aggregate=aggregate):
+                names.append(name or aggregate or (field.name if field else "count"))
+            case PlannedEmbed(name=name):
+                names.append(name)
+    if read.grouped:
+        raise NotImplementedYet(f"Aggregates inside the spread of {embed.relation} are not supported yet")
+    return tuple(names)
+
+
+def _condition(term: ast.Condition, relation: Relation, source: Source, joins: Joins) -> PlannedCondition:
+    if isinstance(term, ast.Logic):
+        terms = tuple(_condition(inner, relation, source, joins) for inner in term.terms)
+        return PlannedLogic(term.connective, terms, term.negated)
+    if (embed := joins.get(term.field.name)) is not None and term.field.name not in relation.columns:
+        if not isinstance(term, ast.Is) or term.value not in ("null", "not_null") or term.field.path:
+            raise EmbedOperatorNotAllowed(term.field.name)
+        return PlannedAbsence(embed[0], negated=term.negated != (term.value == "not_null"))
+    field = _field(term.field, relation, source)
+    if isinstance(term, ast.Is):
+        return PlannedIs(field, term.value, term.negated)
+    return PlannedFilter(field, term)
+
+
+def _order(term: ast.Order, relation: Relation, source: Source, joins: Joins) -> PlannedOrder:
+    if term.relation is None:
+        return PlannedOrder(_field(term.field, relation, source), term.direction, term.nulls)
+    found = joins.get(term.relation)
+    if found is None:
+        raise EmbedNotSelected(term.relation)
+    join, way = found
+    if not way.is_to_one:
+        raise OrderNotPossible(relation.name, term.relation)
+    field = PlannedField(join.name, term.field.name, term.field.path)
+    return PlannedOrder(field, term.direction, term.nulls)
+
+
+def _short(name: str) -> str:
+    """Keep an alias within PostgreSQL's length, still unlike any other.
+
+    >>> _short("orders_customer_1")
+    'orders_customer_1'
+    """
+    encoded = name.encode()
+    if len(encoded) <= MAX_IDENTIFIER_BYTES:
+        return name
+    digest = hashlib.blake2b(encoded, digest_size=6).hexdigest()
+    kept = encoded[: MAX_IDENTIFIER_BYTES - len(digest) - 1].decode(errors="ignore")
+    return f"{kept}_{digest}"

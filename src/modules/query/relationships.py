@@ -1,0 +1,182 @@
+"""Foreign keys become relationships, and a name in a request becomes one of them.
+
+Each foreign key is a way there (many-to-one) and back (one-to-many); where the
+referring columns are unique both are one-to-one. A table whose primary key
+holds the columns of two foreign keys joins their targets many-to-many.
+
+Source: PostgREST 16, ``SchemaCache.hs`` (`allM2OandO2ORels`, `addInverseRels`,
+`addM2MRels`) and ``Plan.hs`` (`findRel`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import permutations
+from typing import Any, Final
+
+from modules.query.catalog import Catalog, ForeignKey, Junction, Key, Relation, Relationship
+from modules.query.errors import RelationshipAmbiguous, RelationshipNotFound
+from modules.query.similarity import most_similar, rank
+
+_ORDER: Final = {"one-to-many": 0, "many-to-one": 1, "one-to-one": 2, "many-to-many": 3}
+"""In which ambiguous relationships are listed."""
+
+
+def derive_relationships(
+    relations: Mapping[Key, Relation], foreign_keys: Iterable[ForeignKey]
+) -> dict[Key, tuple[Relationship, ...]]:
+    """Return every relationship by the relation it starts from."""
+    known = [fk for fk in foreign_keys if fk.source in relations and fk.target in relations]
+    found: dict[Key, list[Relationship]] = {}
+    for fk in known:
+        for relationship in _both_ways(relations, fk):
+            found.setdefault(relationship.origin, []).append(relationship)
+    for relationship in _through_junctions(relations, known):
+        found.setdefault(relationship.origin, []).append(relationship)
+    return {
+        key: tuple(sorted(ways, key=lambda way: (_ORDER[way.cardinality], way.target, way.constraint)))
+        for key, ways in found.items()
+    }
+
+
+def _both_ways(relations: Mapping[Key, Relation], fk: ForeignKey) -> Iterator[Relationship]:
+    is_unique = frozenset(column for column, _ in fk.pairs) in relations[fk.source].uniques
+    yield Relationship(
+        origin=fk.source,
+        target=fk.target,
+        cardinality="one-to-one" if is_unique else "many-to-one",
+        constraint=fk.name,
+        pairs=fk.pairs,
+        is_referring=True,
+        is_target_view=relations[fk.target].is_view,
+    )
+    yield Relationship(
+        origin=fk.target,
+        target=fk.source,
+        cardinality="one-to-one" if is_unique else "one-to-many",
+        constraint=fk.name,
+        pairs=tuple((referred, referring) for referring, referred in fk.pairs),
+        is_target_view=relations[fk.source].is_view,
+    )
+
+
+def _through_junctions(
+    relations: Mapping[Key, Relation], foreign_keys: Iterable[ForeignKey]
+) -> Iterator[Relationship]:
+    by_source: dict[Key, list[ForeignKey]] = {}
+    for fk in foreign_keys:
+        by_source.setdefault(fk.source, []).append(fk)
+    for key, outgoing in by_source.items():
+        primary_key = set(relations[key].primary_key)
+        parts = [fk for fk in outgoing if {column for column, _ in fk.pairs} <= primary_key]
+        for there, here in permutations(parts, 2):
+            yield Relationship(
+                origin=here.target,
+                target=there.target,
+                cardinality="many-to-many",
+                junction=Junction(
+                    key=key,
+                    origin_constraint=here.name,
+                    target_constraint=there.name,
+                    origin_pairs=tuple((referred, referring) for referring, referred in here.pairs),
+                    target_pairs=there.pairs,
+                ),
+                is_target_view=relations[there.target].is_view,
+            )
+
+
+def find_relationship(
+    catalog: Catalog, origin: Key, target: str, hint: str | None, *, hidden: Collection[Key] = ()
+) -> Relationship:
+    """Return the one relationship from ``origin`` that ``target`` and ``hint`` name.
+
+    Args:
+        catalog: Where to look.
+        origin: The embedding relation.
+        target: A relation's name, a foreign key's name, or a column of it.
+        hint: A foreign key's name, a column of it, or a junction's name.
+        hidden: Relations that no message may suggest.
+
+    Raises:
+        RelationshipNotFound: PGRST200, there is none.
+        RelationshipAmbiguous: PGRST201, there are several.
+    """
+    matches = _matches_self if hint is None else _matches_hint
+    schema = origin[0]
+    found = [
+        way for way in catalog.related(origin) if way.target[0] == schema and matches(way, target, hint or "")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        similar = _similar(catalog, origin, target, hidden)
+        raise RelationshipNotFound(origin[1], target, schema=schema, hint=hint, similar=similar)
+    shown = [way for way in found if not _touches(way, hidden)] or found
+    raise RelationshipAmbiguous(
+        origin[1],
+        target,
+        candidates=[_describe(way) for way in shown],
+        choices=[
+            f"{way.target[1]}!{way.junction.key[1] if way.junction else way.constraint}" for way in shown
+        ],
+    )
+
+
+def _matches_self(way: Relationship, target: str, _: str) -> bool:
+    """Without a hint. A self reference is two ways with one name, so that its column means to-one."""
+    if not way.is_target_view and way.junction is None:
+        if way.is_to_self:
+            if way.is_referring and target in (way.constraint, _only(way.pairs, 0)):
+                return True
+        elif target in (way.constraint, _only(way.pairs, 0)):
+            return True
+    return target == way.target[1]
+
+
+def _matches_hint(way: Relationship, target: str, hint: str) -> bool:
+    if target != way.target[1]:
+        return False
+    if way.junction is not None:
+        return hint == way.junction.key[1]
+    if way.is_to_self:
+        return not way.is_referring and hint == _only(way.pairs, 1)
+    return hint in (way.constraint, _only(way.pairs, 0), _only(way.pairs, 1))
+
+
+def _only(pairs: tuple[tuple[str, str], ...], side: int) -> str | None:
+    return pairs[0][side] if len(pairs) == 1 else None
+
+
+def _touches(way: Relationship, keys: Collection[Key]) -> bool:
+    return way.target in keys or (way.junction is not None and way.junction.key in keys)
+
+
+def _similar(catalog: Catalog, origin: Key, target: str, hidden: Collection[Key]) -> str | None:
+    """Word the suggestion: another target, or another origin when this one has no relationship at all."""
+    schema = origin[0]
+    if ways := catalog.related(origin):
+        names = {way.target[1] for way in ways if way.target not in hidden}
+        best = next(iter(rank(target, names)), None)
+        return f"'{best[1]}' instead of '{target}'" if best and best[0] < 1 else None
+    names = {key[1] for key in catalog.relationships if key[0] == schema and key not in hidden}
+    other = most_similar(origin[1], names)
+    return f"'{other}' instead of '{origin[1]}'" if other else None
+
+
+def _describe(way: Relationship) -> dict[str, Any]:
+    origin, target = way.origin[1], way.target[1]
+    if way.junction is None:
+        here, there = zip(*way.pairs, strict=True)
+        relationship = f"{way.constraint} using {origin}({', '.join(here)}) and {target}({', '.join(there)})"
+    else:
+        here = [column for _, column in way.junction.origin_pairs]
+        there = [column for column, _ in way.junction.target_pairs]
+        relationship = (
+            f"{way.junction.key[1]} using {way.junction.origin_constraint}({', '.join(here)})"
+            f" and {way.junction.target_constraint}({', '.join(there)})"
+        )
+    return {
+        "cardinality": way.cardinality,
+        "embedding": f"{origin} with {target}",
+        "relationship": relationship,
+    }

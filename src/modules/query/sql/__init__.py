@@ -1,0 +1,6 @@
+"""SQL text: the only place that writes any."""
+
+from modules.query.sql.fragment import Statement
+from modules.query.sql.read import render_count_plan, render_read
+
+__all__ = ["Statement", "render_count_plan", "render_read"]

@@ -1,0 +1,258 @@
+"""Plan of a read → one statement whose only row is the whole answer.
+
+Its columns are: the number of rows there are without limit (or null when nobody
+asked), the number of rows in the document, and the document as text. The
+database builds it, so the process that serves the request never sees a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from modules.query.plan.model import (
+    DocumentPlan,
+    Link,
+    PlannedAbsence,
+    PlannedColumn,
+    PlannedCondition,
+    PlannedEmbed,
+    PlannedFilter,
+    PlannedIs,
+    PlannedJoin,
+    PlannedOrder,
+    PlannedOutput,
+    PlannedStar,
+    ReadPlan,
+    Source,
+)
+from modules.query.sql.fragment import (
+    IS_VALUES,
+    Statement,
+    cast,
+    comparison,
+    field,
+    identifier,
+    parameter,
+    qualifier,
+    relation,
+    statement,
+)
+
+ROW: Final = "_row"
+"""Alias of the rows; an underscore first, as no table of a project should begin."""
+
+
+def render_read(plan: DocumentPlan) -> Statement:
+    """Write the statement for ``plan``; its parameters are the plan's slots in order."""
+    total = _total(plan)
+    rows = select(plan.read)
+    if plan.shape == "csv":
+        return statement(
+            f"WITH _source AS ({rows}) SELECT {total}, count(*), {_csv()} FROM (SELECT * FROM _source) AS {ROW}"
+        )
+    return statement(f"SELECT {total}, count(*), {_document(plan)} FROM ({rows}) AS {ROW}")
+
+
+def render_count_plan(plan: DocumentPlan) -> Statement:
+    """Write the EXPLAIN whose row estimate stands in for a count."""
+    return statement(f"EXPLAIN (FORMAT JSON) {count_rows(plan.read)}")
+
+
+def _total(plan: DocumentPlan) -> str:
+    if plan.count == "exact":
+        return f"(SELECT count(*) FROM ({count_rows(plan.read)}) AS _all)"
+    if plan.count == "estimated" and plan.read.max_rows is not None:
+        limited = f"{count_rows(plan.read)} LIMIT {plan.read.max_rows + 1}"
+        return f"(SELECT count(*) FROM ({limited}) AS _all)"
+    return "NULL::bigint"
+
+
+def _document(plan: DocumentPlan) -> str:
+    rows = f"json_agg({ROW})"
+    if plan.strip_nulls:
+        rows = f"json_strip_nulls({rows})"
+    match plan.shape:
+        case "array":
+            return f"coalesce({rows}, '[]')::text"
+        case "object":
+            return f"coalesce(({rows}->0)::text, 'null')"
+        case _:
+            return "''"
+
+
+def _csv() -> str:
+    """Header and lines by PostgreSQL's own row output, which quotes as CSV does."""
+    header = (
+        "(SELECT coalesce(string_agg(k, ','), '') FROM"
+        " (SELECT json_object_keys(to_json(_first)) AS k FROM (SELECT * FROM _source LIMIT 1) AS _first) AS _keys)"
+    )
+    line = f"substring({ROW}::text, 2, length({ROW}::text) - 2)"
+    return f"{header} || E'\\n' || coalesce(string_agg({line}, E'\\n'), '')"
+
+
+def select(plan: ReadPlan, link: Link | None = None) -> str:
+    """Write a SELECT; ``link`` ties an embed's rows to its parent's."""
+    tables = [relation(plan.source)]
+    conditions = [condition(term) for term in plan.where]
+    if link is not None:
+        conditions[:0] = (f"{field(here)} = {field(there)}" for here, there in link.equal)
+        if link.junction is not None:
+            tables.append(relation(link.junction))
+    clauses = [
+        "SELECT " + ", ".join(output(one) for one in plan.outputs),
+        "FROM " + ", ".join(tables),
+        *(join(one) for one in plan.joins),
+    ]
+    if conditions:
+        clauses.append("WHERE " + " AND ".join(conditions))
+    clauses += _group_by(plan)
+    if plan.order:
+        clauses.append("ORDER BY " + ", ".join(order(term) for term in plan.order))
+    clauses += _window(plan)
+    return " ".join(clauses)
+
+
+def count_rows(plan: ReadPlan) -> str:
+    """Write the SELECT of all rows that ``plan`` would page through.
+
+    Embeds do not multiply rows, so only those that drop parents are kept, as EXISTS.
+    """
+    conditions = [condition(term, counting=True) for term in plan.where]
+    conditions += (exists(one) for one in plan.joins if one.is_inner)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    grouped = "".join(f" {clause}" for clause in _group_by(plan))
+    return f"SELECT 1 FROM {relation(plan.source)}{where}{grouped}"
+
+
+def exists(one: PlannedJoin) -> str:
+    """Write the test whether an embed has a row."""
+    plan = one.read
+    tables = [relation(plan.source)]
+    if one.link.junction is not None:
+        tables.append(relation(one.link.junction))
+    conditions = [f"{field(here)} = {field(there)}" for here, there in one.link.equal]
+    conditions += (condition(term, counting=True) for term in plan.where)
+    conditions += (exists(inner) for inner in plan.joins if inner.is_inner)
+    return f"EXISTS (SELECT FROM {', '.join(tables)} WHERE {' AND '.join(conditions)})"
+
+
+def output(one: PlannedOutput) -> str:
+    """Write one item of SELECT."""
+    match one:
+        case PlannedStar(source=source):
+            return f"{qualifier(source)}.*"
+        case PlannedEmbed(join=name, name=alias, is_list=True):
+            gathered = f"{identifier(name)}.{identifier(name)}"
+            return f"coalesce({gathered}, '[]') AS {identifier(alias)}"
+        case PlannedEmbed(join=name, name=alias):
+            return f"row_to_json({identifier(name)}.*) AS {identifier(alias)}"
+        case PlannedColumn():
+            text = expression(one)
+            return f"{text} AS {identifier(one.name)}" if one.name is not None else text
+
+
+def expression(one: PlannedColumn) -> str:
+    """Write a value of SELECT without its name."""
+    if one.field is None:
+        text = "count(*)"
+    else:
+        text = field(one.field)
+        if one.cast:
+            text = cast(text, one.cast)
+        if one.aggregate:
+            text = f"{one.aggregate}({text})"
+    return cast(text, one.aggregate_cast) if one.aggregate_cast else text
+
+
+def join(one: PlannedJoin) -> str:
+    """Write the lateral join of an embed."""
+    name = identifier(one.name)
+    rows = select(one.read, one.link)
+    on = "TRUE"
+    if one.is_list:
+        if one.spread is not None:
+            values = ", ".join(
+                f"json_agg({name}.{identifier(value)}) AS {identifier(value)}" for value in one.spread
+            )
+            rows = f"SELECT count(*) AS _rows{', ' if values else ''}{values} FROM ({rows}) AS {name}"
+            on = f"{name}._rows > 0" if one.is_inner else on
+        else:
+            rows = f"SELECT json_agg({name}) AS {name} FROM ({rows}) AS {name}"
+            on = f"{name}.{name} IS NOT NULL" if one.is_inner else on
+    return f"{'INNER' if one.is_inner else 'LEFT'} JOIN LATERAL ({rows}) AS {name} ON {on}"
+
+
+def condition(term: PlannedCondition, *, counting: bool = False) -> str:
+    """Write a condition; while ``counting`` there are no joins to look at."""
+    match term:
+        case PlannedFilter(field=planned, filter=asked):
+            return comparison(planned, asked)
+        case PlannedIs(field=planned, value=value, negated=negated):
+            text = f"{field(planned)} IS {IS_VALUES[value]}"
+            return f"NOT ({text})" if negated else text
+        case PlannedAbsence(join=one, negated=negated):
+            if counting:
+                return exists(one) if negated else f"NOT {exists(one)}"
+            return _absence(one, negated=negated)
+        case _:
+            return _logic(
+                term.connective, [condition(t, counting=counting) for t in term.terms], term.negated
+            )
+
+
+def _logic(connective: str, terms: list[str], negated: bool) -> str:
+    text = "(" + f" {connective.upper()} ".join(terms) + ")"
+    return f"NOT {text}" if negated else text
+
+
+def _absence(one: PlannedJoin, *, negated: bool) -> str:
+    name = identifier(one.name)
+    if one.is_list and one.spread is not None:
+        return f"{name}._rows {'>' if negated else '='} 0"
+    if one.is_list:
+        return f"{name}.{name} IS {'NOT ' if negated else ''}NULL"
+    return f"{name} IS {'' if negated else 'NOT '}DISTINCT FROM NULL"
+
+
+def order(term: PlannedOrder) -> str:
+    """Write one term of ORDER BY."""
+    text = field(term.field)
+    if term.direction is not None:
+        text += f" {term.direction.upper()}"
+    if term.nulls is not None:
+        text += f" NULLS {term.nulls.upper()}"
+    return text
+
+
+def _group_by(plan: ReadPlan) -> Iterator[str]:
+    if not plan.grouped:
+        return
+    keys = [
+        _group_key(one, plan.source)
+        for one in plan.outputs
+        if not (isinstance(one, PlannedColumn) and one.aggregate)
+    ]
+    if keys:
+        yield "GROUP BY " + ", ".join(keys)
+
+
+def _group_key(one: PlannedOutput, source: Source) -> str:
+    match one:
+        case PlannedColumn():
+            return expression(one)
+        case PlannedEmbed(join=name, is_list=True):
+            return f"{identifier(name)}.{identifier(name)}::jsonb"
+        case PlannedEmbed(join=name):
+            return f"{identifier(name)}.*"
+        case _:
+            return f"{qualifier(source)}.*"
+
+
+def _window(plan: ReadPlan) -> Iterator[str]:
+    if plan.limit is not None:
+        yield f"LIMIT {parameter(plan.limit)}"
+    elif plan.max_rows is not None:
+        yield f"LIMIT {plan.max_rows}"
+    if plan.offset is not None:
+        yield f"OFFSET {parameter(plan.offset)}"

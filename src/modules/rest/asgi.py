@@ -1,0 +1,142 @@
+"""The hot path of ``/rest/v1``: raw ASGI, in front of the framework.
+
+One screen, one chain of values:
+
+    scope → ApiRequest → Compiled → ResultSet → Answer
+
+Whatever is refused on the way is raised as a `Problem`, which the edge renders
+with `render_rest_problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from modules.query import (
+    Compiled,
+    Compiler,
+    DataSource,
+    Exposure,
+    LiveCatalog,
+    RelationNotFound,
+    RelationshipNotFound,
+    execute,
+)
+from modules.rest.errors import DatabaseRefused
+from modules.rest.request import PREFIX, ApiRequest, parse_request, relation_of
+from modules.rest.response import Answer, build_answer
+from modules.rest.settings import RestSettings
+from modules.rest.transaction import begin_transaction, search_path_of
+from monohull.kernel.database.wire import PostgresError
+from monohull.kernel.errors import Unauthenticated
+from monohull.kernel.principal import Principal
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+ROUTE: Final = f"{PREFIX}/{{relation}}"
+ALLOW: Final = b"OPTIONS,GET,HEAD"
+
+_STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
+"""SQLSTATEs of things that do not exist: perhaps the catalog knows a database that is no more."""
+
+_SEES_EVERYTHING: Final = frozenset({"service_role"})
+"""Where the role may not bypass row security itself, its requests run as the owner, which does."""
+
+
+class DataApi:
+    """The ASGI application below ``/rest/v1``.
+
+    Args:
+        settings: ``MONOHULL_REST_*``.
+        live: The catalog.
+        source: Where statements run.
+        demands_key: Refuse requests without a credential.
+    """
+
+    def __init__(
+        self, settings: RestSettings, live: LiveCatalog, source: DataSource, *, demands_key: bool = False
+    ) -> None:
+        self._settings = settings
+        self._live = live
+        self._source = source
+        self._demands_key = demands_key
+        self._exposure = Exposure(settings.expose, settings.public_keys)
+        self._search_paths = {
+            schema: search_path_of(schema, settings.extra_search_path) for schema in settings.schemas
+        }
+        self._compiler: Compiler | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 a read has no body
+        scope["state"]["route"] = ROUTE
+        principal = self._principal(scope)
+        if scope["method"] == "OPTIONS":
+            await send_answer(send, Answer(200, [(b"allow", ALLOW), (b"content-length", b"0")], b""))
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            relation_of(scope, self._settings.schemas[0])
+        request = parse_request(scope, self._settings)
+        await send_answer(send, await self.read(scope, request, principal))
+
+    async def read(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Answer:
+        """Answer a read.
+
+        Raises:
+            QueryProblem: It does not fit the catalog.
+            DatabaseRefused: The database refused the statement.
+            Unavailable: There is no catalog, no server, or no free connection.
+        """
+        compiled = await self._compile(request, principal)
+        search_path = self._search_paths[request.read.schema]
+        transaction = begin_transaction(scope, request, principal, search_path)
+        try:
+            result = await execute(
+                self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
+            )
+        except PostgresError as error:
+            if error.sqlstate in _STALE:
+                self._live.suspect()
+            raise DatabaseRefused(error, anonymous=principal.is_default) from error
+        return build_answer(request, result)
+
+    async def _compile(self, request: ApiRequest, principal: Principal) -> Compiled:
+        """Compile; where a name is unknown look once whether the database has it by now."""
+        compiler = self._compiler_of_now()
+        try:
+            return compiler.compile(request.read, role=principal.role, anonymous=principal.is_default)
+        except (RelationNotFound, RelationshipNotFound):
+            if await self._live.refreshed(compiler.catalog) is compiler.catalog:
+                raise
+        return self._compiler_of_now().compile(
+            request.read, role=principal.role, anonymous=principal.is_default
+        )
+
+    def _compiler_of_now(self) -> Compiler:
+        catalog = self._live.current()
+        compiler = self._compiler
+        if compiler is None or compiler.catalog is not catalog:
+            compiler = self._compiler = Compiler(
+                catalog,
+                self._exposure,
+                aggregates=self._settings.aggregates,
+                bypassing_roles=_SEES_EVERYTHING,
+            )
+        return compiler
+
+    def _principal(self, scope: Scope) -> Principal:
+        state = scope["state"]
+        if (problem := state.get("credential_problem")) is not None:
+            raise problem
+        principal: Principal = state["principal"]
+        if principal.is_default and self._demands_key:
+            raise Unauthenticated("Anonymous access is disabled")
+        return principal
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    """Send a whole answer."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,286 @@
+"""Refusals of the REST wire, and how every refusal looks on it.
+
+The body is PostgREST's: ``{"code", "details", "hint", "message"}`` with null
+where there is nothing to say, keys in that order, no spaces; ``Proxy-Status``
+repeats the code for whatever cannot read bodies.
+
+    PGRST100 400   the query string does not parse
+    PGRST101 405   a function is called by GET, HEAD and POST alone
+    PGRST103 416   a range that no result has
+    PGRST106 406   the profile is no exposed schema
+    PGRST107 406   no media type that the client accepts
+    PGRST117 405   a method that relations do not have
+    PGRST122 400   handling=strict, and a preference nobody knows
+    PGRST125 404   a path that is no relation
+    PGRST126 404   the root has no description yet
+    MH101    414   the query string is too long
+    SQLSTATE       what PostgreSQL refused, its status by `status_of`
+
+Source: PostgREST 16, ``Error.hs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from modules.query import QueryProblem
+from monohull.kernel.database.wire import PostgresError
+from monohull.kernel.errors import (
+    DatabaseUnavailable,
+    InternalError,
+    InvalidCredential,
+    PoolExhausted,
+    Problem,
+    Rendered,
+    Unauthenticated,
+)
+
+JSON: Final = "application/json; charset=utf-8"
+
+
+class QueryStringError(Problem):
+    """A parameter does not parse.
+
+    Args:
+        what: What was being read: ``filter``, ``order``, …
+        text: The parameter's value, as the client sent it.
+        column: 1-based place where reading stopped.
+        found: The character there, or empty at the end.
+        expected: What could have stood there.
+    """
+
+    code = "PGRST100"
+    status = 400
+
+    def __init__(self, what: str, text: str, column: int, found: str, expected: str) -> None:
+        shown = f'"{found}"' if found else "end of input"
+        super().__init__(
+            f'"failed to parse {what} ({text})" (line 1, column {column})',
+            details=f"unexpected {shown} expecting {expected}",
+        )
+        self.column = column
+
+
+class QueryStringRefused(Problem):
+    """The query string cannot be read as a whole: not UTF-8, a NUL, too many parts."""
+
+    code = "PGRST100"
+    status = 400
+
+
+class QueryStringTooLong(Problem):
+    """More bytes than any sensible query has."""
+
+    code = "MH101"
+    status = 414
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"The query string has {size} bytes; {limit} are allowed.",
+            hint="Ask in several requests, or put a long list of values into a table and embed it.",
+        )
+
+
+class CallMethodNotAllowed(Problem):
+    """A function is called by GET, HEAD or POST."""
+
+    code = "PGRST101"
+    status = 405
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"Cannot use the {method} method on RPC", headers={"Allow": "OPTIONS,GET,HEAD,POST"})
+
+
+class CallNotSupported(Problem):
+    """Functions are not called yet."""
+
+    code = "PGRST202"
+    status = 404
+
+    def __init__(self, schema: str, name: str) -> None:
+        super().__init__(
+            f"Could not find the function {schema}.{name} in the schema cache",
+            details="This version does not call functions yet.",
+        )
+
+
+class RangeNotSatisfiable(Problem):
+    """No result has this range."""
+
+    code = "PGRST103"
+    status = 416
+
+    def __init__(self, details: str) -> None:
+        super().__init__("Requested range not satisfiable", details=details)
+
+
+class SchemaNotExposed(Problem):
+    """The profile names a schema that is not among the exposed ones."""
+
+    code = "PGRST106"
+    status = 406
+
+    def __init__(self, name: str, exposed: Iterable[str]) -> None:
+        super().__init__(
+            f"Invalid schema: {name}",
+            hint=f"Only the following schemas are exposed: {', '.join(exposed)}",
+        )
+
+
+class MediaTypeNotAvailable(Problem):
+    """Nothing the client accepts can be made."""
+
+    code = "PGRST107"
+    status = 406
+
+    def __init__(self, wanted: Iterable[str]) -> None:
+        super().__init__(f"None of these media types are available: {', '.join(wanted)}")
+
+
+class MethodNotSupported(Problem):
+    """Relations do not have this method."""
+
+    code = "PGRST117"
+    status = 405
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"Unsupported HTTP method: {method}", headers={"Allow": "OPTIONS,GET,HEAD"})
+
+
+class PreferencesInvalid(Problem):
+    """Strict handling was asked for, and something is not understood."""
+
+    code = "PGRST122"
+    status = 400
+
+    def __init__(self, unknown: Iterable[str]) -> None:
+        super().__init__(
+            "Invalid preferences given with handling=strict",
+            details=f"Invalid preferences: {', '.join(unknown)}",
+        )
+
+
+class PathInvalid(Problem):
+    """The path is no relation."""
+
+    code = "PGRST125"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("Invalid path specified in request URL")
+
+
+class RootNotDescribed(Problem):
+    """The description of the data API is not served."""
+
+    code = "PGRST126"
+    status = 404
+    hint = "Read a table or view as /rest/v1/<name>; the platform API describes itself at /openapi.json."
+
+    def __init__(self) -> None:
+        super().__init__("Root endpoint metadata is disabled")
+
+
+class DatabaseRefused(Problem):
+    """PostgreSQL refused the statement; code, message, details and hint are its own."""
+
+    code = "SQLSTATE"
+    status = 400
+
+    def __init__(self, error: PostgresError, *, anonymous: bool) -> None:
+        self.sqlstate = error.sqlstate
+        status = status_of(error.sqlstate, anonymous=anonymous)
+        headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
+        super().__init__(error.message, details=error.detail, headers=headers)
+        self.hint = error.hint
+        self.__dict__["status"] = status
+
+
+_BY_STATE: Final[Mapping[str, int]] = {
+    "23503": 409,
+    "23505": 409,
+    "25006": 405,
+    "2D000": 500,
+    "42501": 403,
+    "42883": 404,
+    "42P01": 404,
+    "42P17": 500,
+    "53400": 500,
+    "P0001": 400,
+    "57014": 500,
+}
+
+_BY_CLASS: Final[Mapping[str, int]] = {
+    "08": 503,
+    "09": 500,
+    "0L": 403,
+    "0P": 403,
+    "25": 500,
+    "28": 403,
+    "2D": 500,
+    "38": 500,
+    "39": 500,
+    "3B": 500,
+    "40": 500,
+    "53": 503,
+    "54": 500,
+    "55": 500,
+    "57": 500,
+    "58": 500,
+    "F0": 500,
+    "HV": 500,
+    "P0": 500,
+    "XX": 500,
+}
+
+
+def status_of(sqlstate: str, *, anonymous: bool) -> int:
+    """Return the HTTP status of a SQLSTATE.
+
+    >>> status_of("23505", anonymous=False), status_of("PT418", anonymous=False)
+    (409, 418)
+    """
+    if sqlstate.startswith("PT") and sqlstate[2:].isdigit() and 200 <= int(sqlstate[2:]) <= 599:  # noqa: PLR2004
+        return int(sqlstate[2:])
+    if sqlstate in ("42501", "22023") and anonymous:
+        return 401 if sqlstate == "42501" else 400
+    return _BY_STATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or 400
+
+
+_CREDENTIAL_CODES: Final[Mapping[str, str]] = {
+    "expired": "PGRST303",
+    "claims": "PGRST303",
+    "audience": "PGRST303",
+    "early": "PGRST303",
+}
+
+_CODES: Final[tuple[tuple[type[Problem], Callable[[Any], str]], ...]] = (
+    (DatabaseRefused, lambda problem: problem.sqlstate),
+    (InvalidCredential, lambda problem: _CREDENTIAL_CODES.get(problem.reason, "PGRST301")),
+    (Unauthenticated, lambda _: "PGRST302"),
+    (DatabaseUnavailable, lambda _: "PGRST001"),
+    (PoolExhausted, lambda _: "PGRST003"),
+    (InternalError, lambda _: "PGRSTX00"),
+)
+
+
+def wire_code(problem: Problem) -> str:
+    """Return the code ``problem`` has on this wire."""
+    return next((code(problem) for kind, code in _CODES if isinstance(problem, kind)), problem.code)
+
+
+def render_rest_problem(problem: Problem, _: Any = None) -> Rendered:
+    """Write ``problem`` as PostgREST would."""
+    code = wire_code(problem)
+    details: Any = problem.details
+    if isinstance(problem, QueryProblem) and problem.candidates is not None:
+        details = problem.candidates
+    body = {"code": code, "details": details, "hint": problem.hint, "message": problem.message}
+    headers = {**problem.headers, "Proxy-Status": f"PostgREST; error={code}"}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return Rendered(problem.status, headers, msgspec.json.encode(body), JSON)
