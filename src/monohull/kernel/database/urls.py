@@ -134,7 +134,8 @@ def parse_url(text: str) -> DatabaseUrl:
         DatabaseUrlError: It is no such URL, or asks for something that cannot be honoured.
     """
     match = _URL.fullmatch(text.strip())
-    if match is None:
+    if match is None or "@" in f"{match['database']}{match['query']}":
+        # nothing of it is repeated: what looks like a host or a port may be half of a password
         raise DatabaseUrlError(
             "it does not read as postgresql://user:password@host:port/database; "
             "the characters / ? # @ : % in a user or password have to be percent-encoded"
@@ -171,7 +172,7 @@ def _parameters(query: str) -> dict[str, str]:
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
         if not equals:
-            raise DatabaseUrlError(f"the parameter {_decode(name)!r} has no value")
+            raise DatabaseUrlError("one of its parameters has no value")
         found[_decode(name)] = _decode(value)
     return found
 
@@ -207,7 +208,7 @@ def _host(text: str) -> tuple[str, str | None]:
         return text, None
     match = re.fullmatch(r"(?:\[(?P<six>[0-9A-Fa-f:.%a-z]+)\]|(?P<name>[^:\[\]]+))(?::(?P<port>.*))?", text)
     if match is None:
-        raise DatabaseUrlError(f"{text!r} is no host; write an IPv6 address in brackets")
+        raise DatabaseUrlError("its host is not well-formed; write an IPv6 address in brackets")
     return match["six"] or match["name"], match["port"] or None
 
 
@@ -215,7 +216,7 @@ def _port(text: str | None) -> int:
     if text is None:
         return DEFAULT_PORT
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:  # noqa: PLR2004 ports have 16 bits
-        raise DatabaseUrlError(f"{text!r} is no port; it is a number from 1 to 65535")
+        raise DatabaseUrlError("its port is not a number from 1 to 65535")
     return int(text)
 
 
