@@ -9,12 +9,10 @@ that was rolled back, and nothing that was committed is forgotten.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import INTERVAL
+from sqlalchemy import text
 
 from monohull.kernel.errors import Problem
 from monohull.kernel.ids import uuid7
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
     from monohull.kernel.database.engine import Database
     from monohull.kernel.events import Event
-    from monohull.kernel.queues import Job
 
 CHANNEL: Final = "monohull_outbox"
 """What the relay listens to. The message says nothing; the tables do."""
@@ -45,19 +42,6 @@ _PUBLISH: Final = text(
     select pg_notify('monohull_outbox', '') from published
     """
 )
-
-_ENQUEUE: Final = text(
-    """
-    with enqueued as (
-        insert into monohull.jobs (id, name, queue, arguments, key, actor, request_id, traceparent, due_at)
-        values (:id, :name, :queue, cast(:arguments as json), :key, :actor, :request_id, :traceparent,
-                now() + :delay)
-        on conflict (name, key) where key is not null and done_at is null do nothing
-        returning 1
-    )
-    select pg_notify('monohull_outbox', '') from enqueued
-    """
-).bindparams(bindparam("delay", type_=INTERVAL))
 
 _LAG: Final = text(
     """
@@ -106,35 +90,6 @@ async def publish(session: AsyncSession, event: Event, *, key: str | None = None
     }
     await session.execute(_PUBLISH, parameters)
     return event_id
-
-
-async def enqueue(
-    session: AsyncSession, job: Job, *, key: str | None = None, delay_seconds: float = 0, **arguments: Any
-) -> UUID | None:
-    """Promise that ``job`` runs with ``arguments`` once the caller's transaction is committed.
-
-    Args:
-        session: The unit of work that asks for it.
-        job: Made by `queues.job`.
-        key: While a job of this name and key is not done, asking again changes nothing.
-        delay_seconds: Not before this many seconds have passed.
-        **arguments: Ids or other plain JSON.
-
-    Returns:
-        The id of the job, or None when one with this key is waiting or running already.
-    """
-    job_id = uuid7()
-    parameters = {
-        "id": job_id,
-        "name": job.name,
-        "queue": job.queue,
-        "arguments": msgspec.json.encode(arguments).decode(),
-        "key": key,
-        "delay": timedelta(seconds=delay_seconds),
-        **cause(),
-    }
-    result = await session.execute(_ENQUEUE, parameters)
-    return None if result.first() is None else job_id
 
 
 def cause() -> dict[str, str | None]:

@@ -14,29 +14,26 @@ import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from math import ceil
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 from saq.job import Job as Message
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import INTERVAL
 
 from monohull.kernel.clock import now
 from monohull.kernel.ids import uuid7
 from monohull.kernel.lane import FAILURES, Lane, list_workers
 from monohull.kernel.observation import SILENT, Observer
-from monohull.kernel.outbox import cause, enqueue
+from monohull.kernel.outbox import cause
 from monohull.kernel.redis_connection import close_redis, open_redis, redis_or_unavailable
 
-__all__ = [
-    "Backoff",
-    "Cron",
-    "GiveUp",
-    "Job",
-    "JobError",
-    "Queues",
-    "enqueue",
-    "job",
-]
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncSession
 
 DEFAULT_QUEUE: Final = "default"
 BACKSTOP_SECONDS: Final = 30
@@ -44,6 +41,19 @@ MESSAGE_TTL_SECONDS: Final = 60
 """How long a finished message stays for SAQ's own page."""
 UNKNOWN_JOB_DELAY_SECONDS: Final = 5.0
 """How long a job waits that no worker of this version knows, while a newer one is being rolled out."""
+
+_ENQUEUE: Final = text(
+    """
+    with enqueued as (
+        insert into monohull.jobs (id, name, queue, arguments, key, actor, request_id, traceparent, due_at)
+        values (:id, :name, :queue, cast(:arguments as json), :key, :actor, :request_id, :traceparent,
+                now() + :delay)
+        on conflict (name, key) where key is not null and done_at is null do nothing
+        returning 1
+    )
+    select pg_notify('monohull_outbox', '') from enqueued
+    """
+).bindparams(bindparam("delay", type_=INTERVAL))
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
@@ -157,6 +167,35 @@ def job(
         )
 
     return declare
+
+
+async def enqueue(
+    session: AsyncSession, job: Job, *, key: str | None = None, delay_seconds: float = 0, **arguments: Any
+) -> UUID | None:
+    """Promise that ``job`` runs with ``arguments`` once the caller's transaction is committed.
+
+    Args:
+        session: The unit of work that asks for it.
+        job: What is to run.
+        key: While a job of this name and key is not done, asking again changes nothing.
+        delay_seconds: Not before this many seconds have passed.
+        **arguments: Ids or other plain JSON.
+
+    Returns:
+        The id of the job, or None when one with this key is waiting or running already.
+    """
+    job_id = uuid7()
+    parameters = {
+        "id": job_id,
+        "name": job.name,
+        "queue": job.queue,
+        "arguments": msgspec.json.encode(arguments).decode(),
+        "key": key,
+        "delay": timedelta(seconds=delay_seconds),
+        **cause(),
+    }
+    result = await session.execute(_ENQUEUE, parameters)
+    return None if result.first() is None else job_id
 
 
 class Queues:
