@@ -51,6 +51,8 @@ Claims: TypeAlias = dict[str, Any]
 class Registry(jws.JWSRegistry):
     """Knows `ALGORITHMS` and no other, whatever joserfc learns."""
 
+    max_header_length = 4096
+
     def get_alg(self, name: str) -> JWSAlgModel:
         return super().get_alg(ED25519 if name == "EdDSA" else name)
 
@@ -211,7 +213,8 @@ def _read_key(position: int, data: Any) -> SigningKey:
     if not isinstance(data, dict):
         raise ValueError(f"key {position} is not a JWK")  # noqa: TRY004 as above
     try:
-        key = import_key(data)
+        # joserfc holds a key to its own spelling of the algorithm
+        key = import_key({**data, "alg": ED25519} if data.get("alg") == "EdDSA" else data)
         algorithm = str(data.get("alg") or _default_algorithm(key))
         if algorithm in ALGORITHMS:
             REGISTRY.get_alg(algorithm).check_key(key)
