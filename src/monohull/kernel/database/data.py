@@ -1,57 +1,34 @@
-"""`DataPool`: connections for data requests, one request on each at a time.
+"""`DataPool`: runs data requests, each as one transaction and one round trip.
 
-A request waits its turn, first come first served, and no longer than the
-time-out. Connections are opened when somebody waits for one. One that ends is
-replaced by whoever needs the next; a server that is away is tried by one
-request at a time, and the others are told at once.
-
-A request whose client went away is cancelled on the server too, and its
-connection comes back only when it is at rest.
+The caller brings statements and the settings they run under (`role`); which
+connection serves them, and what happens when it ends or the caller goes away,
+is decided here and in `pool`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
-from functools import partial
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TYPE_CHECKING
 
-from monohull.kernel.clock import monotonic_seconds
-from monohull.kernel.database.dial import dial
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.login import Login, choose_login
-from monohull.kernel.database.wire import (
-    ConnectionLost,
-    Isolation,
-    Notice,
-    ResultTooLarge,
-    Rows,
-    Settings,
-    Statement,
-    Wire,
-)
-from monohull.kernel.errors import DatabaseUnavailable, Draining, PoolExhausted, Problem
-from monohull.kernel.observation import (
-    SILENT,
-    DependencyBack,
-    DependencyLost,
-    Level,
-    Observation,
-    Observer,
-)
+from monohull.kernel.database.pool import WirePool, unavailable
+from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
+from monohull.kernel.database.wire import ConnectionLost, ResultTooLarge
+from monohull.kernel.errors import Problem
 
-PROBE_INTERVAL_SECONDS: Final = 0.1
-"""For this long after a failed connect nobody tries again, and requests are refused at once."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-SETTLE_SECONDS: Final = 5.0
-"""A cancelled request that has not ended by then costs its connection."""
-
-MAX_AGE_SECONDS: Final = 1800.0
-"""Then a connection is replaced: a backend keeps what it learnt about every table it met."""
-
-DEPENDENCY: Final = "data pool"
+__all__ = [
+    "DataPool",
+    "Isolation",
+    "PostgresError",
+    "ResultExceedsCeiling",
+    "Rows",
+    "Settings",
+    "Statement",
+    "data_pool",
+    "open_data_pool",
+]
 
 AS_LOGIN: Final[Settings] = (("role", "none"), ("request.jwt.claims", ""))
 """What a request without settings gets, so that nothing a function left in the session speaks for it."""
@@ -67,37 +44,6 @@ class ResultExceedsCeiling(Problem):
     hint = "Ask for fewer rows or columns: add a filter, limit or select."
 
 
-class PoolWaitExpired(Observation):
-    """A request gave up waiting for a connection."""
-
-    event: ClassVar[str] = "database.pool_wait_expired"
-    level: ClassVar[Level] = "warning"
-
-    waiting: int
-    in_use: int
-    size: int
-
-
-class ServerNotice(Observation):
-    """The server said something to a data request that is no error, ``RAISE NOTICE`` for example."""
-
-    event: ClassVar[str] = "database.notice"
-    level: ClassVar[Level] = "debug"
-
-    severity: str
-    sqlstate: str
-    message: str
-
-
-class LoginChosen(Observation):
-    """Data requests log in as this from now on; ``reason`` says why it is not ``authenticator``."""
-
-    event: ClassVar[str] = "database.login_chosen"
-
-    login: str
-    reason: str | None
-
-
 class Addresses(Protocol):
     """Where the database is, once for each of both logins."""
 
@@ -108,76 +54,8 @@ class Addresses(Protocol):
     def owner_url(self) -> str: ...
 
 
-class DataPool:
-    """Up to ``size`` connections of one process.
-
-    Args:
-        url: Where to log in as ``authenticator``.
-        owner_url: Where to log in as the owner when that does not work, or None: then it has to.
-        size: Connections.
-        timeout_seconds: How long a request waits for one.
-        application_name: Seen in ``pg_stat_activity``.
-        prepared: Keep statements between requests. False for PgBouncer in transaction mode.
-        generic_plans: Plan each statement once, whatever its parameters are.
-        max_result_bytes: Ceiling of one request's rows, or None.
-        observer: Is told of losses, waits and notices.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        owner_url: str | None = None,
-        size: int,
-        timeout_seconds: float,
-        application_name: str = "monohull",
-        prepared: bool = True,
-        generic_plans: bool = True,
-        max_result_bytes: int | None = None,
-        observer: Observer = SILENT,
-    ) -> None:
-        self.size = size
-        self.timeout_seconds = timeout_seconds
-        self.opened_total = 0
-        self.lost_total = 0
-        self.notices_total = 0
-        self.waited_total = 0
-        self.waited_seconds_total = 0.0
-        self._urls = (url, owner_url)
-        self._observer = observer
-        self._dial = partial(
-            dial,
-            application_name=application_name,
-            prepared=prepared,
-            generic_plans=generic_plans,
-            max_result_bytes=max_result_bytes,
-        )
-        self._login: Login | None = None
-        self._choosing = asyncio.Lock()
-        self._wires: dict[Wire, float] = {}
-        self._idle: list[Wire] = []
-        self._waiters: OrderedDict[asyncio.Future[Wire], None] = OrderedDict()
-        self._opening = 0
-        self._failing_since: float | None = None
-        self._retry_at = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
-        self._is_closing = False
-
-    @property
-    def in_use(self) -> int:
-        """Connections that serve a request, or come to rest after one."""
-        return len(self._wires) - len(self._idle)
-
-    @property
-    def waiting(self) -> int:
-        """Requests that wait for a connection."""
-        return len(self._waiters)
-
-    @property
-    def opened(self) -> int:
-        """Connections that are open."""
-        return len(self._wires)
+class DataPool(WirePool):
+    """The pool of one process, as the rooms that answer data requests see it."""
 
     @property
     def login(self) -> Literal["authenticator", "owner"] | None:
@@ -192,48 +70,6 @@ class DataPool:
     def effective_role(self, role: str) -> str:
         """Return the role that a request of ``role`` runs as; `run` applies this by itself."""
         return self._login.effective_role(role) if self._login else role
-
-    @asynccontextmanager
-    async def running(self, drain_seconds: float = 10.0) -> AsyncIterator[DataPool]:
-        """Open the pool for as long as the block runs."""
-        await self.open()
-        try:
-            yield self
-        finally:
-            await self.close(drain_seconds)
-
-    async def open(self) -> bool:
-        """Open the first connection; return whether the database answers. If not, requests go on trying."""
-        self._is_closing = False
-        try:
-            self._put(await self._wait())
-        except DatabaseUnavailable:
-            return False
-        return True
-
-    async def close(self, drain_seconds: float = 0.0) -> None:
-        """Take no new requests, let those that run and wait finish, close every connection."""
-        self._is_closing = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(drain_seconds):
-                while self.in_use or self._waiters:
-                    await self._next_change()
-        for waiter in list(self._waiters):
-            _refuse(waiter, Draining("The process stops."))
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for wire in list(self._wires):
-            if wire.is_idle:
-                wire.close()
-            else:
-                wire.abort("the process stops")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                while self._wires:
-                    await self._next_change()
-        for wire in list(self._wires):
-            wire.abort("the process stops")
 
     async def run(
         self,
@@ -277,7 +113,7 @@ class DataPool:
         """
         is_repeated = False
         while True:
-            wire = self._idle.pop() if self._idle and not self._is_closing else await self._wait()
+            wire = await self.take()
             assert self._login is not None
             try:
                 results = await wire.exchange(
@@ -289,166 +125,16 @@ class DataPool:
             except ConnectionLost as lost:
                 if not lost.nothing_sent:
                     if is_repeated or _READ_ONLY not in settings:
-                        raise _unavailable() from lost
+                        raise unavailable() from lost
                     is_repeated = True
             except BaseException as error:
-                self._take_back(wire)
+                self.put_back(wire)
                 if isinstance(error, ResultTooLarge):
                     raise ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.") from error
                 raise
             else:
-                self._put(wire)
+                self.put(wire)
                 return results
-
-    # giving and taking
-
-    async def _wait(self) -> Wire:
-        if self._is_closing:
-            raise Draining("The process stops.")
-        if self._idle:
-            return self._idle.pop()
-        if self._failing_since is not None and not self._wires and monotonic_seconds() < self._retry_at:
-            raise _unavailable()
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Wire] = loop.create_future()
-        self._waiters[waiter] = None
-        self._grow()
-        timer = loop.call_later(self.timeout_seconds, self._expire, waiter)
-        since = monotonic_seconds()
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._put(waiter.result())  # it was given in the same turn of the loop
-            raise
-        finally:
-            timer.cancel()
-            self._waiters.pop(waiter, None)
-            self.waited_total += 1
-            self.waited_seconds_total += monotonic_seconds() - since
-            self._changed.set()
-
-    def _put(self, wire: Wire) -> None:
-        """Hand a connection at rest to whoever waits longest, or keep it."""
-        self._changed.set()
-        if wire not in self._wires:
-            return
-        if not wire.is_open or monotonic_seconds() - self._wires[wire] > MAX_AGE_SECONDS:
-            self._forget(wire)
-            wire.close()
-            self._grow()
-            return
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
-            if not waiter.done():
-                waiter.set_result(wire)
-                return
-        self._idle.append(wire)
-
-    def _take_back(self, wire: Wire) -> None:
-        """Put a connection back whose request failed or was left."""
-        if wire.is_idle:
-            self._put(wire)
-        else:
-            self._spawn(self._settle(wire))
-
-    async def _settle(self, wire: Wire) -> None:
-        try:
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await wire.settle()
-        except (ConnectionLost, PostgresError, OSError) as error:
-            wire.abort(f"a cancelled request did not end: {error}")
-        except asyncio.CancelledError:
-            wire.abort("the process stops")
-            raise
-        self._put(wire)
-
-    def _expire(self, waiter: asyncio.Future[Wire]) -> None:
-        if not waiter.done():
-            waiting, in_use = self.waiting, self.in_use
-            _refuse(waiter, PoolExhausted(f"No database connection became free in {self.timeout_seconds:g} s."))
-            self._observer.observe(PoolWaitExpired(waiting=waiting, in_use=in_use, size=self.size))
-
-    # opening and losing
-
-    def _grow(self) -> None:
-        """Open as many connections as are waited for; only one while the server does not answer."""
-        most = len(self._waiters)
-        if self._failing_since is not None and most:
-            if (delay := self._retry_at - monotonic_seconds()) > 0:
-                asyncio.get_running_loop().call_later(delay, self._grow)
-                return
-            most = 1
-        while self._opening < most and len(self._wires) + self._opening < self.size:
-            self._opening += 1
-            self._spawn(self._open_one())
-
-    async def _open_one(self) -> None:
-        try:
-            wire = await self._log_in()
-        except (ConnectionLost, PostgresError) as error:
-            self._fail(str(error))
-        else:
-            self._welcome(wire)
-        finally:
-            self._opening -= 1
-        self._grow()
-
-    async def _log_in(self) -> Wire:
-        async with self._choosing:
-            if self._login is None:
-                self._login, wire = await choose_login(*self._urls, self._dial)
-                self._observer.observe(LoginChosen(login=self._login.kind, reason=self._login.reason))
-                return wire
-        return await self._dial(self._login.url)
-
-    def _welcome(self, wire: Wire) -> None:
-        wire.on_lost = self._on_lost
-        wire.on_notice = self._on_notice
-        self.opened_total += 1
-        if self._failing_since is not None:
-            seconds = monotonic_seconds() - self._failing_since
-            self._failing_since = None
-            self._observer.observe(DependencyBack(name=DEPENDENCY, seconds=seconds))
-        self._wires[wire] = monotonic_seconds()
-        self._put(wire)
-
-    def _fail(self, reason: str) -> None:
-        """Remember that the server cannot be reached; with no connection left, tell everybody who waits."""
-        self._retry_at = monotonic_seconds() + PROBE_INTERVAL_SECONDS
-        if self._failing_since is None:
-            self._failing_since = monotonic_seconds()
-            self._observer.observe(DependencyLost(name=DEPENDENCY, reason=reason))
-        if not self._wires:
-            self._login = None  # it may be another server that comes back
-            for waiter in list(self._waiters):
-                _refuse(waiter, _unavailable())
-            self._waiters.clear()
-
-    def _on_lost(self, wire: Wire, reason: str) -> None:  # noqa: ARG002 whoever used it is told the reason
-        if wire in self._wires:
-            self.lost_total += 1
-            self._forget(wire)
-            self._grow()
-        self._changed.set()
-
-    def _forget(self, wire: Wire) -> None:
-        self._wires.pop(wire, None)
-        if wire in self._idle:
-            self._idle.remove(wire)
-
-    def _on_notice(self, notice: Notice) -> None:
-        self.notices_total += 1
-        self._observer.observe(ServerNotice(**notice._asdict()))
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _next_change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
 
 
 def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:
@@ -462,7 +148,9 @@ def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **op
     )
 
 
-async def open_data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:
+async def open_data_pool(
+    connections: Addresses, *, size: int, timeout_seconds: float, **options: Any
+) -> DataPool:
     """Make the pool and open its first connection, for commands that need to know the login.
 
     Raises:
@@ -471,14 +159,5 @@ async def open_data_pool(connections: Addresses, *, size: int, timeout_seconds: 
     pool = data_pool(connections, size=size, timeout_seconds=timeout_seconds, **options)
     if not await pool.open():
         await pool.close()
-        raise _unavailable()
+        raise unavailable()
     return pool
-
-
-def _refuse(waiter: asyncio.Future[Wire], problem: Problem) -> None:
-    if not waiter.done():
-        waiter.set_exception(problem)
-
-
-def _unavailable() -> DatabaseUnavailable:
-    return DatabaseUnavailable("The database does not answer.")

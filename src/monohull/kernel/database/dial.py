@@ -10,9 +10,8 @@ file: the protocol object, the key for CancelRequest, and sending one.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TYPE_CHECKING
 
 import asyncpg
 from asyncpg import connect_utils
@@ -20,6 +19,9 @@ from asyncpg import connect_utils
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.urls import parse_url
 from monohull.kernel.database.wire import ConnectionLost, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
 """Unless the URL has a ``connect_timeout``. A server that is there answers in milliseconds."""

@@ -15,7 +15,8 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.wire import Settings, Statement, Wire
+from monohull.kernel.database.statements import Settings, Statement
+from monohull.kernel.database.wire import Wire
 
 SERVICE_ROLE: Final = "service_role"
 
@@ -88,7 +89,7 @@ async def choose_login(data_url: str, owner_url: str | None, dial: Dial) -> tupl
 
 
 async def _membership(wire: Wire) -> tuple[str, bytes, bool]:
-    """Ask who logged in, of how many API roles it is a member, and whether service_role bypasses row security."""
+    """Ask who logged in, of how many API roles it is a member, and whether service_role is unbound."""
     [rows] = await wire.exchange([_MEMBERSHIP])
     user, roles, bypasses = rows.rows[0]
     assert user is not None

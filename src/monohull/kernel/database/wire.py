@@ -17,11 +17,8 @@ Source: PostgreSQL documentation, chapter 54, "Frontend/Backend Protocol".
 from __future__ import annotations
 
 import asyncio
-import re
 import struct
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, cast, TYPE_CHECKING
 
 from monohull.kernel.database.frames import (
     ROLLBACK,
@@ -32,32 +29,37 @@ from monohull.kernel.database.frames import (
     ProtocolViolation,
     Row,
     encode_bind,
-    encode_close,
     encode_parse,
     read_columns,
     read_fields,
     read_parameter,
     read_row,
 )
+from monohull.kernel.database.statements import (
+    Isolation,
+    Key,
+    Prepared,
+    Rows,
+    Settings,
+    Statement,
+    StatementCache,
+)
 
-Settings: TypeAlias = Sequence[tuple[str, str]]
-"""Pairs of setting and value, local to the transaction, applied in this order."""
-
-Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 WRITE_AT_ONCE_BYTES: Final = 256 * 1024
 """Above this a request is written in pieces, each waiting until the socket takes more."""
 
 GRACE_SECONDS: Final = 0.01
-"""A cancelled request gets this long to end by itself; most do, and a CancelRequest costs the server a fork."""
+"""A cancelled request gets this long to end by itself; a CancelRequest costs the server a fork."""
 
 
 QUERY_CANCELED: Final = "57014"
 
-_SETTING_NAME: Final = re.compile(r"[A-Za-z_][\w$-]*(\.[A-Za-z_][\w$-]*)*", re.ASCII)
 _IDLE: Final = ord("I")
 _IGNORED: Final = frozenset(b"23tAs")
-"""Bind and Close done, parameter types, notifications (somebody's function said LISTEN), a suspended portal."""
+"""Bind and Close done, parameter types, notifications (somebody said LISTEN), a suspended portal."""
 
 
 class ConnectionLost(Exception):
@@ -77,47 +79,12 @@ class ResultTooLarge(Exception):
         self.ceiling_bytes = ceiling_bytes
 
 
-class Statement(NamedTuple):
-    """One statement of a request.
-
-    Attributes:
-        sql: Its text, parameters as ``$1``.
-        args: Values as PostgreSQL writes them; bytes are text that is already encoded.
-        key: What its prepared form is kept under: the shape, with the role and the search path, because a
-            plan under row security belongs to a role. Empty: parsed each time.
-    """
-
-    sql: str
-    args: Sequence[str | bytes | None] = ()
-    key: str = ""
-
-
-class Rows(NamedTuple):
-    """What one statement gave: column names, rows of text-format values, and the command tag."""
-
-    columns: tuple[str, ...]
-    rows: list[Row]
-    tag: str
-
-
 class Notice(NamedTuple):
     """A message of the server that is no error."""
 
     severity: str
     sqlstate: str
     message: str
-
-
-class _Prepared:
-    """A statement that the server knows by ``name``; the empty name is parsed anew each time."""
-
-    __slots__ = ("columns", "is_parsed", "name", "sql")
-
-    def __init__(self, name: bytes, sql: str, *, describe: bool) -> None:
-        self.name = name
-        self.sql = sql
-        self.columns: tuple[str, ...] | None = None if describe else ()
-        self.is_parsed = False
 
 
 class _Exchange:
@@ -140,8 +107,8 @@ class _Exchange:
         self.waiter = waiter
         self.parts: list[bytes] = []
         self.size = 0
-        self.steps: list[_Prepared] = []
-        self.fresh: dict[str | tuple[str, ...], _Prepared] = {}
+        self.steps: list[Prepared] = []
+        self.fresh: dict[Key, Prepared] = {}
         self.results: list[Rows] = []
         self.rows: list[Row] = []
         self.bytes = 0
@@ -175,12 +142,8 @@ class Wire(asyncio.Protocol):
         self.on_lost: Callable[[Wire, str], None] | None = None
         self.on_notice: Callable[[Notice], None] | None = None
         self._cancel = cancel
-        self._prepared = prepared
-        self._max_statements = max_statements
         self._max_result_bytes = max_result_bytes
-        self._statements: OrderedDict[str | tuple[str, ...], _Prepared] = OrderedDict()
-        self._discarded: list[bytes] = []
-        self._serial = 0
+        self._statements = StatementCache(max_statements if prepared else 0)
         self._exchange: _Exchange | None = None
         self._reason: str | None = None
         self._is_lost = False
@@ -215,7 +178,7 @@ class Wire(asyncio.Protocol):
         return self._exchange is None
 
     @property
-    def statements(self) -> int:
+    def statement_count(self) -> int:
         """How many prepared statements are kept."""
         return len(self._statements)
 
@@ -242,7 +205,7 @@ class Wire(asyncio.Protocol):
         except PostgresError as error:
             if not error.is_stale_statement:
                 raise
-            self.forget_statements()
+            self._statements.forget()
         return await self._exchange_once(statements, settings, commit, isolation)
 
     async def _exchange_once(
@@ -285,47 +248,31 @@ class Wire(asyncio.Protocol):
         if is_explicit:
             end = "COMMIT" if commit else "ROLLBACK"
             self._add(exchange, end, end, (), describe=False)
-        if self._discarded:
-            exchange.parts[:0] = [encode_close(name) for name in self._discarded]
-            self._discarded.clear()
+        if self._statements.discarded:
+            exchange.parts[:0] = self._statements.take_closes()
         exchange.parts.append(SYNC)
         return first
 
     def _add(
         self,
         exchange: _Exchange,
-        key: str | tuple[str, ...],
+        key: Key,
         sql: str | None,
         args: Sequence[str | bytes | None],
         *,
         describe: bool,
     ) -> None:
-        """Append Bind and Execute, after Parse and Describe where the server does not know the statement.
-
-        A key that comes with another text than before is parsed anew: a wrong key may cost time, it must
-        never run a wrong statement. ``sql`` is None for settings, whose key is their names.
-        """
-        prepared = self._statements.get(key) or exchange.fresh.get(key)
-        if prepared is not None and (sql is None or prepared.sql == sql):
-            if key in self._statements:
-                self._statements.move_to_end(key)
-        else:
-            text = settings_sql(tuple(key)) if sql is None else sql
-            prepared = _Prepared(self._next_name(key), text, describe=describe)
+        """Append Bind and Execute, after Parse and Describe where the server does not know the statement."""
+        prepared = self._statements.find(key, sql) or exchange.fresh.get(key)
+        if prepared is None or (sql is not None and prepared.sql != sql):
+            prepared = self._statements.make("" if key in exchange.fresh else key, sql, describe=describe)
             if prepared.name:
                 exchange.fresh[key] = prepared
-            parse = encode_parse(prepared.name, text, describe=describe)
+            parse = encode_parse(prepared.name, prepared.sql, describe=describe)
             exchange.parts.append(parse)
             exchange.size += len(parse)
         exchange.steps.append(prepared)
         exchange.size += encode_bind(exchange.parts, prepared.name, args)
-
-    def _next_name(self, key: str | tuple[str, ...]) -> bytes:
-        """Names are never used twice, so one that was lost track of cannot be met again."""
-        if not (key and self._prepared):
-            return b""
-        self._serial += 1
-        return b"m%d" % self._serial
 
     async def _write_in_pieces(self, exchange: _Exchange) -> None:
         """Write a large request at the pace of the socket. Left halfway, the connection is of no use."""
@@ -339,11 +286,6 @@ class Wire(asyncio.Protocol):
             exchange.waiter.cancel()
             self.abort("a request was cancelled while it was being written")
             raise
-
-    def forget_statements(self) -> None:
-        """Parse every statement again at its next use."""
-        self._discarded += [prepared.name for prepared in self._statements.values()]
-        self._statements.clear()
 
     async def settle(self) -> None:
         """Bring the connection to rest after its request was cancelled: end that request, read to its end.
@@ -472,47 +414,13 @@ class Wire(asyncio.Protocol):
             return
         self._exchange = None
         if exchange.fresh:
-            self._keep(exchange.fresh)
+            self._statements.keep(exchange.fresh)
         if not exchange.waiter.done():
             if exchange.error is None:
                 exchange.waiter.set_result(exchange.results)
             else:
                 exchange.waiter.set_exception(exchange.error)
         self._idle.set()
-
-    def _keep(self, fresh: dict[str | tuple[str, ...], _Prepared]) -> None:
-        """Keep what the server parsed, for it outlives its transaction; close what there is no room for."""
-        for key, prepared in fresh.items():
-            if not prepared.is_parsed:
-                continue
-            if prepared.columns is None:
-                self._discarded.append(prepared.name)
-                continue
-            if (replaced := self._statements.pop(key, None)) is not None:
-                self._discarded.append(replaced.name)
-            self._statements[key] = prepared
-        while len(self._statements) > self._max_statements:
-            _, evicted = self._statements.popitem(last=False)
-            self._discarded.append(evicted.name)
-
-
-def settings_sql(names: Sequence[str]) -> str:
-    """Return the statement that applies settings of these names, values as its parameters, and gives no row.
-
-    The arguments of a function are all evaluated, from left to right, and their count of nulls is never
-    negative: nothing travels back that the client has just sent.
-
-    >>> settings_sql(["role"])
-    "select where pg_catalog.num_nulls(pg_catalog.set_config('role',$1,true)) < 0"
-
-    Raises:
-        ValueError: A name that PostgreSQL would not take as a setting.
-    """
-    for name in names:
-        if not _SETTING_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is not the name of a setting")
-    calls = (f"pg_catalog.set_config('{name}',${at},true)" for at, name in enumerate(names, 1))
-    return f"select where pg_catalog.num_nulls({','.join(calls)}) < 0"
 
 
 def _pieces(parts: Sequence[bytes]) -> Iterator[bytes | memoryview]:

@@ -1,0 +1,147 @@
+"""Statements of data requests, and which of them a connection's server knows already.
+
+A statement is parsed once for each connection and key. The server forgets
+statements when somebody says DISCARD, and refuses one whose result type
+changed; both are seen by their errors, and everything is parsed again then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from monohull.kernel.database.frames import Row, encode_close
+
+Settings: TypeAlias = Sequence[tuple[str, str]]
+"""Pairs of setting and value, local to the transaction, applied in this order."""
+
+Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
+
+Key: TypeAlias = str | tuple[str, ...]
+"""A statement's own key, or the names of the settings that it applies."""
+
+_SETTING_NAME: Final = re.compile(r"[A-Za-z_][\w$-]*(\.[A-Za-z_][\w$-]*)*", re.ASCII)
+
+
+class Statement(NamedTuple):
+    """One statement of a request.
+
+    Attributes:
+        sql: Its text, parameters as ``$1``.
+        args: Values as PostgreSQL writes them; bytes are text that is already encoded.
+        key: What its prepared form is kept under: the shape, with the role and the search path, because a
+            plan under row security belongs to a role. Empty: parsed each time.
+    """
+
+    sql: str
+    args: Sequence[str | bytes | None] = ()
+    key: str = ""
+
+
+class Rows(NamedTuple):
+    """What one statement gave: column names, rows of text-format values, and the command tag."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    tag: str
+
+
+class Prepared:
+    """A statement that the server knows by ``name``; the empty name is parsed anew each time.
+
+    ``columns`` is None until the server described them.
+    """
+
+    __slots__ = ("columns", "is_parsed", "name", "sql")
+
+    def __init__(self, name: bytes, sql: str, *, describe: bool) -> None:
+        self.name = name
+        self.sql = sql
+        self.columns: tuple[str, ...] | None = None if describe else ()
+        self.is_parsed = False
+
+
+class StatementCache:
+    """The prepared statements of one connection, least recently used first.
+
+    Args:
+        size: How many are kept; 0 for none.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.discarded: list[bytes] = []
+        self._size = size
+        self._kept: OrderedDict[Key, Prepared] = OrderedDict()
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, key: Key, sql: str | None) -> Prepared | None:
+        """Return what is kept under ``key``, unless its text is another one.
+
+        A wrong key may cost time; it must never run a wrong statement. ``sql`` is None for settings.
+        """
+        prepared = self._kept.get(key)
+        if prepared is None or (sql is not None and prepared.sql != sql):
+            return None
+        self._kept.move_to_end(key)
+        return prepared
+
+    def make(self, key: Key, sql: str | None, *, describe: bool) -> Prepared:
+        """Name a statement that is about to be parsed.
+
+        Names are never used twice, so one that was lost track of cannot be met again.
+        """
+        text = settings_sql(tuple(key)) if sql is None else sql
+        if not (key and self._size):
+            return Prepared(b"", text, describe=describe)
+        self._serial += 1
+        return Prepared(b"m%d" % self._serial, text, describe=describe)
+
+    def keep(self, fresh: dict[Key, Prepared]) -> None:
+        """Keep what the server parsed, for it outlives its transaction; discard what there is no room for."""
+        for key, prepared in fresh.items():
+            if not prepared.is_parsed:
+                continue
+            if prepared.columns is None:
+                self.discarded.append(prepared.name)
+                continue
+            if (replaced := self._kept.pop(key, None)) is not None:
+                self.discarded.append(replaced.name)
+            self._kept[key] = prepared
+        while len(self._kept) > self._size:
+            _, evicted = self._kept.popitem(last=False)
+            self.discarded.append(evicted.name)
+
+    def forget(self) -> None:
+        """Have every statement parsed again at its next use."""
+        self.discarded += [prepared.name for prepared in self._kept.values()]
+        self._kept.clear()
+
+    def take_closes(self) -> list[bytes]:
+        """Return messages that close what was discarded, once."""
+        closes = [encode_close(name) for name in self.discarded]
+        self.discarded.clear()
+        return closes
+
+
+def settings_sql(names: Sequence[str]) -> str:
+    """Return the statement that applies settings of these names, values as its parameters, and gives no row.
+
+    The arguments of a function are all evaluated, from left to right, and their count of nulls is never
+    negative: nothing travels back that the client has just sent.
+
+    >>> settings_sql(["role"])
+    "select where pg_catalog.num_nulls(pg_catalog.set_config('role',$1,true)) < 0"
+
+    Raises:
+        ValueError: A name that PostgreSQL would not take as a setting.
+    """
+    for name in names:
+        if not _SETTING_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a setting")
+    calls = (f"pg_catalog.set_config('{name}',${at},true)" for at, name in enumerate(names, 1))
+    return f"select where pg_catalog.num_nulls({','.join(calls)}) < 0"
