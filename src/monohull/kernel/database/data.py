@@ -7,7 +7,7 @@ is decided here and in `pool`.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.pool import WirePool, unavailable

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 from functools import partial
-from typing import Any, Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 from asyncpg import connect_utils

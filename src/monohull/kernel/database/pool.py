@@ -15,7 +15,7 @@ import asyncio
 from collections import OrderedDict
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, ClassVar, Final, Self, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.dial import dial

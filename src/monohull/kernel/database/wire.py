@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import Final, NamedTuple, cast, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from monohull.kernel.database.frames import (
     ROLLBACK,
