@@ -142,7 +142,7 @@ class Edge:
 
     async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
         if exchange.has_started:
-            return  # the status line is out; the connection ends and the client sees a short body
+            raise problem  # the status line is out: only a broken connection tells the client so
         rendered = self.render(problem, exchange.scope)
         await exchange.respond(rendered.status, raw_headers(rendered), rendered.body)
 

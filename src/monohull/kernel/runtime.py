@@ -23,12 +23,12 @@ from monohull.kernel.lifecycle import Lifecycle
 from monohull.kernel.logs import log_reader
 from monohull.kernel.metrics import Metrics
 from monohull.kernel.observation import Observer
-from monohull.kernel.outbound import Outbound
+from monohull.kernel.outbound import Outbound, destinations
 from monohull.kernel.outbox import outbox_lag_seconds
 from monohull.kernel.permissions import PermissionRegistry
 from monohull.kernel.queues import Queues
 from monohull.kernel.ratelimit import RateLimits
-from monohull.kernel.redis_connection import close_redis, open_redis, probe_redis
+from monohull.kernel.redis_connection import close_redis, open_redis, ping
 from monohull.kernel.schema import SchemaState, SchemaWatch
 from monohull.kernel.tracing import Tracing
 
@@ -93,7 +93,7 @@ class Runtime:
             name=f"{name}-queues",
             observer=self.observer,
         )
-        self.outbound = Outbound()
+        self.outbound = Outbound(destinations(core.outbound_allowed), observer=self.observer)
         self.schema = SchemaWatch(self._schema_state, self.observer)
         self._wire()
 
@@ -160,4 +160,4 @@ class Runtime:
 
     async def probe_redis(self) -> str | None:
         """Return what is wrong with Redis, or None."""
-        return await probe_redis(self.redis)
+        return await ping(self.redis)

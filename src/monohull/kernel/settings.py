@@ -112,14 +112,19 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
         Meta(description="Unset: console in development, json elsewhere."),
     ] = None
     otlp_endpoint: Annotated[
-        str | None, Meta(pattern=r"^https?://", description="OpenTelemetry collector (OTLP over HTTP).")
+        Annotated[str, Meta(pattern=r"^https?://")] | None,
+        Meta(description="OpenTelemetry collector (OTLP over HTTP)."),
     ] = None
     metrics_port: Annotated[
-        int | None,
-        Meta(ge=1, le=65535, description="Serve /metrics on this port and not on the public one."),
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        Meta(description="Serve /metrics on this port and not on the public one."),
     ] = None
     trusted_proxies: Annotated[
         tuple[str, ...], Meta(description="CIDRs whose X-Forwarded-* headers are believed.")
+    ] = ()
+    outbound_allowed: Annotated[
+        tuple[str, ...],
+        Meta(description="Private addresses, networks or host names that webhooks and the like may reach."),
     ] = ()
     cors_origins: Annotated[
         tuple[str, ...] | None,
@@ -164,7 +169,8 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
         Meta(description="HS256 secret, 32 characters at least; generated in the home on first start."),
     ] = None
     audience: Annotated[
-        str | None, Meta(min_length=1, description="Value that a token's aud must contain; unset: not checked.")
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="Value that a token's aud must contain; unset: not checked."),
     ] = None
     role_claim_key: Annotated[
         str, Meta(pattern=r"^\.", description="JSON path of the claim that names the database role.")
