@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,9 @@ LOCK_WAIT_SECONDS: Final = 120
 """How long a migrator waits for another one."""
 
 LOCK_NOT_AVAILABLE: Final = "55P03"
+
+_TURN: Final = threading.Lock()
+"""Alembic's ``op`` and ``context`` are one for a whole process, whatever it migrates."""
 
 StateKind = Literal["current", "pending", "newer"]
 
@@ -361,7 +365,12 @@ async def _run_alembic(
 
     async def once() -> None:
         await connection.rollback()  # alembic opens its transactions itself, one for each revision
-        await connection.run_sync(run)
+        while not _TURN.acquire(blocking=False):
+            await asyncio.sleep(0.02)
+        try:
+            await connection.run_sync(run)
+        finally:
+            _TURN.release()
 
     await _with_patience(connection, once, attempts, "a platform migration")
 

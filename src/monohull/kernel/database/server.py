@@ -41,7 +41,9 @@ SET_OPTION_VERSION: Final = 160000
 SCRAM_ITERATIONS: Final = 4096
 
 _DUPLICATE: Final = frozenset({"42710", "23505"})
-_FORBIDDEN: Final = "42501"
+_FORBIDDEN: Final = frozenset({"42501", "42704"})
+"""Not allowed; or a role is missing that an earlier step was not allowed to make."""
+
 _CONCURRENT: Final = "XX000"
 """`tuple concurrently updated`: two sessions changed the same catalogue row."""
 
@@ -254,7 +256,7 @@ def _execute(connection: Connection, sql: str) -> bool:
             state = getattr(driver_error(error), "sqlstate", None)
             if state in _DUPLICATE:
                 return True
-            if state == _FORBIDDEN:
+            if state in _FORBIDDEN:
                 return False
             if state != _CONCURRENT or attempt == _ATTEMPTS - 1:
                 raise
