@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Address: TypeAlias = IPv4Address | IPv6Address
 MAX_URL_CHARACTERS: Final = 8192
+MAX_PORT: Final = 65_535
 
 _HOST: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -86,8 +87,8 @@ class Destinations(Struct, frozen=True):
         if parsed.userinfo:
             raise OutboundRefused("credentials", "The URL must not contain a user or a password.")
         self._check_host(parsed.raw_host.decode("ascii"))
-        port = parsed.port or (443 if parsed.scheme == "https" else 80)
-        if self.ports is not None and port not in self.ports:
+        port = parsed.port if parsed.port is not None else 443 if parsed.scheme == "https" else 80
+        if not 0 < port <= MAX_PORT or (self.ports is not None and port not in self.ports):
             raise OutboundRefused("port", f"The port {port} is not among the allowed ones.")
         return parsed
 
