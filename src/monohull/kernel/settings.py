@@ -390,8 +390,13 @@ def convert(raw: Any, hint: Any) -> Any:
 
 
 def _plain(hint: Any) -> Any:
-    """Drop `Secret` and `Path` from unions, which msgspec refuses beside other custom types."""
-    return hint
+    """Take None out of a union, where msgspec refuses the constraints that are meant for the rest of it."""
+    if not hasattr(hint, "__metadata__"):
+        return hint
+    parts = [part for part in getattr(hint.__origin__, "__args__", ()) if part is not type(None)]
+    if not _allows_none(hint) or len(parts) != 1:
+        return hint
+    return Annotated[(parts[0], *hint.__metadata__)]
 
 
 def _decode_own(kind: type[Any], raw: Any) -> Any:
@@ -425,7 +430,7 @@ def explain(raw: Any, hint: Any, error: msgspec.ValidationError) -> str:
 
 def allowed(hint: Any) -> str:
     """Describe in words what a field takes, for errors and for the reference."""
-    schema = msgspec.json.schema(hint, schema_hook=lambda _: {"type": "string"})
+    schema = msgspec.json.schema(_plain(hint), schema_hook=lambda _: {"type": "string"})
     schema = next((s for s in schema.get("anyOf", ()) if s.get("type") != "null"), schema)
     if "enum" in schema:
         return "one of " + ", ".join(str(value) for value in schema["enum"] if value is not None)
