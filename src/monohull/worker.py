@@ -81,8 +81,8 @@ class WorkerProcess:
 
     def __init__(self, configuration: Configuration, where: Connections) -> None:
         self._core = configuration.settings.core
-        self._runtime = Runtime(configuration.settings, configuration.modules, where, process="worker")
-        self._duties = duties_of(configuration.modules, self._runtime.events)
+        self.runtime = Runtime(configuration.settings, configuration.modules, where, process="worker")
+        self._duties = duties_of(configuration.modules, self.runtime.events)
         self._id = f"{os.getpid()}-{token(16)}"
         self._stack = AsyncExitStack()
         self._sides: list[asyncio.Task[None]] = []
@@ -91,7 +91,7 @@ class WorkerProcess:
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues that are served, the first of them by SAQ's own worker."""
-        return self._core.worker_queues or self._runtime.queues.names
+        return self._core.worker_queues or self.runtime.queues.names
 
     def settings(self) -> dict[str, Any]:
         """Return SAQ's settings for the first queue; the others run beside it."""
@@ -104,7 +104,7 @@ class WorkerProcess:
     def _settings_of(self, queue: str) -> dict[str, Any]:
         return {
             "id": self._id,
-            "queue": self._runtime.queues.lane(queue),
+            "queue": self.runtime.queues.lane(queue),
             "functions": [(name, run_job) for name in self._duties.jobs],
             "concurrency": self._core.worker_concurrency,
             "timers": dict(TIMERS),
@@ -120,7 +120,7 @@ class WorkerProcess:
                 away and come back; at the start somebody should hear of it.
         """
         worker: Worker[Any] = context["worker"]
-        runtime = self._runtime
+        runtime = self.runtime
         runtime.observer.add_reader(job_metrics(runtime.metrics))
         await self._stack.enter_async_context(runtime.running())
         if (missing := await self._missing()) is not None:
@@ -143,11 +143,11 @@ class WorkerProcess:
     async def stop(self, _: Context) -> None:
         """Wait for the other queues' jobs, which drain at the same time, and close everything."""
         await asyncio.gather(*self._sides)
-        drained = self._runtime.lifecycle.in_flight == 0
+        drained = self.runtime.lifecycle.in_flight == 0
         await self._stack.aclose()
         if self._started_at:
             seconds = monotonic_seconds() - self._started_at
-            self._runtime.observer.observe(ProcessStopped(process="worker", drained=drained, seconds=seconds))
+            self.runtime.observer.observe(ProcessStopped(process="worker", drained=drained, seconds=seconds))
 
     async def _serve(self, queue: str, first: Worker[Any], attempts: Attempts) -> None:
         """Serve a further queue until the first worker stops."""
@@ -156,7 +156,7 @@ class WorkerProcess:
             context["attempts"] = attempts
 
         side = SideWorker(**self._settings_of(queue), startup=start)
-        self._runtime.queues.lane(queue).stop_with(first.event)
+        self.runtime.queues.lane(queue).stop_with(first.event)
         serving = asyncio.create_task(side.start())
         await first.event.wait()
         await side.stop()
@@ -165,7 +165,7 @@ class WorkerProcess:
     async def _missing(self) -> str | None:
         """Say which service does not answer, or None when both do."""
         try:
-            await self._runtime.database.open()
+            await self.runtime.database.open()
         except Problem as problem:
             return problem.message
-        return await self._runtime.probe_redis()
+        return await self.runtime.probe_redis()
