@@ -145,19 +145,20 @@ class Home:
             if (marker := self.marker()) is not None:
                 return marker
             if not self.path.exists():
-                self.path.mkdir(parents=True)
+                self.path.mkdir(parents=True, exist_ok=True)
                 # as root the servers run as somebody else and have to pass
                 self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            strangers = sorted({entry.name for entry in self.path.iterdir()} - OWN_NAMES)
-            if strangers:
+            names = {entry.name for entry in self.path.iterdir()} - OWN_NAMES
+            # another process may be marking it at this moment
+            if strangers := sorted(name for name in names if not name.startswith(f".{MARKER}.")):
                 raise HomeError(
                     f"{self.path} holds {strangers[0]!r} and is no Monohull home; "
                     "set MONOHULL_HOME to a folder that is empty or does not exist"
                 )
             (self.path / ".gitignore").write_text("*\n", encoding="utf-8")
-            marker = Marker(created_at=now(), created_by=__version__)
-            write_atomically(self.path / MARKER, msgspec.json.encode(marker))
-            return marker
+            new = Marker(created_at=now(), created_by=__version__)
+            publish_once(self.path / MARKER, msgspec.json.encode(new))
+            return self.marker() or new
 
     def marker(self) -> Marker | None:
         """Return the mark, or None when this is no home (yet)."""
@@ -186,7 +187,7 @@ class Home:
     def _read(self, path: Path, shape: type[S]) -> S | None:
         try:
             return msgspec.json.decode(path.read_bytes(), type=shape)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, msgspec.DecodeError) as error:
             raise HomeError(f"cannot read {path}: {error}; start as the user that made this home") from error
@@ -204,7 +205,7 @@ class Home:
         path = self.path / "secrets" / name
         try:
             found = path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if not generate:
                 raise HomeError(
                     f"there is no secret {name} in {self.path}; `monohull up` generates it"

@@ -39,6 +39,7 @@ class Restarts:
         """Note a death; return how long to wait before the next start, None to give up."""
         if lived_seconds >= QUICK_SECONDS:
             self._failures = self._deaths = 0
+            return 0.0
         self._deaths += 1
         pause = FIRST_PAUSE_SECONDS * 2.0 ** (self._deaths - 2) if self._deaths > 1 else 0.0
         if killed:
