@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -61,5 +62,23 @@ async def running_app(connections: Connections, **settings: str) -> AsyncIterato
     runtime = Runtime(loaded.settings, loaded.modules, connections, process="api")
     app = build_app(runtime, loaded.modules)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+    async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield Served(app, client)
+
+
+@asynccontextmanager
+async def lifespan(app: Application) -> AsyncIterator[None]:
+    """Start and stop ``app`` by the ASGI protocol, in a task of its own as a server does."""
+    inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    task = asyncio.create_task(app({"type": "lifespan"}, inbox.get, outbox.put))
+    try:
+        await inbox.put({"type": "lifespan.startup"})
+        started = await outbox.get()
+        assert started["type"] == "lifespan.startup.complete", started
+        yield
+    finally:
+        await inbox.put({"type": "lifespan.shutdown"})
+        await task
+    stopped = await outbox.get()
+    assert stopped["type"] == "lifespan.shutdown.complete", stopped

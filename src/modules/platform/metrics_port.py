@@ -31,7 +31,10 @@ async def serve_metrics(runtime: Runtime) -> AsyncIterator[None]:
     if core.metrics_port is None:
         yield
         return
-    task = asyncio.create_task(_hold_port(runtime, core.host, core.metrics_port), name="metrics port")
+    tried = asyncio.Event()
+    holding = _hold_port(runtime, core.host, core.metrics_port, tried)
+    task = asyncio.create_task(holding, name="metrics port")
+    await tried.wait()
     try:
         yield
     finally:
@@ -40,7 +43,9 @@ async def serve_metrics(runtime: Runtime) -> AsyncIterator[None]:
             await task
 
 
-async def _hold_port(runtime: Runtime, host: str, port: int) -> None:
+async def _hold_port(runtime: Runtime, host: str, port: int, tried: asyncio.Event) -> None:
+    """Listen, or wait until whoever listens there is gone; set ``tried`` after the first attempt."""
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, TimeoutError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -55,8 +60,10 @@ async def _hold_port(runtime: Runtime, host: str, port: int) -> None:
         try:
             server = await asyncio.start_server(answer, host, port, limit=MAX_REQUEST_BYTES)
         except OSError:
+            tried.set()
             await asyncio.sleep(TAKE_OVER_SECONDS)
             continue
+        tried.set()
         async with server:
             await server.serve_forever()
 

@@ -7,14 +7,12 @@ JSON text that ``request.jwt.claims`` gets; guards need the permissions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 msgspec reads it
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class PrincipalKind(StrEnum):
