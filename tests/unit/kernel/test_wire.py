@@ -1,0 +1,214 @@
+"""Frames, statements and settings, without a server."""
+
+from __future__ import annotations
+
+import struct
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monohull.kernel.database.frames import (
+    MAX_PARAMETERS,
+    FrameReader,
+    PostgresError,
+    ProtocolViolation,
+    encode_bind,
+    encode_close,
+    encode_message,
+    encode_parse,
+    read_columns,
+    read_fields,
+    read_parameter,
+    read_row,
+)
+from monohull.kernel.database.statements import Prepared, StatementCache, settings_sql
+from monohull.kernel.database.wire import WRITE_AT_ONCE_BYTES, _pieces
+from monohull.kernel.errors import InvalidRequest
+
+MESSAGES = st.lists(st.tuples(st.sampled_from(list(b"DCZET12nNS")), st.binary(max_size=60)), max_size=20)
+
+
+def read_all(chunks: list[bytes]) -> list[tuple[int, bytes]]:
+    found: list[tuple[int, bytes]] = []
+    reader = FrameReader(lambda kind, data, start, stop: found.append((kind, data[start:stop])))
+    for chunk in chunks:
+        reader.feed(chunk)
+    return found
+
+
+@given(MESSAGES, st.data())
+def test_any_cut_of_the_stream_gives_the_same_messages(
+    messages: list[tuple[int, bytes]], data: st.DataObject
+) -> None:
+    stream = b"".join(encode_message(bytes([kind]), payload) for kind, payload in messages)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=30)))
+    edges = [0, *cuts, len(stream)]
+    chunks = [stream[start:stop] for start, stop in pairwise(edges)]
+    assert read_all(chunks) == messages
+
+
+@given(MESSAGES)
+def test_a_byte_at_a_time(messages: list[tuple[int, bytes]]) -> None:
+    stream = b"".join(encode_message(bytes([kind]), payload) for kind, payload in messages)
+    assert read_all([bytes([byte]) for byte in stream]) == messages
+
+
+def test_a_message_of_many_chunks_is_joined_once() -> None:
+    payload = bytes(8 * 1024 * 1024)
+    stream = encode_message(b"D", payload)
+    chunks = [stream[at : at + 4096] for at in range(0, len(stream), 4096)]
+    assert read_all(chunks) == [(ord("D"), payload)]
+
+
+@pytest.mark.parametrize("length", [-1, 0, 3])
+def test_an_impossible_length_is_a_violation(length: int) -> None:
+    with pytest.raises(ProtocolViolation, match="claims"):
+        read_all([b"D" + struct.pack("!i", length) + b"xxxx"])
+
+
+@given(st.lists(st.none() | st.binary(max_size=40), max_size=8))
+def test_rows(values: list[bytes | None]) -> None:
+    body = struct.pack("!H", len(values))
+    for value in values:
+        body += struct.pack("!i", -1) if value is None else struct.pack("!i", len(value)) + value
+    assert read_row(b"before" + body, 6) == tuple(values)
+
+
+def test_columns_fields_and_parameters() -> None:
+    tail = bytes(18)
+    assert read_columns(b"\0\2id\0" + tail + "naïve".encode() + b"\0" + tail, 0) == ("id", "naïve")
+    assert read_fields(b"SFEHLER\0VERROR\0M\xff\0\0", 0) == {"S": "FEHLER", "V": "ERROR", "M": "�"}
+    assert read_parameter(b"TimeZone\0UTC\0", 0) == ("TimeZone", "UTC")
+
+
+@given(
+    st.lists(
+        st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.binary(max_size=20)
+    )
+)
+def test_bind_says_its_own_length(args: list[str | bytes | None]) -> None:
+    parts: list[bytes] = []
+    size = encode_bind(parts, b"m1", args)
+    wire = b"".join(parts)
+    assert size == len(wire)
+    [bind, execute] = read_all([wire])
+    assert chr(bind[0]) == "B"
+    assert execute == (ord("E"), b"\0\0\0\0\0")
+    encoded = [value.encode() if isinstance(value, str) else value for value in args]
+    assert read_row(bind[1], len(b"\0m1\0\0\0")) == tuple(encoded)
+
+
+def test_bind_takes_large_bytes_as_they_are() -> None:
+    body = bytes(1000)
+    parts: list[bytes] = []
+    encode_bind(parts, b"", [body])
+    assert any(part is body for part in parts)
+
+
+def test_text_that_is_no_unicode_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="not valid Unicode"):
+        encode_bind([], b"", ["\ud800"])
+    with pytest.raises(InvalidRequest):
+        encode_parse(b"", "select '\ud800'", describe=True)
+
+
+def test_too_many_parameters_are_refused() -> None:
+    encode_bind([], b"", [None] * MAX_PARAMETERS)
+    with pytest.raises(InvalidRequest, match="65536 parameters"):
+        encode_bind([], b"", [None] * (MAX_PARAMETERS + 1))
+
+
+def test_parse_describes_when_columns_are_wanted() -> None:
+    assert [chr(kind) for kind, _ in read_all([encode_parse(b"m1", "select 1", describe=True)])] == ["P", "D"]
+    assert [chr(kind) for kind, _ in read_all([encode_parse(b"m1", "select 1", describe=False)])] == ["P"]
+
+
+def test_settings_are_values_and_their_names_are_checked() -> None:
+    sql = settings_sql(["role", "request.jwt.claims"])
+    assert sql == (
+        "select where pg_catalog.num_nulls(pg_catalog.set_config('role',$1,true),"
+        "pg_catalog.set_config('request.jwt.claims',$2,true)) < 0"
+    )
+    for name in ("", "a'b", "a b", "a.", "ä", "x\\"):
+        with pytest.raises(ValueError, match="not the name of a setting"):
+            settings_sql([name])
+
+
+@pytest.mark.parametrize(
+    ("fields", "fatal", "outage", "stale"),
+    [
+        ({"C": "22012", "V": "ERROR"}, False, False, False),
+        ({"C": "57P01", "V": "FATAL"}, True, True, False),
+        ({"C": "57014", "V": "ERROR"}, False, False, False),
+        ({"C": "53300", "V": "FATAL"}, True, True, False),
+        ({"C": "26000", "V": "ERROR"}, False, False, True),
+        ({"C": "0A000", "V": "ERROR", "R": "RevalidateCachedQuery"}, False, False, True),
+        ({"C": "0A000", "V": "ERROR", "R": "transformOnConflict"}, False, False, False),
+        ({"S": "PANIC"}, True, False, False),
+    ],
+)
+def test_what_an_error_means(fields: dict[str, str], *, fatal: bool, outage: bool, stale: bool) -> None:
+    error = PostgresError(fields)
+    assert (error.is_fatal, error.is_outage, error.is_stale_statement) == (fatal, outage, stale)
+
+
+def keep(cache: StatementCache, key: str, sql: str = "") -> Prepared:
+    prepared = cache.make(key, sql or key, describe=False)
+    prepared.is_parsed = True
+    cache.keep({key: prepared})
+    return prepared
+
+
+def test_the_least_recently_used_statement_is_closed() -> None:
+    cache = StatementCache(2)
+    first, second = keep(cache, "a"), keep(cache, "b")
+    assert cache.find("a", "a") is first
+    keep(cache, "c")
+    assert len(cache) == 2
+    assert cache.find("b", "b") is None
+    assert cache.take_closes() == [encode_close(second.name)]
+    assert cache.take_closes() == []
+
+
+def test_a_key_with_another_text_is_another_statement() -> None:
+    cache = StatementCache(2)
+    first = keep(cache, "a", "select 1")
+    assert cache.find("a", "select 2") is None
+    second = keep(cache, "a", "select 2")
+    assert cache.find("a", "select 2") is second
+    assert cache.discarded == [first.name]
+
+
+def test_what_was_not_parsed_is_not_kept() -> None:
+    cache = StatementCache(2)
+    cache.keep({"a": cache.make("a", "a", describe=True)})
+    assert (len(cache), cache.discarded) == (0, [])
+
+
+def test_what_was_parsed_but_not_described_is_closed() -> None:
+    cache = StatementCache(2)
+    prepared = cache.make("a", "a", describe=True)
+    prepared.is_parsed = True
+    cache.keep({"a": prepared})
+    assert (len(cache), cache.discarded) == (0, [prepared.name])
+
+
+def test_forgetting_closes_everything() -> None:
+    cache = StatementCache(2)
+    first = keep(cache, "a")
+    cache.forget()
+    assert (len(cache), cache.discarded) == (0, [first.name])
+
+
+def test_without_room_every_statement_is_unnamed() -> None:
+    assert StatementCache(0).make("a", "select 1", describe=True).name == b""
+    assert StatementCache(9).make("", "select 1", describe=True).name == b""
+
+
+@given(st.lists(st.integers(0, 5).map(lambda n: bytes([n]) * (n * n * WRITE_AT_ONCE_BYTES // 9)), max_size=8))
+def test_pieces_are_the_whole_and_none_is_large(parts: list[bytes]) -> None:
+    pieces = list(_pieces(parts))
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(len(piece) <= 2 * WRITE_AT_ONCE_BYTES for piece in pieces)
