@@ -49,7 +49,7 @@ class Field(Struct, frozen=True):
 
 
 class AllColumns(Struct, frozen=True, tag=True):
-    """``*``"""
+    """``*``, every column."""
 
 
 class Column(Struct, frozen=True, tag=True):

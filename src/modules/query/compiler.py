@@ -9,16 +9,19 @@ catalog is replaced, so is the whole `Compiler`: there is nothing to invalidate.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from modules.query.ast import Read
-from modules.query.catalog import Catalog, Key
 from modules.query.exposure import Closure, Exposure, find_closures
 from modules.query.plan.read import Rules, check_open, plan_read
 from modules.query.sql import Statement, render_count_plan, render_read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.query.ast import Read
+    from modules.query.catalog import Catalog, Key
 
 MAX_STATEMENTS: Final = 2000
 """Shapes kept; the least recently used one goes. A project has some hundred."""
@@ -58,6 +61,7 @@ class Compiler:
     ) -> None:
         self.catalog = catalog
         self._aggregates = aggregates
+        self._schemas = exposure.schemas
         self._closures: Mapping[Key, Closure] = find_closures(catalog, exposure)
         self._bypassing = catalog.bypassing_roles | bypassing_roles
         self._kept: OrderedDict[Read, Compiled] = OrderedDict()
@@ -86,7 +90,7 @@ class Compiler:
 
     def _rules(self, role: str, *, anonymous: bool) -> Rules:
         closures = {} if role in self._bypassing else self._closures
-        return Rules(closures, anonymous, self._aggregates)
+        return Rules(self._schemas, closures, anonymous, self._aggregates)
 
     def _compile(self, read: Read, rules: Rules) -> Compiled:
         plan = plan_read(read, self.catalog, rules)

@@ -8,10 +8,12 @@ Source: PostgREST 16, ``Error.hs``; `docs/reference` lists them all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from monohull.kernel.errors import Problem, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class QueryProblem(Problem):
@@ -159,26 +161,26 @@ class OffsetBeyondEnd(QueryProblem):
 
 
 class RelationClosed(QueryProblem):
-    """The relation has no row security and nobody declared it public.
-
-    Status 401 for a caller without a credential, 403 for any other: signing in
-    does not help by itself, but that is how the wire tells the two apart.
-    """
+    """The relation has no row security and nobody declared it public."""
 
     code = "MH100"
-    status: int
+    status = 403
 
-    def __init__(self, relation: str, why: str, hint: str, *, anonymous: bool) -> None:
+    def __init__(self, relation: str, why: str, hint: str) -> None:
         super().__init__(f"{relation} is closed to your role: {why}.", hint=hint)
-        self.status = 401 if anonymous else 403
-        if anonymous:
-            self.headers = {"WWW-Authenticate": "Bearer"}
+
+
+class RelationClosedToAnonymous(RelationClosed):
+    """The same for the anonymous role: 401, as for a privilege that it lacks."""
+
+    code = "MH100"
+    status = 401
 
 
 class CatalogMissing(Unavailable):
     """The database's structure has not been read yet, since the database is away."""
 
-    code: ClassVar[str] = "PGRST002"
+    code = "PGRST002"
 
     def __init__(self) -> None:
         super().__init__("Could not query the database for the schema cache. Retrying.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from modules.query.compiler import Compiled
-from modules.query.sql import Statement
-from monohull.kernel.database.wire import Rows
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from modules.query.compiler import Compiled
+    from modules.query.sql import Statement
+    from monohull.kernel.database.statements import Rows
 
 
 class DataSource(Protocol):

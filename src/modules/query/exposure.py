@@ -14,12 +14,14 @@ policies, and stay closed until declared public.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from modules.query.catalog import Catalog, Key, Relation
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.query.catalog import Catalog, Key, Relation
 
 PUBLIC_LINE: Final = "@public"
 
@@ -28,10 +30,12 @@ class Exposure(Struct, frozen=True):
     """The operator's word on what is open.
 
     Attributes:
+        schemas: Schemas that are exposed; a junction elsewhere joins nothing. None for all.
         mode: ``secure`` as above; ``grants`` leaves everything to the database's grants.
         public: Relations declared public by setting.
     """
 
+    schemas: frozenset[str] | None = None
     mode: Literal["secure", "grants"] = "secure"
     public: frozenset[Key] = frozenset()
 

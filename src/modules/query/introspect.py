@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
-
-from asyncpg import Connection
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from modules.query.catalog import Catalog, ForeignKey, Key, Relation, RelationKind, TableColumn
 from modules.query.relationships import derive_relationships
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
 ORDER BY n.nspname, c.relname
-"""  # noqa: S608 constants alone
+"""
 
 COLUMNS: Final = f"""
 WITH RECURSIVE base AS (
@@ -55,25 +56,28 @@ JOIN pg_type bt ON bt.oid = b.base_oid
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum AND d.classoid = 'pg_class'::regclass
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
 ORDER BY a.attrelid, a.attnum
-"""  # noqa: S608
+"""
 
 CONSTRAINTS: Final = f"""
 SELECT k.conname AS name, k.contype::text AS kind, k.conrelid AS relation, k.confrelid AS target,
-       (SELECT array_agg(a.attname::text ORDER BY p.ordinality) FROM unnest(k.conkey) WITH ORDINALITY p(attnum, ordinality)
+       (SELECT array_agg(a.attname::text ORDER BY p.place)
+        FROM unnest(k.conkey) WITH ORDINALITY p(attnum, place)
         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.attnum) AS columns,
-       (SELECT array_agg(a.attname::text ORDER BY p.ordinality) FROM unnest(k.confkey) WITH ORDINALITY p(attnum, ordinality)
+       (SELECT array_agg(a.attname::text ORDER BY p.place)
+        FROM unnest(k.confkey) WITH ORDINALITY p(attnum, place)
         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = p.attnum) AS target_columns
 FROM pg_constraint k
 JOIN pg_namespace n ON n.oid = k.connamespace
 WHERE k.contype IN ('p', 'u') OR (k.contype = 'f' AND k.conparentid = 0) AND {_OURS}
 ORDER BY k.conrelid, k.conname
-"""  # noqa: S608
+"""
 
 VIEW_BASES: Final = """
 SELECT DISTINCT r.ev_class AS view, d.refobjid AS base
 FROM pg_rewrite r
 JOIN pg_class v ON v.oid = r.ev_class AND v.relkind IN ('v', 'm')
-JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                AND d.refclassid = 'pg_class'::regclass
 WHERE r.rulename = '_RETURN' AND d.refobjid <> r.ev_class
 """
 

@@ -24,21 +24,23 @@ from weakref import WeakKeyDictionary
 import asyncpg
 from asyncpg import Connection
 
-from modules.query.catalog import Catalog
 from modules.query.errors import CatalogMissing
 from modules.query.introspect import introspect
 from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.database.listen import Listener
 from monohull.kernel.errors import Unavailable
 from monohull.kernel.observation import SILENT, Level, Observation, Observer
 
 if TYPE_CHECKING:
+    from modules.query.catalog import Catalog
     from monohull.kernel.runtime import Runtime
 
 CHANNEL: Final = "pgrst"
-RELOADS: Final = frozenset({"", "reload schema"})
+RELOADS: Final = frozenset({None, "", "reload schema"})
+"""None is the listener's word for: I was away, look for yourself."""
 RETRY_SECONDS: Final = 1.0
 MIN_INTERVAL_SECONDS: Final = 2.0
-"""Shortest time between two reads that requests cause: a client that asks for nonsense must not keep us busy."""
+"""Shortest time between two reads that requests cause: nobody must keep us busy by asking for nonsense."""
 
 Connect = Callable[[], AbstractAsyncContextManager["Connection[Any]"]]
 
@@ -66,12 +68,14 @@ class LiveCatalog:
     """Holds the current catalog and keeps it fresh.
 
     Args:
-        connect: Opens a connection that may read the system catalogs and LISTEN.
+        connect: Opens a connection for one read of the system catalogs.
+        listen_url: Where to LISTEN, with any login.
         observer: Told of every read.
     """
 
-    def __init__(self, connect: Connect, observer: Observer = SILENT) -> None:
+    def __init__(self, connect: Connect, listen_url: str, observer: Observer = SILENT) -> None:
         self._connect = connect
+        self._listener = Listener(listen_url, {CHANNEL: self._on_notification}, observer=observer)
         self._observer = observer
         self._current: Catalog | None = None
         self._wanted = asyncio.Event()
@@ -118,36 +122,38 @@ class LiveCatalog:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the catalog fresh while the block runs."""
-        task = asyncio.create_task(self._keep(), name="catalog")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        async with self._listener.running():
+            tasks = [
+                asyncio.create_task(self._keep(), name="catalog"),
+                asyncio.create_task(self._reload_once_listening(), name="catalog, late listener"),
+            ]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep(self) -> None:
+        """Read at once, again until it works, and then on demand."""
         while True:
+            self._wanted.clear()
             try:
-                await self._listen()
+                async with self._connect() as connection:
+                    await self._read(connection)
             except (Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 self._observer.observe(CatalogUnreadable(reason=str(error)))
-            await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await self._wanted.wait()
 
-    async def _listen(self) -> None:
-        """Read at once, and again on demand, until the connection is lost."""
-        async with self._connect() as connection:
-            lost = asyncio.Event()
-            connection.add_termination_listener(lambda _: (lost.set(), self._wanted.set()))
-            await connection.add_listener(CHANNEL, self._on_notification)
+    async def _reload_once_listening(self) -> None:
+        """Read again what may have changed between the first read and the first moment of listening."""
+        await self._listener.wait_connected()
+        if self._current is not None:
             self._wanted.set()
-            while not lost.is_set():
-                await self._wanted.wait()
-                self._wanted.clear()
-                if not lost.is_set():
-                    await self._read(connection)
 
-    def _on_notification(self, _: object, __: int, ___: str, payload: object) -> None:
+    def _on_notification(self, payload: str | None) -> None:
         if payload in RELOADS:
             self._wanted.set()
 
@@ -175,5 +181,7 @@ def live_catalog(runtime: Runtime) -> LiveCatalog:
     """Return the one catalog of a process, which all its front ends share."""
     live = _BY_RUNTIME.get(runtime)
     if live is None:
-        live = _BY_RUNTIME[runtime] = LiveCatalog(runtime.database.connection, runtime.observer)
+        live = _BY_RUNTIME[runtime] = LiveCatalog(
+            runtime.database.connection, runtime.connections.owner_url, runtime.observer
+        )
     return live

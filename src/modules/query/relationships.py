@@ -10,13 +10,17 @@ Source: PostgREST 16, ``SchemaCache.hs`` (`allM2OandO2ORels`, `addInverseRels`,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import permutations
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from modules.query.catalog import Catalog, ForeignKey, Junction, Key, Relation, Relationship
 from modules.query.errors import RelationshipAmbiguous, RelationshipNotFound
 from modules.query.similarity import most_similar, rank
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _ORDER: Final = {"one-to-many": 0, "many-to-one": 1, "one-to-one": 2, "many-to-many": 3}
 """In which ambiguous relationships are listed."""
@@ -85,8 +89,20 @@ def _through_junctions(
             )
 
 
+class Among(Struct, frozen=True):
+    """Which relationships count.
+
+    Attributes:
+        schemas: Schemas a junction may be in; None for all.
+        hidden: Relations that no message may suggest.
+    """
+
+    schemas: frozenset[str] | None = None
+    hidden: Collection[Key] = ()
+
+
 def find_relationship(
-    catalog: Catalog, origin: Key, target: str, hint: str | None, *, hidden: Collection[Key] = ()
+    catalog: Catalog, origin: Key, target: str, hint: str | None, *, among: Among
 ) -> Relationship:
     """Return the one relationship from ``origin`` that ``target`` and ``hint`` name.
 
@@ -95,7 +111,7 @@ def find_relationship(
         origin: The embedding relation.
         target: A relation's name, a foreign key's name, or a column of it.
         hint: A foreign key's name, a column of it, or a junction's name.
-        hidden: Relations that no message may suggest.
+        among: What counts.
 
     Raises:
         RelationshipNotFound: PGRST200, there is none.
@@ -109,9 +125,9 @@ def find_relationship(
     if len(found) == 1:
         return found[0]
     if not found:
-        similar = _similar(catalog, origin, target, hidden)
+        similar = _similar(catalog, origin, target, among.hidden)
         raise RelationshipNotFound(origin[1], target, schema=schema, hint=hint, similar=similar)
-    shown = [way for way in found if not _touches(way, hidden)] or found
+    shown = [way for way in found if not _touches(way, among.hidden)] or found
     raise RelationshipAmbiguous(
         origin[1],
         target,
@@ -143,6 +159,10 @@ def _matches_hint(way: Relationship, target: str, hint: str) -> bool:
     return hint in (way.constraint, _only(way.pairs, 0), _only(way.pairs, 1))
 
 
+def _is_reachable(way: Relationship, among: Among) -> bool:
+    return way.junction is None or among.schemas is None or way.junction.key[0] in among.schemas
+
+
 def _only(pairs: tuple[tuple[str, str], ...], side: int) -> str | None:
     return pairs[0][side] if len(pairs) == 1 else None
 
@@ -166,7 +186,7 @@ def _similar(catalog: Catalog, origin: Key, target: str, hidden: Collection[Key]
 def _describe(way: Relationship) -> dict[str, Any]:
     origin, target = way.origin[1], way.target[1]
     if way.junction is None:
-        here, there = zip(*way.pairs, strict=True)
+        here, there = [one for one, _ in way.pairs], [other for _, other in way.pairs]
         relationship = f"{way.constraint} using {origin}({', '.join(here)}) and {target}({', '.join(there)})"
     else:
         here = [column for _, column in way.junction.origin_pairs]

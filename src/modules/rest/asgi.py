@@ -11,7 +11,7 @@ with `render_rest_problem`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from modules.query import (
     Compiled,
@@ -26,11 +26,14 @@ from modules.query import (
 from modules.rest.errors import DatabaseRefused
 from modules.rest.request import PREFIX, ApiRequest, parse_request, relation_of
 from modules.rest.response import Answer, build_answer
-from modules.rest.settings import RestSettings
-from modules.rest.transaction import begin_transaction, search_path_of
-from monohull.kernel.database.wire import PostgresError
+from modules.rest.transaction import begin_transaction
+from monohull.kernel.database.frames import PostgresError
+from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.errors import Unauthenticated
-from monohull.kernel.principal import Principal
+
+if TYPE_CHECKING:
+    from modules.rest.settings import RestSettings
+    from monohull.kernel.principal import Principal
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -64,13 +67,13 @@ class DataApi:
         self._live = live
         self._source = source
         self._demands_key = demands_key
-        self._exposure = Exposure(settings.expose, settings.public_keys)
+        self._exposure = Exposure(frozenset(settings.schemas), settings.expose, settings.public_keys)
         self._search_paths = {
-            schema: search_path_of(schema, settings.extra_search_path) for schema in settings.schemas
+            schema: quoted_search_path((schema, *settings.extra_search_path)) for schema in settings.schemas
         }
         self._compiler: Compiler | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 a read has no body
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
         principal = self._principal(scope)
         if scope["method"] == "OPTIONS":
@@ -99,20 +102,20 @@ class DataApi:
         except PostgresError as error:
             if error.sqlstate in _STALE:
                 self._live.suspect()
-            raise DatabaseRefused(error, anonymous=principal.is_default) from error
+            raise DatabaseRefused(error, anonymous=self._is_anonymous(principal)) from error
         return build_answer(request, result)
 
     async def _compile(self, request: ApiRequest, principal: Principal) -> Compiled:
         """Compile; where a name is unknown look once whether the database has it by now."""
         compiler = self._compiler_of_now()
+        anonymous = self._is_anonymous(principal)
         try:
-            return compiler.compile(request.read, role=principal.role, anonymous=principal.is_default)
+            return compiler.compile(request.read, role=principal.role, anonymous=anonymous)
         except (RelationNotFound, RelationshipNotFound):
             if await self._live.refreshed(compiler.catalog) is compiler.catalog:
                 raise
-        return self._compiler_of_now().compile(
-            request.read, role=principal.role, anonymous=principal.is_default
-        )
+        compiler = self._compiler_of_now()
+        return compiler.compile(request.read, role=principal.role, anonymous=anonymous)
 
     def _compiler_of_now(self) -> Compiler:
         catalog = self._live.current()
@@ -125,6 +128,10 @@ class DataApi:
                 bypassing_roles=_SEES_EVERYTHING,
             )
         return compiler
+
+    def _is_anonymous(self, principal: Principal) -> bool:
+        """Say whether a refusal means "sign in" (401) and not "not you" (403): an anonymous key is nobody."""
+        return principal.role == self._settings.anon_role
 
     def _principal(self, scope: Scope) -> Principal:
         state = scope["state"]

@@ -1,4 +1,4 @@
-"""A place in a parameter, and the tokens that every parameter shares.
+r"""A place in a parameter, and the tokens that every parameter shares.
 
     name    = quoted / word *( "-" word )          ; "-" only when no ">" follows
     word    = 1*( letter / digit / "_" / " " / "$" )

@@ -7,8 +7,7 @@ the embed that their path names. Frozen, it is a `Selection`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
 
@@ -22,6 +21,9 @@ from modules.query import (
     Order,
     Selection,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Draft(Struct):

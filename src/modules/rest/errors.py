@@ -21,14 +21,13 @@ Source: PostgREST 16, ``Error.hs``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from modules.query import QueryProblem
-from monohull.kernel.database.wire import PostgresError
 from monohull.kernel.errors import (
     DatabaseUnavailable,
     InternalError,
@@ -38,6 +37,11 @@ from monohull.kernel.errors import (
     Rendered,
     Unauthenticated,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from monohull.kernel.database.frames import PostgresError
 
 JSON: Final = "application/json; charset=utf-8"
 
@@ -193,7 +197,7 @@ class DatabaseRefused(Problem):
 
     def __init__(self, error: PostgresError, *, anonymous: bool) -> None:
         self.sqlstate = error.sqlstate
-        status = status_of(error.sqlstate, anonymous=anonymous)
+        status = status_of(error.sqlstate, error.message, anonymous=anonymous)
         headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
         super().__init__(error.message, details=error.detail, headers=headers)
         self.hint = error.hint
@@ -205,7 +209,6 @@ _BY_STATE: Final[Mapping[str, int]] = {
     "23505": 409,
     "25006": 405,
     "2D000": 500,
-    "42501": 403,
     "42883": 404,
     "42P01": 404,
     "42P17": 500,
@@ -238,16 +241,24 @@ _BY_CLASS: Final[Mapping[str, int]] = {
 }
 
 
-def status_of(sqlstate: str, *, anonymous: bool) -> int:
+_CHOSEN_STATUS: Final = re.compile(r"PT([2-5][0-9]{2})")
+"""``RAISE SQLSTATE 'PT418'``: a function says which status it wants."""
+
+
+def status_of(sqlstate: str, message: str = "", *, anonymous: bool) -> int:
     """Return the HTTP status of a SQLSTATE.
 
     >>> status_of("23505", anonymous=False), status_of("PT418", anonymous=False)
     (409, 418)
     """
-    if sqlstate.startswith("PT") and sqlstate[2:].isdigit() and 200 <= int(sqlstate[2:]) <= 599:  # noqa: PLR2004
-        return int(sqlstate[2:])
-    if sqlstate in ("42501", "22023") and anonymous:
-        return 401 if sqlstate == "42501" else 400
+    if (chosen := _CHOSEN_STATUS.fullmatch(sqlstate)) is not None:
+        return int(chosen[1])
+    if sqlstate == "42501":
+        return 401 if anonymous else 403
+    if sqlstate == "22023" and message.startswith("role "):
+        return 401  # the token names a role that the database does not have
+    if sqlstate == "21000":
+        return 400 if message.endswith("requires a WHERE clause") else 500
     return _BY_STATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or 400
 
 

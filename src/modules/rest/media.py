@@ -12,13 +12,16 @@ Source: RFC 9110 §12.5.1; PostgREST 16, ``MediaType.hs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from modules.query import Shape
 from modules.rest.errors import MediaTypeNotAvailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from modules.query import Shape
 
 
 class Media(Struct, frozen=True):

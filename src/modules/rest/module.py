@@ -25,7 +25,7 @@ def parts(runtime: Runtime) -> Parts:
         runtime.data,
         demands_key=settings.demands_key(is_production=runtime.settings.core.is_production),
     )
-    return Parts(mounts={PREFIX: api}, renderers={PREFIX: render_rest_problem})  # type: ignore[dict-item]
+    return Parts(mounts={PREFIX: api}, renderers={PREFIX: render_rest_problem})
 
 
 module = Module(name="rest", requires=("query",), settings=RestSettings, parts=parts)

@@ -10,8 +10,7 @@ Source: PostgREST 16, ``ApiRequest/QueryParams.hs``, ``parse``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
@@ -25,6 +24,9 @@ from modules.rest.logic import parse_logic
 from modules.rest.order import parse_order
 from modules.rest.ranges import Page, overlap, parse_limit, parse_offset
 from modules.rest.select import parse_select
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_QUERY_BYTES: Final = 64 * 1024
 MAX_PARAMETERS: Final = 500

@@ -11,13 +11,16 @@ Source: RFC 7240; PostgREST 16, ``ApiRequest/Preferences.hs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
-from modules.query import Count
 from modules.rest.errors import PreferencesInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modules.query import Count
 
 COUNTS: Final = ("exact", "planned", "estimated")
 MAX_TIMEZONE: Final = 64

@@ -8,8 +8,7 @@ Source: PostgREST 16, ``ApiRequest.hs``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
@@ -27,7 +26,11 @@ from modules.rest.media import Media, choose_media
 from modules.rest.parameters import parse_parameters
 from modules.rest.preferences import NONE, Preferences, parse_preferences
 from modules.rest.ranges import WHOLE, Page, parse_range
-from modules.rest.settings import RestSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from modules.rest.settings import RestSettings
 
 PREFIX: Final = "/rest/v1"
 _CALL_METHODS: Final = ("GET", "HEAD", "POST")

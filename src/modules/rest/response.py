@@ -5,14 +5,16 @@ Source: PostgREST 16, ``Response.hs``.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
 from modules.query import NotOneRow, OffsetBeyondEnd, ResultSet
-from modules.rest.errors import Problem
 from modules.rest.ranges import content_range, status_of
-from modules.rest.request import ApiRequest
+
+if TYPE_CHECKING:
+    from modules.rest.request import ApiRequest
+    from monohull.kernel.errors import Problem
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 

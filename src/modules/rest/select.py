@@ -16,11 +16,11 @@ Source: PostgREST 16, ``ApiRequest/QueryParams.hs``, ``pFieldForest``.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, cast
 
 from msgspec import Struct
 
-from modules.query import MAX_EMBED_DEPTH, AllColumns, Column, Field
+from modules.query import MAX_EMBED_DEPTH, AllColumns, Column, Field, Join
 from modules.rest.cursor import Cursor
 from modules.rest.draft import Draft, DraftEmbed, Node
 from modules.rest.errors import QueryStringRefused
@@ -31,6 +31,7 @@ MAX_ITEMS: Final = 1000
 MAX_EMBEDS: Final = 64
 """Each is a lateral join."""
 
+JOINS: Final = ("inner", "left")
 ITEM_EXPECTED: Final = 'field name (* or [a..z0..9_$]), "*" or "..."'
 _AGGREGATE: Final = re.compile(r"\.(sum|avg|count|max|min)\(\)")
 _COUNT: Final = re.compile(r"count\(\)")
@@ -56,7 +57,8 @@ def parse_select(text: str) -> list[Node]:
     """
     cursor = Cursor(text, "select parameter")
     items = _items(cursor, 0, _Budget())
-    if not cursor.at_end():
+    # PostgREST stops reading at a parenthesis too many, and so its users' links have them
+    if not cursor.at_end() and not cursor.take(")"):
         cursor.refuse('"," or end of input')
     return items
 
@@ -84,7 +86,7 @@ def _item(cursor: Cursor, depth: int, budget: _Budget) -> Node:
     if budget.items < 0:
         raise QueryStringRefused(f"The select parameter has more than {MAX_ITEMS} items.")
     if cursor.take("..."):
-        return _embed(cursor, cursor.name(), None, depth, budget, spread=True)
+        return _embed(cursor, DraftEmbed(cursor.name(), Draft([]), spread=True), depth, budget)
     if cursor.take("*"):
         return AllColumns()
     if cursor.match(_COUNT):
@@ -97,7 +99,7 @@ def _item(cursor: Cursor, depth: int, budget: _Budget) -> Node:
             return Column(None, alias, aggregate="count", aggregate_cast=_cast(cursor))
         field = cursor.field()
     if not field.path and cursor.text[cursor.at : cursor.at + 1] in ("(", "!"):
-        return _embed(cursor, field.name, alias, depth, budget, spread=False)
+        return _embed(cursor, DraftEmbed(field.name, Draft([]), alias), depth, budget)
     return _column(cursor, field, alias)
 
 
@@ -122,20 +124,17 @@ def _cast(cursor: Cursor) -> str | None:
     return name
 
 
-def _embed(
-    cursor: Cursor, relation: str, alias: str | None, depth: int, budget: _Budget, *, spread: bool
-) -> DraftEmbed:
+def _embed(cursor: Cursor, node: DraftEmbed, depth: int, budget: _Budget) -> DraftEmbed:
     budget.embeds -= 1
     if budget.embeds < 0:
         raise QueryStringRefused(f"The select parameter has more than {MAX_EMBEDS} embeds.")
-    node = DraftEmbed(relation, Draft([]), alias, spread=spread)
     while cursor.take("!"):
         hint = cursor.name()
-        if hint == "inner" or hint == "left":  # noqa: PLR1714 mypy narrows this one
-            node.join = hint
+        if hint in JOINS:
+            node.join = cast("Join", hint)
         else:
             node.hint = hint
     cursor.expect("(")
-    node.draft.items = _items(cursor, depth + 1, budget)
+    node.draft.items.extend(_items(cursor, depth + 1, budget))
     cursor.expect(")")
     return node

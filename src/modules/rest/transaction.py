@@ -8,60 +8,50 @@ Source: PostgREST, "Transactions", section "Request Headers, Cookies and JWT cla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from modules.query import Transaction
 from modules.rest.request import PREFIX, ApiRequest
-from monohull.kernel.principal import Principal
+from monohull.kernel.database.role import COOKIE, request_settings
 
-_HIDDEN: Final = frozenset({b"authorization", b"cookie", b"apikey"})
-"""Credentials: their claims are there, and functions that log headers must not keep the keys."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from monohull.kernel.principal import Principal
 
 
 def begin_transaction(
     scope: Mapping[str, Any], request: ApiRequest, principal: Principal, search_path: str
 ) -> Transaction:
-    """Return the settings of a read by ``principal``."""
-    headers, cookies = _headers(scope["headers"])
-    settings = [
-        ("search_path", search_path),
-        ("role", principal.role),
-        ("request.jwt.claims", principal.claims_json),
-        ("request.method", scope["method"]),
-        ("request.path", scope["path"].removeprefix(PREFIX)),
-        ("request.headers", headers),
-        ("request.cookies", cookies),
-        ("transaction_read_only", "on"),
-    ]
-    if request.preferences.timezone is not None:
-        settings.append(("timezone", request.preferences.timezone))
+    """Return the settings of a read by ``principal``.
+
+    Raises:
+        InvalidRequest: A header holds a zero byte.
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    timezone = request.preferences.timezone
+    settings = request_settings(
+        principal,
+        method=scope["method"],
+        path=scope["path"].removeprefix(PREFIX),
+        headers=headers,
+        cookies=read_cookies(headers),
+        search_path=search_path,
+        read_only=True,
+        more=(("timezone", timezone),) if timezone is not None else (),
+    )
     return Transaction(settings, f"{principal.role}.{request.read.schema}")
 
 
-def search_path_of(schema: str, extra: Iterable[str]) -> str:
-    """Write the search path of an exposed schema."""
-    return ", ".join('"' + name.replace('"', '""') + '"' for name in (schema, *extra))
-
-
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
-    """Return headers and cookies, each as a JSON object."""
-    headers: dict[str, str] = {}
-    cookies = "{}"
-    for name, value in raw:
-        if name == b"cookie":
-            cookies = _cookies(value.decode("latin-1"))
-        if name not in _HIDDEN:
-            headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace").replace("\x00", "")
-    return msgspec.json.encode(headers).decode(), cookies
-
-
-def _cookies(header: str) -> str:
-    try:
-        parsed = SimpleCookie(header)
-    except CookieError:
-        return "{}"
-    return msgspec.json.encode({name: morsel.value for name, morsel in parsed.items()}).decode()
+def read_cookies(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the cookies of a request; none where the header is malformed."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        if name == COOKIE:
+            try:
+                parsed = SimpleCookie(value.decode("latin-1"))
+            except CookieError:
+                continue
+            found |= {key: morsel.value for key, morsel in parsed.items()}
+    return found

@@ -5,12 +5,13 @@ Source of the idea: PostgREST, ``Plan/ReadPlan.hs``.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
 
-from modules.query.ast import Connective, Count, Direction, Filter, IsValue, Nulls, Shape, Step
-from modules.query.catalog import Key
+if TYPE_CHECKING:
+    from modules.query.ast import Connective, Count, Direction, Filter, IsValue, Nulls, Shape, Step
+    from modules.query.catalog import Key
 
 
 class Source(Struct, frozen=True):
@@ -38,13 +39,17 @@ class PlannedField(Struct, frozen=True):
 
 
 class PlannedColumn(Struct, frozen=True, tag=True):
-    """One value of SELECT; ``name`` is None where its own name will do."""
+    """One value of SELECT; ``name`` is None where its own name will do.
+
+    ``is_list`` marks an array that a spread gathered, which is empty rather than null.
+    """
 
     field: PlannedField | None
     name: str | None = None
     cast: str | None = None
     aggregate: str | None = None
     aggregate_cast: str | None = None
+    is_list: bool = False
 
 
 class PlannedStar(Struct, frozen=True, tag=True):

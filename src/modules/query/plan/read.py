@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
 
 from modules.query import ast
-from modules.query.catalog import Catalog, Key, Relation, Relationship
 from modules.query.errors import (
     AggregatesOff,
     EmbedNotSelected,
@@ -23,9 +22,9 @@ from modules.query.errors import (
     NotImplementedYet,
     OrderNotPossible,
     RelationClosed,
+    RelationClosedToAnonymous,
     RelationNotFound,
 )
-from modules.query.exposure import Closure
 from modules.query.plan.model import (
     DocumentPlan,
     Link,
@@ -44,8 +43,12 @@ from modules.query.plan.model import (
     ReadPlan,
     Source,
 )
-from modules.query.relationships import find_relationship
+from modules.query.relationships import Among, find_relationship
 from modules.query.similarity import most_similar
+
+if TYPE_CHECKING:
+    from modules.query.catalog import Catalog, Key, Relation, Relationship
+    from modules.query.exposure import Closure
 
 MAX_IDENTIFIER_BYTES: Final = 63
 """PostgreSQL cuts longer names off, and two that are cut alike collide."""
@@ -60,14 +63,20 @@ class Rules(Struct, frozen=True):
     """What the caller and the configuration allow.
 
     Attributes:
+        schemas: Schemas a junction may be in; None for all.
         closures: Relations closed to this caller; empty for one that bypasses row security.
         anonymous: The caller sent no credential.
         aggregates: Aggregate functions are switched on.
     """
 
+    schemas: frozenset[str] | None = None
     closures: Mapping[Key, Closure] = {}
     anonymous: bool = False
     aggregates: bool = True
+
+    @property
+    def among(self) -> Among:
+        return Among(self.schemas, self.closures)
 
 
 class _Planner(Struct):
@@ -107,7 +116,8 @@ def check_open(key: Key, rules: Rules) -> None:
     """
     closure = rules.closures.get(key)
     if closure is not None:
-        raise RelationClosed(closure.relation, closure.why, closure.hint, anonymous=rules.anonymous)
+        refusal = RelationClosedToAnonymous if rules.anonymous else RelationClosed
+        raise refusal(closure.relation, closure.why, closure.hint)
 
 
 def _similar_relation(read: ast.Read, catalog: Catalog, rules: Rules) -> str | None:
@@ -127,7 +137,7 @@ def _selection(
     for item in selection.items:
         if isinstance(item, ast.Embed):
             way = find_relationship(
-                planner.catalog, relation.key, item.relation, item.hint, hidden=planner.rules.closures
+                planner.catalog, relation.key, item.relation, item.hint, among=planner.rules.among
             )
             join = _join(planner, item, way, source, depth=depth + 1)
             joins.append(join)
@@ -238,7 +248,9 @@ def _link(way: Relationship, parent: Source, source: Source, depth: int) -> Link
 def _embed_outputs(embed: ast.Embed, join: PlannedJoin) -> list[PlannedOutput]:
     """Say what an embed adds to its parent's row; nothing when it selects nothing itself."""
     if join.spread is not None:
-        return [PlannedColumn(PlannedField(join.name, name)) for name in join.spread]
+        return [
+            PlannedColumn(PlannedField(join.name, name), name, is_list=join.is_list) for name in join.spread
+        ]
     if not join.read.outputs:
         return []
     return [PlannedEmbed(join.name, embed.name, join.is_list)]

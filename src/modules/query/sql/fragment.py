@@ -10,13 +10,15 @@ have to be literals: an index on ``(data ->> 'sku')`` or on
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from modules.query.ast import Filter, Operator, Step
-from modules.query.plan.model import PlannedField, Source
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.query.ast import Filter, Operator, Step
+    from modules.query.plan.model import PlannedField, Source
 
 COMPARISONS: Final[Mapping[Operator, str]] = {
     "eq": "=",
@@ -47,15 +49,13 @@ TEXT_SEARCHES: Final[Mapping[Operator, str]] = {
     "wfts": "websearch_to_tsquery",
 }
 
-TYPE_WORDS: Final[Mapping[str, str]] = {
-    word: word
-    for word in (
-        "bigint", "bit", "bit varying", "boolean", "char", "character", "character varying", "dec", "decimal",
-        "double precision", "float", "int", "integer", "interval", "nchar", "national character", "numeric", "real",
-        "smallint", "time", "timestamp", "time with time zone", "time without time zone",
-        "timestamp with time zone", "timestamp without time zone", "varchar",
-    )
-}  # fmt: skip
+TYPE_WORDS: Final = frozenset(
+    (
+        "bigint,bit,bit varying,boolean,char,character,character varying,dec,decimal,double precision,float,"
+        "int,integer,interval,nchar,national character,numeric,real,smallint,time,timestamp,"
+        "time with time zone,time without time zone,timestamp with time zone,timestamp without time zone,varchar"
+    ).split(",")
+)
 """Types that SQL's grammar names by words; every other is an identifier and is quoted."""
 
 IS_VALUES: Final[Mapping[str, str]] = {
@@ -145,7 +145,7 @@ def cast(expression: str, type_name: str) -> str:
     ('CAST(x AS integer)', 'CAST(x AS "my type")')
     """
     folded = " ".join(type_name.lower().split())
-    return f"CAST({expression} AS {TYPE_WORDS.get(folded) or identifier(folded)})"
+    return f"CAST({expression} AS {folded if folded in TYPE_WORDS else identifier(folded)})"
 
 
 def comparison(planned: PlannedField, asked: Filter) -> str:

@@ -7,8 +7,7 @@ database builds it, so the process that serves the request never sees a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from modules.query.plan.model import (
     DocumentPlan,
@@ -39,6 +38,9 @@ from modules.query.sql.fragment import (
     statement,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROW: Final = "_row"
 """Alias of the rows; an underscore first, as no table of a project should begin."""
 
@@ -48,9 +50,8 @@ def render_read(plan: DocumentPlan) -> Statement:
     total = _total(plan)
     rows = select(plan.read)
     if plan.shape == "csv":
-        return statement(
-            f"WITH _source AS ({rows}) SELECT {total}, count(*), {_csv()} FROM (SELECT * FROM _source) AS {ROW}"
-        )
+        source = f"(SELECT * FROM _source) AS {ROW}"
+        return statement(f"WITH _source AS ({rows}) SELECT {total}, count(*), {_csv()} FROM {source}")
     return statement(f"SELECT {total}, count(*), {_document(plan)} FROM ({rows}) AS {ROW}")
 
 
@@ -85,7 +86,8 @@ def _csv() -> str:
     """Header and lines by PostgreSQL's own row output, which quotes as CSV does."""
     header = (
         "(SELECT coalesce(string_agg(k, ','), '') FROM"
-        " (SELECT json_object_keys(to_json(_first)) AS k FROM (SELECT * FROM _source LIMIT 1) AS _first) AS _keys)"
+        " (SELECT json_object_keys(to_json(_first)) AS k"
+        " FROM (SELECT * FROM _source LIMIT 1) AS _first) AS _keys)"
     )
     line = f"substring({ROW}::text, 2, length({ROW}::text) - 2)"
     return f"{header} || E'\\n' || coalesce(string_agg({line}, E'\\n'), '')"
@@ -158,6 +160,8 @@ def expression(one: PlannedColumn) -> str:
         text = "count(*)"
     else:
         text = field(one.field)
+        if one.is_list:
+            text = f"coalesce({text}, '[]')"
         if one.cast:
             text = cast(text, one.cast)
         if one.aggregate:
