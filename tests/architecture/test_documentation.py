@@ -9,6 +9,7 @@ import click
 import msgspec
 import pytest
 
+from monohull.cli import main as command
 from monohull.kernel.events import Event
 from monohull.kernel.module import Module, load_modules
 from monohull.kernel.permissions import Permission
@@ -56,7 +57,7 @@ def test_a_permission_without_summary_is_refused() -> None:
 
 
 def test_every_command_of_the_contract_is_there() -> None:
-    found = {path for path, _ in reference.commands(reference.command, "monohull")}
+    found = {path for path, _ in reference.commands(command, "monohull")}
     wanted = (
         "up serve worker migrate init status doctor version keys.show keys.create keys.revoke config.check"
     )
@@ -66,7 +67,7 @@ def test_every_command_of_the_contract_is_there() -> None:
 def test_every_command_takes_home() -> None:
     lacking = [
         path
-        for path, verb in reference.commands(reference.command, "monohull")
+        for path, verb in reference.commands(command, "monohull")
         if not any(isinstance(p, click.Option) and "--home" in p.opts for p in verb.params)
     ]
     assert lacking == []

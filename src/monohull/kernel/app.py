@@ -8,11 +8,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, Router
 from litestar.config.app import AppConfig
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, Reference, SecurityScheme
 from litestar_granian import GranianPlugin
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -35,7 +36,7 @@ from monohull.kernel.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
-from monohull.kernel.guards import principal_of
+from monohull.kernel.guards import principal_of, public
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.observation import ProcessStarted, ProcessStopped
 from monohull.kernel.principal import Principal
@@ -126,7 +127,9 @@ def _config(runtime: Runtime, parts: Sequence[Parts]) -> AppConfig:
             components=Components(security_schemes=SECURITY_SCHEMES),
             security=[{"apiKey": []}, {"bearer": []}],
             use_handler_docstrings=True,
-            path="/openapi",
+            # the default plugins would serve pages that load their assets from other hosts
+            render_plugins=[JsonRenderPlugin()],
+            openapi_router=Router("/openapi", route_handlers=[], opt=public(), include_in_schema=False),
         ),
         plugins=[GranianPlugin()],
         request_max_body_size=runtime.settings.core.body_limit_bytes,

@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from modules.auth.seed import seed_users
-from monohull.kernel.database.apply import apply, apply_seeds
-from monohull.kernel.database.copy_seed import apply_copies, parse_copies
+from monohull.kernel.database.apply import apply
 from monohull.kernel.database.engine import Database
+from monohull.kernel.database.seeding import seed_project
 from monohull.kernel.settings import read_project
 from tests.application import on_database
 
@@ -32,10 +32,7 @@ async def fill(url: str, example: str) -> None:
     database = Database(url, application_name="tests")
     try:
         await apply(database, project, example)
-        async with database.unit_of_work() as session:
-            await seed_users(session, document.get("seed", {}))
-        await apply_copies(database, project, example, parse_copies(document))
-        await apply_seeds(database, project, example)
+        await seed_project(database, project, example, document=document, modules=[("auth", seed_users)])
     finally:
         await database.close()
 

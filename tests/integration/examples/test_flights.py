@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ READERS: Mapping[type, Callable[[str], Any]] = {
     int: int,
     float: float,
     str: str,
-    datetime: lambda text: datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
+    datetime: datetime.fromisoformat,
 }
 
 
