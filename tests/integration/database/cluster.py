@@ -50,7 +50,8 @@ class Cluster(Struct, frozen=True):
     async def wipe(self) -> None:
         """Drop every database and role that tests made."""
         databases = await self.rows(
-            "select datname from pg_database where not datistemplate and datname not in ('postgres', 'monohull')"
+            "select datname from pg_database "
+            "where not datistemplate and datname not in ('postgres', 'monohull')"
         )
         await self.run(*(f'drop database "{row[0]}" with (force)' for row in databases))
         roles = await self.rows(

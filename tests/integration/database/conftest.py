@@ -1,4 +1,4 @@
-"""A fresh cluster for each major this machine has: roles belong to a cluster, so these tests need their own."""
+"""A cluster of its own for each major this machine has, because roles belong to a cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 from monohull.kernel.database.engine import Database
 from monohull.kernel.embedded import EmbeddedPostgres, new_password
-from monohull.kernel.home import with_login
 from tests.integration.database.cluster import Cluster
 from tests.postgres_versions import MAJORS, find, why_not
 
@@ -67,6 +66,3 @@ async def empty_url(
         await connection.execute(f"drop database if exists {name} with (force)")
     finally:
         await connection.close()
-
-
-__all__ = ["with_login"]

@@ -365,7 +365,7 @@ async def _run_alembic(
 
     async def once() -> None:
         await connection.rollback()  # alembic opens its transactions itself, one for each revision
-        while not _TURN.acquire(blocking=False):
+        while not _TURN.acquire(blocking=False):  # noqa: ASYNC110 other threads have other loops
             await asyncio.sleep(0.02)
         try:
             await connection.run_sync(run)

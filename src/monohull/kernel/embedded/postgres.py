@@ -47,6 +47,8 @@ log_min_messages = warning
 log_line_prefix = '%m [%p] %q%u@%d '
 log_timezone = 'UTC'
 timezone = 'UTC'
+# The login monohull must not build in the schema monohull, which the default "$user" would make it do.
+search_path = 'public, extensions'
 """
 
 NOT_DURABLE: Final = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
