@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -13,12 +14,14 @@ import click
 import msgspec
 
 from monohull.kernel import clock
-from monohull.kernel.errors import Problem
+from monohull.kernel.errors import Problem, Unavailable
+from monohull.kernel.home import jwt_secret
 from monohull.kernel.keys import legacy_key
 from monohull.kernel.principal import SYSTEM
+from monohull.kernel.refusals import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from uuid import UUID
 
     from modules.api_keys.dtos import CreatedKey, KeyView
@@ -60,7 +63,8 @@ def keys() -> None:
 def show(context: click.Context, home: Path | None, as_json: bool) -> None:
     """Print the anon and service keys that follow from the JWT secret."""
     settings = _obj(context).load(home).settings
-    shown = legacy_keys(settings)
+    with _refusals():
+        shown = legacy_keys(settings)
     if as_json:
         _emit(shown)
         return
@@ -156,20 +160,16 @@ def revoke(context: click.Context, key_id: UUID, home: Path | None, as_json: boo
 
 
 def legacy_keys(settings: Settings) -> dict[str, str]:
-    """Return the keys that clients share, and where their secret came from.
+    """Return the keys that clients share, and where their secret comes from.
 
     Raises:
-        click.ClickException: Exit code 2, there is no secret yet.
+        Refused: There is no secret yet.
     """
-    core, secret = settings.core, settings.jwt.secret
-    if secret is None:
-        raise click.UsageError(
-            "there is no JWT secret yet; set MONOHULL_JWT_SECRET, or run `monohull up` once"
-        )
+    secret = jwt_secret(settings)
     return {
-        "anon_key": core.anon_key or legacy_key(secret, "anon"),
-        "service_key": core.service_key or legacy_key(secret, "service_role"),
-        "jwt_secret_source": settings.sources.get("MONOHULL_JWT_SECRET", "the home"),
+        "anon_key": settings.core.anon_key or legacy_key(secret, "anon"),
+        "service_key": settings.core.service_key or legacy_key(secret, "service_role"),
+        "jwt_secret_source": settings.sources.get("MONOHULL_JWT_SECRET", f"the home {settings.home}"),
     }
 
 
@@ -179,14 +179,27 @@ def _obj(context: click.Context) -> CommandContext:
 
 def _run(context: click.Context, home: Path | None, work: Callable[[Runtime], Awaitable[R]]) -> R:
     commands = _obj(context)
+    loaded = commands.load(home)
+    with _refusals():
+        return commands.run(loaded, work)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """End the command with one line and the exit code of the contract."""
     try:
-        return commands.run(commands.load(home), work)
+        yield
+    except Refused as error:
+        raise _failure(str(error), error.exit_code) from error
     except Problem as problem:
-        if problem.status >= 500:  # noqa: PLR2004 a dependency is away: the command line knows its exit code
-            raise
-        raise click.ClickException(
-            f"{problem.message}{f' {problem.hint}' if problem.hint else ''}"
-        ) from problem
+        text = f"{problem.message} {problem.hint or ''}".strip()
+        raise _failure(text, 3 if isinstance(problem, Unavailable) else 1) from problem
+
+
+def _failure(message: str, exit_code: int) -> click.ClickException:
+    failure = click.ClickException(message)
+    failure.exit_code = exit_code
+    return failure
 
 
 def _emit(value: Any) -> None:

@@ -25,6 +25,7 @@ from modules.auth.settings import AuthSettings
 from modules.auth.token_cache import TokenCache
 from modules.auth.tokens import TokenCodec
 from modules.auth.wire import BODY_LIMIT_BYTES, render
+from monohull.kernel.home import jwt_secret
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.settings import SettingsError, SettingsFault
 
@@ -40,7 +41,7 @@ def parts(runtime: Runtime) -> Parts:
     """Build what auth contributes to one process.
 
     Raises:
-        SettingsError: The JWT secret is missing, or the JWKS or role claim path cannot be used.
+        SettingsError: The JWKS or the path of the role claim cannot be used.
     """
     settings = runtime.settings
     auth = settings.of(AuthSettings)
@@ -48,7 +49,7 @@ def parts(runtime: Runtime) -> Parts:
     codec = build_codec(settings)
     issuer = SessionIssuer(
         codec,
-        Chain(_secret(settings)),
+        Chain(jwt_secret(settings)),
         auth,
         issuer=settings.core.public_url.rstrip("/") + PATH,
         audience=settings.jwt.audience,
@@ -83,7 +84,7 @@ def parts(runtime: Runtime) -> Parts:
 def build_codec(settings: Settings) -> TokenCodec:
     """Return the codec of these settings."""
     try:
-        return TokenCodec(secret=_secret(settings), jwks=settings.jwt.jwks, audience=settings.jwt.audience)
+        return TokenCodec(secret=jwt_secret(settings), jwks=settings.jwt.jwks, audience=settings.jwt.audience)
     except ValueError as error:
         raise _fault(settings, "MONOHULL_JWT_JWKS", str(error)) from error
 
@@ -107,16 +108,6 @@ def build_authenticator(runtime: Runtime, codec: TokenCodec) -> TokenAuthenticat
     )
     metrics.sample("monohull_token_cache_misses", "Tokens that had to be verified.", lambda: cache.misses)
     return authenticator
-
-
-def _secret(settings: Settings) -> str:
-    if settings.jwt.secret is None:
-        raise _fault(
-            settings,
-            "MONOHULL_JWT_SECRET",
-            "it is not set and the home has none; set it, or run `monohull up` once",
-        )
-    return settings.jwt.secret
 
 
 def _fault(settings: Settings, variable: str, message: str) -> SettingsError:

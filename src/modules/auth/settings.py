@@ -17,13 +17,6 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
 
     prefix: ClassVar[str] = "AUTH_"
 
-    site_url: Annotated[
-        str | None,
-        Meta(
-            pattern=r"^[a-z][a-z0-9+.-]*://\S+$",
-            description="Where links lead; unset: MONOHULL_PUBLIC_URL.",
-        ),
-    ] = None
     disable_signup: Annotated[bool, Meta(description="Refuse new users.")] = False
     external_email_enabled: Annotated[bool, Meta(description="Sign-up and sign-in by e-mail address.")] = True
     mailer_autoconfirm: Annotated[
@@ -43,10 +36,12 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=3600, description="Seconds in which a second use counts as a retry.")
     ] = 10
     sessions_timebox: Annotated[
-        str | None, Meta(pattern=DURATION, description="How long a session lives at most, 24h for example.")
+        Annotated[str, Meta(pattern=DURATION)] | None,
+        Meta(description="How long a session lives at most, 24h for example."),
     ] = None
     sessions_inactivity_timeout: Annotated[
-        str | None, Meta(pattern=DURATION, description="How long a session lives without a refresh.")
+        Annotated[str, Meta(pattern=DURATION)] | None,
+        Meta(description="How long a session lives without a refresh."),
     ] = None
     rate_limit_token_refresh: Annotated[
         float, Meta(gt=0, description="Requests to /token in 5 minutes from one address.")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Controller, Request, post
 from litestar.di import NamedDependency
-from litestar.params import FromQuery
+from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from modules.auth.services import Account
@@ -23,7 +23,7 @@ class LogoutController(Controller):
         self,
         request: Request[Any, Any, Any],
         account: NamedDependency[Account],
-        scope: FromQuery[str] = "global",
+        which: Annotated[str, QueryParameter(name="scope")] = "global",
     ) -> None:
         """End sessions of the caller: ``global``, ``local`` or ``others``."""
-        await account.sign_out(principal_of(request), scope or "global")
+        await account.sign_out(principal_of(request), which or "global")

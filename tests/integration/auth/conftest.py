@@ -1,0 +1,53 @@
+"""One application for all tests of a file: they make users of their own and need no fresh database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest_asyncio
+
+from monohull.kernel.crypto import derive_password
+from monohull.kernel.home import Connections, with_login
+from monohull.kernel.settings import Secret
+from tests.application import JWT_SECRET, Served, on_database, running_app
+from tests.integration.auth.people import People
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.services import Services
+
+RELAXED = {"auth_rate_limit_token_refresh": "1000000", "auth_rate_limit_otp": "1000000"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_connections(
+    services: Services, template_database: str, worker_number: int
+) -> AsyncIterator[Connections]:
+    """A database of this file's own, and Redis."""
+    name = f"auth_{worker_number}"
+    admin = await asyncpg.connect(services.postgres_url)
+    try:
+        await admin.execute(f"drop database if exists {name} with (force)")
+        await admin.execute(f"create database {name} template {template_database}")
+        url = on_database(services.postgres_url, name)
+        data_url = with_login(url, "authenticator", derive_password(JWT_SECRET, "authenticator"))
+        redis_url = f"{services.redis_url.rsplit('/', 1)[0]}/{worker_number}"
+        yield Connections(Secret(url), Secret(data_url), Secret(redis_url))
+        await admin.execute(f"drop database if exists {name} with (force)")
+    finally:
+        await admin.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(shared_connections: Connections) -> AsyncIterator[Served]:
+    """The application with limits that no test reaches."""
+    async with running_app(shared_connections, **RELAXED) as served:
+        yield served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def people(shared: Served) -> People:
+    """Somebody to sign in as."""
+    return People(shared)
