@@ -122,12 +122,13 @@ class Supervisor:
         self._show(ready_block(self._plan, self._url, monotonic_seconds() - self._started_at))
 
     def _migrate(self) -> None:
-        """Run the same command as people do.
+        """Run the same command as people do; outside production with the seed, which is loaded once.
 
         Raises:
             ChildFailed: With the command's own exit code; it has printed the reason.
         """
-        child = self._child("migrate")
+        seed = () if self._plan.settings.core.is_production else ("--seed",)
+        child = self._child("migrate", *seed)
         child.start()
         self._children.append(child)
         while (code := child.died()) is None:
