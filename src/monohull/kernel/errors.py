@@ -16,6 +16,7 @@ API answers with RFC 9457 ``application/problem+json``.
     ├── Conflict 409
     ├── BodyTooLarge 413
     ├── UnsupportedMediaType 415
+    ├── RangeNotSatisfiable 416    the page begins behind the last row
     ├── InvalidRequest 400         the request does not decode
     ├── RateLimited 429
     ├── InternalError 500          a defect; the message says nothing of it
@@ -29,11 +30,13 @@ API answers with RFC 9457 ``application/problem+json``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -160,6 +163,14 @@ class UnsupportedMediaType(Problem):
     status = 415
 
 
+class RangeNotSatisfiable(Problem):
+    """The page begins behind the last row, or its end lies before its beginning."""
+
+    code = "range_not_satisfiable"
+    status = 416
+    hint = "Ask for rows that exist; Content-Range says how many there are."
+
+
 class InvalidRequest(Problem):
     """Path, query, headers or body do not decode into what the route takes."""
 
@@ -241,7 +252,9 @@ class Rendered(msgspec.Struct, frozen=True):
     media_type: str
 
 
-def render_problem(problem: Problem, *, request_id: str | None = None, instance: str | None = None) -> Rendered:
+def render_problem(
+    problem: Problem, *, request_id: str | None = None, instance: str | None = None
+) -> Rendered:
     """Write ``problem`` as RFC 9457, with our members ``code``, ``hint`` and ``request_id``."""
     document: dict[str, Any] = {
         "type": f"urn:monohull:problem:{problem.code}",

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
 
-from monohull.kernel.errors import InvalidRequest, Problem
+from monohull.kernel.errors import InvalidRequest, RangeNotSatisfiable
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -21,14 +21,6 @@ MAX_OFFSET: Final = 2**31 - 1
 
 _WHOLE: Final = re.compile(r"[0-9]{1,10}")
 _RANGE: Final = re.compile(r"(?:items=)?([0-9]{1,10})-([0-9]{1,10})?")
-
-
-class RangeNotSatisfiable(Problem):
-    """The page begins behind the last row, or its end lies before its beginning."""
-
-    code = "range_not_satisfiable"
-    status = 416
-    hint = "Ask for rows that exist; Content-Range says how many there are."
 
 
 class Page(Struct, frozen=True):

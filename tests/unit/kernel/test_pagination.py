@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monohull.kernel.errors import InvalidRequest
+from monohull.kernel.errors import InvalidRequest, RangeNotSatisfiable
 from monohull.kernel.pagination import (
     MAX_OFFSET,
     Page,
-    RangeNotSatisfiable,
     content_range,
     link,
     page_headers,

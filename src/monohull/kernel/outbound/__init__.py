@@ -9,7 +9,7 @@ request as a whole has a deadline.
 """
 
 from monohull.kernel.outbound.client import Outbound, OutboundLimits, Reply, resolve
-from monohull.kernel.outbound.destinations import Destinations, destinations, is_public
+from monohull.kernel.outbound.destinations import Destinations, destinations
 from monohull.kernel.outbound.errors import OutboundFailed, OutboundRefused
 
 __all__ = [
@@ -20,6 +20,5 @@ __all__ = [
     "OutboundRefused",
     "Reply",
     "destinations",
-    "is_public",
     "resolve",
 ]

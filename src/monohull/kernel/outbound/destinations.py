@@ -2,58 +2,35 @@
 
 People give us URLs (webhooks, identity providers, images) and we call them from
 inside the network. So the only addresses that pass are those of the public
-internet: an allow-list of what is global, never a block-list of names. IPv6
-forms that carry an IPv4 address are opened and the address inside is judged.
+internet, and those that the configuration names.
 
-Sources: the IANA special-purpose registries, RFC 6890; for hosts that are
-numbers, the URL standard's "ends in a number".
+What is public stands in `addresses`.
 """
 
 from __future__ import annotations
 
-import re
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
-from typing import TYPE_CHECKING, Final, TypeAlias
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
 
 import httpx
 from msgspec import Struct
 
+from monohull.kernel.addresses import (
+    Network,
+    is_host_name,
+    is_numeric,
+    is_public,
+    parse_allowed,
+    plain_host,
+    unwrap,
+)
 from monohull.kernel.outbound.errors import OutboundRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-Address: TypeAlias = IPv4Address | IPv6Address
 MAX_URL_CHARACTERS: Final = 8192
 MAX_PORT: Final = 65_535
-
-_HOST: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
-_NAT64: Final = IPv6Network("64:ff9b::/96")
-_ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
-
-_NEVER: Final = tuple(
-    map(
-        ip_network,
-        (
-            "192.0.0.0/24",  # IETF protocols; a cloud's metadata service is at .192
-            "192.88.99.0/24",  # relays from 6to4
-            "168.63.129.16/32",  # a cloud's host agent, on an address that looks public
-            "2001::/23",  # Teredo, ORCHID, benchmarks
-            "2001:db8::/32",
-            "3fff::/20",  # documentation
-        ),
-    )
-)
-"""Networks that Python's tables of 3.11 call global, or that are so in name only."""
 
 
 class Destinations(Struct, frozen=True):
@@ -65,7 +42,7 @@ class Destinations(Struct, frozen=True):
         ports: The only ports, or None for all.
     """
 
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    networks: tuple[Network, ...] = ()
     hosts: frozenset[str] = frozenset()
     ports: frozenset[int] | None = None
 
@@ -104,18 +81,15 @@ class Destinations(Struct, frozen=True):
         found = tuple(answers)
         if not found:
             raise OutboundRefused("host", "The host has no address.")
-        if _plain(host) not in self.hosts and not all(map(self._allows, found)):
+        if plain_host(host) not in self.hosts and not all(map(self._allows, found)):
             raise OutboundRefused("address", "The host is not on the public internet.")
         return found
 
     def _check_host(self, host: str) -> None:
-        name = _plain(host)
-        if ":" in name:
+        name = plain_host(host)
+        if ":" in name or is_numeric(name):
             self._check_literal(host, name)
-        elif _NUMBER.fullmatch(name.rpartition(".")[2]):
-            # 2130706433, 0x7f.1 and 0177.0.0.1 are 127.0.0.1 to the system's resolver
-            self._check_literal(host, name)
-        elif not _HOST.fullmatch(name):
+        elif not is_host_name(name):
             raise OutboundRefused("host", "The URL's host is not a name.")
 
     def _check_literal(self, host: str, name: str) -> None:
@@ -141,57 +115,8 @@ class Destinations(Struct, frozen=True):
 def destinations(allow: Iterable[str] = (), ports: Iterable[int] | None = None) -> Destinations:
     """Read an allow-list of addresses, networks and host names.
 
-    >>> destinations(["10.1.0.0/16", "Hooks.Example.Internal"]).hosts
-    frozenset({'hooks.example.internal'})
-
     Raises:
         ValueError: An entry is none of the three.
     """
-    networks: list[IPv4Network | IPv6Network] = []
-    hosts: set[str] = set()
-    for entry in allow:
-        try:
-            networks.append(ip_network(entry.strip("[]")))
-        except ValueError as error:
-            name = _plain(entry)
-            if "/" in entry or _NUMBER.fullmatch(name.rpartition(".")[2]) or not _HOST.fullmatch(name):
-                raise ValueError(f"{entry!r} is neither a network (10.0.0.0/8) nor a host name") from error
-            hosts.add(name)
-    return Destinations(tuple(networks), frozenset(hosts), None if ports is None else frozenset(ports))
-
-
-def is_public(address: Address) -> bool:
-    """Say whether ``address`` is a unicast address of the public internet.
-
-    >>> [is_public(ip_address(text)) for text in ("93.184.216.34", "100.64.0.1", "224.0.0.1")]
-    [True, False, False]
-    """
-    if any(address in network for network in _NEVER):
-        return False
-    if address.is_multicast or address.is_reserved or not address.is_global:
-        return False
-    return isinstance(address, IPv4Address) or address in _GLOBAL_UNICAST
-
-
-def unwrap(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address carries, else the address itself.
-
-    Mapped (``::ffff:a.b.c.d``), compatible (``::a.b.c.d``), NAT64, 6to4 and ISATAP.
-    Teredo is not opened: it is refused as a whole.
-    """
-    if isinstance(address, IPv4Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    if address.sixtofour is not None:
-        return address.sixtofour
-    number = int(address)
-    low = IPv4Address(number & 0xFFFF_FFFF)
-    is_compatible = number >> 32 == 0
-    is_isatap = (number >> 32) & 0xFFFF_FFFF in _ISATAP
-    return low if is_compatible or is_isatap or address in _NAT64 else address
-
-
-def _plain(host: str) -> str:
-    """Return a host without brackets, the root's dot and upper case."""
-    return host.strip("[]").lower().removesuffix(".")
+    networks, hosts = parse_allowed(allow)
+    return Destinations(networks, hosts, None if ports is None else frozenset(ports))

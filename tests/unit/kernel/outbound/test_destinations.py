@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monohull.kernel.outbound import Destinations, OutboundRefused, destinations, is_public
-from monohull.kernel.outbound.destinations import unwrap
+from monohull.kernel.addresses import is_public, unwrap
+from monohull.kernel.outbound import Destinations, OutboundRefused, destinations
 
 INSIDE = [
     "0.0.0.0",
