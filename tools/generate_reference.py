@@ -228,7 +228,7 @@ def usage(option: click.Option) -> str:
 
 def paragraphs(text: str) -> str:
     """Join the lines of each paragraph."""
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n")).replace("``", "`")
 
 
 def sentence(shape: type) -> str:
@@ -240,7 +240,7 @@ def sentence(shape: type) -> str:
     text = vars(shape).get("__doc__")
     if not text:
         raise Undocumented(f"{shape.__module__}.{shape.__qualname__} has no docstring")
-    return " ".join(text.strip().split("\n\n")[0].split())
+    return " ".join(text.strip().split("\n\n")[0].split()).replace("``", "`")
 
 
 def subclasses(base: type[Observation]) -> Iterator[type[Observation]]:
