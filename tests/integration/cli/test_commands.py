@@ -1,0 +1,186 @@
+"""Commands as a shell sees them: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from monohull import __version__
+from tests.application import JWT_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from monohull.kernel.home import Connections
+
+START_SECONDS = 30
+
+
+def environment(**settings: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MONOHULL_")}
+    given = {"MONOHULL_ENV": "test", "MONOHULL_JWT_SECRET": JWT_SECRET}
+    return plain | given | {f"MONOHULL_{name.upper()}": value for name, value in settings.items()}
+
+
+def monohull(*arguments: str, cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "monohull", *arguments],
+        cwd=cwd,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def external(connections: Connections) -> dict[str, str]:
+    """Settings that name the test's own servers."""
+    return {"database_url": connections.owner_url, "redis_url": connections.redis_url}
+
+
+def test_version(tmp_path: Path) -> None:
+    assert monohull("version", cwd=tmp_path).stdout.strip() == __version__
+    assert json.loads(monohull("version", "--json", cwd=tmp_path).stdout)["version"] == __version__
+    assert monohull("--version", cwd=tmp_path).stdout.strip() == __version__
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    result = monohull("--help", cwd=tmp_path)
+    commands = ("up", "serve", "worker", "migrate", "init", "status", "keys", "doctor", "config", "version")
+    assert all(f"  {command} " in result.stdout for command in commands)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("no-such-command",), ("up", "--no-such-option"), ("serve", "--port", "99999")]
+)
+def test_wrong_usage(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert monohull(*arguments, cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("command", [("serve",), ("worker",), ("doctor",), ("migrate",), ("config", "check")])
+def test_a_bad_setting_stops_every_command_with_one_line(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = monohull(*command, cwd=tmp_path, pool_size="many")
+    assert result.returncode == 2, result.stderr
+    complaint = result.stderr + result.stdout
+    assert (
+        "MONOHULL_POOL_SIZE (environment): 'many' is not allowed: a whole number from 1 to 1000" in complaint
+    )
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("serve",), ("worker",), ("doctor",), ("migrate",), ("status",)])
+def test_nothing_runs(tmp_path: Path, command: tuple[str, ...]) -> None:
+    result = monohull(*command, cwd=tmp_path)
+    assert result.returncode == 3, result.stderr
+    assert "monohull up" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_config_check(tmp_path: Path) -> None:
+    assert monohull("config", "check", cwd=tmp_path).returncode == 0
+    weak = monohull("config", "check", "--env", "production", "--json", cwd=tmp_path, jwt_secret="a" * 40)
+    assert weak.returncode == 2
+    report = json.loads(weak.stdout)
+    assert report["ok"] is False
+    assert [f["variable"] for f in report["findings"] if f["severity"] == "refused"] == [
+        "MONOHULL_JWT_SECRET"
+    ]
+    assert "a" * 40 not in weak.stdout
+    unknown = monohull("config", "check", cwd=tmp_path, modules="no.such.module")
+    assert unknown.returncode == 2
+    assert "no.such.module" in unknown.stderr
+
+
+def test_production_refuses_to_start_with_a_weak_secret(tmp_path: Path, external: dict[str, str]) -> None:
+    result = monohull("serve", cwd=tmp_path, **external, env="production", jwt_secret="a" * 40)
+    assert result.returncode == 2
+    assert "MONOHULL_JWT_SECRET" in result.stderr
+
+
+def test_doctor(tmp_path: Path, external: dict[str, str]) -> None:
+    result = monohull("doctor", "--json", cwd=tmp_path, **external)
+    report: dict[str, Any] = json.loads(result.stdout)
+    states = {finding["name"]: finding["state"] for finding in report["findings"]}
+    assert result.returncode == 0, report
+    assert states["database"] == states["migrations"] == states["redis"] == states["data login"] == "ok"
+
+
+def test_doctor_with_redis_away(tmp_path: Path, external: dict[str, str]) -> None:
+    result = monohull("doctor", cwd=tmp_path, **(external | {"redis_url": "redis://127.0.0.1:1/0"}))
+    assert result.returncode == 3
+    assert "AWAY    redis" in result.stdout
+
+
+@pytest.fixture
+def serving(
+    tmp_path: Path, external: dict[str, str], unused_tcp_port: int
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "monohull", "serve", "--port", str(unused_tcp_port), "--workers", "2"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(**external, log_format="json"),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        try:
+            if httpx.get(f"{url}/health/ready").status_code == 200:
+                break
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield process, url
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def test_serve_with_two_processes(serving: tuple[subprocess.Popen[str], str]) -> None:
+    process, url = serving
+    for number in range(20):
+        assert (
+            httpx.get(f"{url}/platform/v1/whoami", headers={"X-Request-Id": f"r{number}"}).status_code == 200
+        )
+    text = httpx.get(f"{url}/metrics").text
+    line = 'monohull_http_requests_total{method="GET",route="/platform/v1/whoami",status="200"} 20.0'
+    assert line in text, "the numbers of both processes are added up, whichever is asked"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    lines = [json.loads(entry) for entry in errors.splitlines()]
+    requests = [
+        entry
+        for entry in lines
+        if entry["event"] == "http.request" and entry["route"] == "/platform/v1/whoami"
+    ]
+    assert sorted(entry["request_id"] for entry in requests) == sorted(f"r{number}" for number in range(20))
+    assert [entry["event"] for entry in lines].count("process.stopped") == 2
+    assert JWT_SECRET not in errors
+
+
+def test_a_taken_port(tmp_path: Path, external: dict[str, str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = monohull("serve", "--port", str(port), cwd=tmp_path, **external)
+    assert result.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert "--port" in result.stderr
