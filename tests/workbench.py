@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from monohull.kernel.module import Module
     from monohull.kernel.observation import Observation
 
-PATIENCE_SECONDS: Final = 20.0
+PATIENCE_SECONDS: Final = 30.0
 
 
 class Workbench:
