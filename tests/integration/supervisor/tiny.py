@@ -1,0 +1,104 @@
+"""Stands in for the product's commands, so that the supervisor is tested alone and fast.
+
+    python tiny.py up [--fresh] [--services-only] ...    a real supervisor with the commands below
+    python tiny.py migrate | serve --port N | worker     children; TINY_* variables make them fail
+
+Each start leaves a line in ``$TINY_LOG``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import msgspec
+
+from monohull.kernel.refusals import Refused
+from monohull.kernel.supervisor import Supervisor, make_plan
+
+
+def note(line: str) -> None:
+    with Path(os.environ["TINY_LOG"]).open("a", encoding="utf-8") as log:
+        log.write(f"{line}\n")
+
+
+class Ready(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        ready = not Path(os.environ["TINY_LOG"] + ".unready").exists()
+        self.send_response(200 if ready else 503)
+        self.end_headers()
+        self.wfile.write(b'{"status":"tiny"}')
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def up(options: argparse.Namespace) -> int:
+    plan = make_plan(
+        os.environ,
+        directory=Path.cwd(),
+        options={"home": options.home, "port": options.port},
+        fresh=options.fresh,
+        services_only=options.services_only,
+    )
+    plan = msgspec.structs.replace(plan, program=(sys.executable, __file__))
+    try:
+        return Supervisor(plan, show=show, say=say).run()
+    except Refused as refused:
+        say(str(refused))
+        return refused.exit_code
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def show(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def child(name: str, port: str) -> int:
+    note(f"{name} {os.getpid()}")
+    time.sleep(float(os.environ.get(f"TINY_{name.upper()}_SLEEP", "0")))
+    if code := os.environ.get(f"TINY_{name.upper()}_EXIT"):
+        say(f"{name} says why")
+        return int(code)
+    if name == "migrate":
+        return 0
+    if os.environ.get("TINY_DEAF"):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    note(f"{name}-grandchild {grandchild.pid}")
+    try:
+        if name == "serve":
+            HTTPServer.allow_reuse_address = True
+            HTTPServer(("127.0.0.1", int(port)), Ready).serve_forever()
+        while True:
+            time.sleep(1)
+    finally:
+        note(f"{name}-stopped {os.getpid()}")
+        with contextlib.suppress(ProcessLookupError):
+            grandchild.kill()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command")
+    parser.add_argument("--home", required=True)
+    parser.add_argument("--port", default="0")
+    parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--services-only", action="store_true")
+    parser.add_argument("--seed", action="store_true")
+    arguments = parser.parse_args()
+    sys.exit(up(arguments) if arguments.command == "up" else child(arguments.command, arguments.port))
