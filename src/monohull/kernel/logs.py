@@ -93,7 +93,7 @@ def _processors(process: str) -> list[Any]:
     return [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
-        _add_process(process),
+        _AddProcess(process),
         structlog.processors.format_exc_info,
         redact,
     ]
@@ -105,14 +105,20 @@ def _renderer(core: CoreSettings) -> Any:
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
 
 
-def _add_process(process: str) -> Any:
-    def add(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event.setdefault("process", process)
+class _AddProcess:
+    """Says which process and which request a line belongs to.
+
+    A class and no closure: Granian's worker processes get the logging set-up pickled.
+    """
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+
+    def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event.setdefault("process", self._process)
         if (trace := current_trace.get()) is not None:
             event.setdefault("request_id", trace.request_id)
         return event
-
-    return add
 
 
 def _add_logger_name(logger: Any, _: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,0 +1,91 @@
+"""The entry points that people's scripts and charts name: `litestar run` and `saq`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.integration.cli.test_commands import environment
+
+if TYPE_CHECKING:
+    from monohull.kernel.home import Connections
+
+BIN = Path(sys.executable).parent
+START_SECONDS = 30
+
+
+@pytest.fixture
+def external(connections: Connections) -> dict[str, str]:
+    return {"database_url": connections.owner_url, "redis_url": connections.redis_url}
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    """Ask the whole group to end, as a terminal does, and return what it said."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        _, errors = process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        _, errors = process.communicate()
+        raise AssertionError(errors) from None
+    return errors
+
+
+def test_litestar_run(tmp_path: Path, external: dict[str, str], unused_tcp_port: int) -> None:
+    command = [BIN / "litestar", "--app", "monohull.asgi:create_app", "run", "--port", str(unused_tcp_port)]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment(**external),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + START_SECONDS
+    try:
+        while True:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            try:
+                if httpx.get(f"http://127.0.0.1:{unused_tcp_port}/health/ready").status_code == 200:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+    finally:
+        errors = stop(process)
+    assert "Traceback" not in errors
+
+
+async def test_saq(tmp_path: Path, external: dict[str, str]) -> None:
+    process = subprocess.Popen(  # noqa: ASYNC220 its pipe is read when it is over
+        [BIN / "saq", "monohull.worker.settings"],
+        cwd=tmp_path,
+        env=environment(**external, log_format="json"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        connection = await asyncpg.connect(external["database_url"])
+        async with asyncio.timeout(START_SECONDS):
+            while not await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'"):
+                assert process.poll() is None
+                await asyncio.sleep(0.1)
+        await connection.close()
+    finally:
+        errors = await asyncio.to_thread(stop, process)
+    assert "relay.leads" in errors
+    assert "Traceback" not in errors
+    assert "did not finish within the shutdown grace period" not in errors
