@@ -190,16 +190,18 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        raise _failure(str(error), error.exit_code) from error
+        raise CommandRefused(str(error), error.exit_code) from error
     except Problem as problem:
         text = f"{problem.message} {problem.hint or ''}".strip()
-        raise _failure(text, 3 if isinstance(problem, Unavailable) else 1) from problem
+        raise CommandRefused(text, 3 if isinstance(problem, Unavailable) else 1) from problem
 
 
-def _failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(message)
-    failure.exit_code = exit_code
-    return failure
+class CommandRefused(click.ClickException):
+    """Ends the command with an exit code of its own."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class
 
 
 def _emit(value: Any) -> None:

@@ -66,7 +66,8 @@ class People:
 
     async def rows(self, sql: str, *arguments: Any) -> Sequence[Mapping[str, Any]]:
         async with self.served.runtime.database.connection() as connection:
-            return await connection.fetch(sql, *arguments)
+            found: Sequence[Mapping[str, Any]] = await connection.fetch(sql, *arguments)
+            return found
 
     async def execute(self, sql: str, *arguments: Any) -> None:
         async with self.served.runtime.database.connection() as connection:

@@ -53,7 +53,7 @@ async def test_claims_of_the_access_token(people: People) -> None:
     assert (claims["email"], claims["phone"], claims["is_anonymous"]) == (person.email, "", False)
     assert claims["exp"] - claims["iat"] == 3600
     assert [amr["method"] for amr in claims["amr"]] == ["password"]
-    assert UUID(claims["session_id"])
+    assert str(UUID(claims["session_id"])) == claims["session_id"]
     assert claims["app_metadata"] == {"provider": "email", "providers": ["email"]}
 
 
@@ -149,8 +149,8 @@ async def test_users_that_sql_made_can_be_used(people: People) -> None:
         "insert into auth.users (instance_id, id, aud, role, email, encrypted_password, email_confirmed_at,"
         " recovery_sent_at, last_sign_in_at, raw_app_meta_data, raw_user_meta_data, created_at, updated_at,"
         " confirmation_token, email_change, email_change_token_new, recovery_token)"
-        " values ('00000000-0000-0000-0000-000000000000', $1, 'authenticated', 'authenticated', $2, '', now(),"
-        " now(), now(), '{}', '{}', now(), now(), '', '', '', '')",
+        " values ('00000000-0000-0000-0000-000000000000', $1, 'authenticated', 'authenticated', $2, '',"
+        " now(), now(), now(), '{}', '{}', now(), now(), '', '', '', '')",
         user_id,
         f"{user_id.hex}@Example.com",
     )
@@ -374,7 +374,8 @@ async def test_a_trigger_of_the_project_may_refuse_a_sign_up(people: People) -> 
         " return new; end $$"
     )
     await people.execute(
-        "create trigger refuse before insert on auth.users for each row execute function public.refuse_staff()"
+        "create trigger refuse before insert on auth.users for each row"
+        " execute function public.refuse_staff()"
     )
     answer = await people.client.post(
         "/auth/v1/signup", json={"email": "a@refused.example", "password": PASSWORD}, headers=V2

@@ -44,7 +44,8 @@ def signup(name: str, body: Any, status: int, code: str, message: str | None = N
     )
 
 
-def token(name: str, grant: str, body: Any, status: int, code: str, message: str | None = None) -> Case:
+def token(name: str, grant: str, body: Any, *refusal: Any) -> Case:
+    status, code, message = (*refusal, None)[:3]
     return Case(
         name=f"token {name}",
         method="POST",
@@ -56,15 +57,8 @@ def token(name: str, grant: str, body: Any, status: int, code: str, message: str
     )
 
 
-def user_route(
-    name: str,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    status: int,
-    code: str,
-    message: str | None = None,
-) -> Case:
+def user_route(name: str, route: tuple[str, str], headers: dict[str, str], *refusal: Any) -> Case:
+    (method, path), (status, code, message) = route, (*refusal, None)[:3]
     return Case(
         name=f"{method} {path} {name}",
         method=method,
@@ -189,68 +183,66 @@ CASES = [
         "Invalid Refresh Token: Refresh Token Not Found",
     ),
     token("refresh token of a wrong type", REFRESH_GRANT, {"refresh_token": 7}, 400, "bad_json"),
-    *(user_route("without anything", m, p, {}, 401, "no_authorization", BEARER) for m, p in USER_ROUTES),
+    *(user_route("without anything", route, {}, 401, "no_authorization", BEARER) for route in USER_ROUTES),
     *(
-        user_route("with the anon key alone", m, p, {"apikey": anon_key()}, 401, "no_authorization", BEARER)
-        for m, p in USER_ROUTES
+        user_route("with the anon key alone", route, {"apikey": anon_key()}, 401, "no_authorization", BEARER)
+        for route in USER_ROUTES
     ),
     *(
         user_route(
             "with basic authentication",
-            m,
-            p,
+            route,
             {"Authorization": "Basic eDp5"},
             401,
             "no_authorization",
             BEARER,
         )
-        for m, p in USER_ROUTES
+        for route in USER_ROUTES
     ),
     *(
         user_route(
             "with the anon key as bearer",
-            m,
-            p,
+            route,
             {"Authorization": f"Bearer {anon_key()}"},
             403,
             "bad_jwt",
             "invalid claim: missing sub claim",
         )
-        for m, p in USER_ROUTES
+        for route in USER_ROUTES
     ),
     *(
         user_route(
             "with the service key as bearer",
-            m,
-            p,
+            route,
             {"Authorization": f"Bearer {service_key()}"},
             403,
             "bad_jwt",
             "invalid claim: missing sub claim",
         )
-        for m, p in USER_ROUTES
+        for route in USER_ROUTES
     ),
     *(
         user_route(
             "with a broken token",
-            m,
-            p,
+            route,
             {"Authorization": "Bearer x.y.z"},
             403,
             "bad_jwt",
             "invalid JWT: unable to parse or verify signature, JWT cryptographic operation failed",
         )
-        for m, p in USER_ROUTES
-    ),
-    *(
-        user_route("with a broken key", m, p, {"apikey": "x.y.z"}, 401, "no_authorization", "Invalid API key")
-        for m, p in USER_ROUTES
+        for route in USER_ROUTES
     ),
     *(
         user_route(
-            "with an unknown opaque key", m, p, {"Authorization": "Bearer sb_secret_x"}, 403, "bad_jwt"
+            "with a broken key", route, {"apikey": "x.y.z"}, 401, "no_authorization", "Invalid API key"
         )
-        for m, p in USER_ROUTES
+        for route in USER_ROUTES
+    ),
+    *(
+        user_route(
+            "with an unknown opaque key", route, {"Authorization": "Bearer sb_secret_x"}, 403, "bad_jwt"
+        )
+        for route in USER_ROUTES
     ),
 ]
 

@@ -47,7 +47,11 @@ async def test_the_anon_key_is_anonymous_and_no_default() -> None:
 async def test_the_service_key_may_do_everything(role: str) -> None:
     principal = await who(apikey=CODEC.sign({"role": role}))
     assert principal is not None
-    assert (principal.kind, principal.role, principal.permissions) == (PrincipalKind.SERVICE, role, {"*"})
+    assert (principal.kind, principal.role, principal.permissions) == (
+        PrincipalKind.SERVICE,
+        role,
+        frozenset("*"),
+    )
 
 
 async def test_a_user_has_subject_claims_and_no_permission_yet() -> None:
