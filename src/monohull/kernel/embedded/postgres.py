@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LOGIN: Final = "monohull"
 DATABASE: Final = "monohull"
 BUILTIN_LOCALE_SINCE: Final = 17
+SYNC_METHOD_SINCE: Final = 17
 STATUS_LINE: Final = 7
 """Line of ``postmaster.pid``, from 0, that says ``starting`` or ``ready`` (LOCK_FILE_LINE_PM_STATUS)."""
 SHARED_MEMORY_IN_USE: Final = "pre-existing shared memory block"
@@ -151,7 +152,11 @@ class EmbeddedPostgres(Server):
             self._run_initdb(draft)
             with (draft / "postgresql.conf").open("a", encoding="utf-8") as configuration:
                 configuration.write(MODEST)
-            self._run("postgres", "--single", "-D", draft, "postgres", text=f"CREATE DATABASE {DATABASE}\n")
+            self._run(
+                "postgres", "--single", "-F", "-D", draft, "postgres", text=f"CREATE DATABASE {DATABASE}\n"
+            )
+            if self.durable:
+                self._run("initdb", "--sync-only", *self._sync_method(), "-D", draft)
             draft.rename(self.data)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
@@ -175,10 +180,19 @@ class EmbeddedPostgres(Server):
                 "UTF8",
                 *self._locale(),
             ]
-            options += ["--data-checksums", "--no-instructions", *([] if self.durable else ["--no-sync"])]
+            options += [
+                "--data-checksums",
+                "--no-instructions",
+                "--no-sync",
+            ]  # synced once, when all is there
             self._run("initdb", "-D", draft, *options)
         finally:
             password_file.unlink()
+
+    def _sync_method(self) -> list[str]:
+        """One call for the device in place of one a file, where the system has it: a tenth of the time."""
+        on_linux = sys.platform == "linux"
+        return ["--sync-method=syncfs"] if on_linux and major(self.version) >= SYNC_METHOD_SINCE else []
 
     def _locale(self) -> list[str]:
         if major(self.version) < BUILTIN_LOCALE_SINCE:

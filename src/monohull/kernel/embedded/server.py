@@ -320,9 +320,7 @@ class Server(ABC):
         if tells_of_full_disk(words):
             return disk_full(self.folder)
         if "ddress already in use" in words:
-            return WrongSetup(
-                f"port {self._fixed_port or self._port} of the embedded {self.name} is in use"
-            )
+            return WrongSetup(f"port {self._fixed_port or self._port} of the embedded {self.name} is in use")
         return NotReachable(f"the embedded {self.name} does not start; its last words ({self.log}):\n{words}")
 
 
