@@ -17,8 +17,7 @@ import click
 import msgspec
 
 from monohull.kernel.errors import Problem, Unavailable
-from monohull.kernel.module import ModuleError
-from monohull.kernel.refusals import Refused
+from monohull.kernel.refusals import Refused, WrongSetup
 from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, SettingsError, load_core
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def configuration(home: Path | None = None, project: Path | None = None, **optio
             options=_given(options, home),
             builtin=BUILTIN_MODULES,
         )
-    except (SettingsError, ModuleError) as error:
+    except (SettingsError, WrongSetup) as error:
         fail(str(error), WRONG_CONFIGURATION)
 
 
@@ -120,7 +119,7 @@ def exit_code_of(error: BaseException) -> int | None:
     """Return the exit code that an exception means, or None when it is a defect."""
     if isinstance(error, Refused):
         return error.exit_code
-    if isinstance(error, SettingsError | ModuleError):
+    if isinstance(error, SettingsError):
         return WRONG_CONFIGURATION
     if isinstance(error, Unavailable):
         return NOT_REACHABLE

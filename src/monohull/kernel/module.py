@@ -18,6 +18,7 @@ import msgspec
 from monohull.kernel.events import Event, Subscriber
 from monohull.kernel.permissions import Permission
 from monohull.kernel.queues import Cron, Job
+from monohull.kernel.refusals import WrongSetup
 
 if TYPE_CHECKING:
     import click
@@ -88,7 +89,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     seed: Seed | None = None
 
 
-class ModuleError(Exception):
+class ModuleError(WrongSetup):
     """The modules named in the configuration do not fit together."""
 
 
