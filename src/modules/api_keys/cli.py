@@ -167,8 +167,8 @@ def legacy_keys(settings: Settings) -> dict[str, str]:
     """
     secret = jwt_secret(settings)
     return {
-        "anon_key": settings.core.anon_key or legacy_key(secret, "anon"),
-        "service_key": settings.core.service_key or legacy_key(secret, "service_role"),
+        "anon_key": str(settings.core.anon_key or legacy_key(secret, "anon")),
+        "service_key": str(settings.core.service_key or legacy_key(secret, "service_role")),
         "jwt_secret_source": settings.sources.get("MONOHULL_JWT_SECRET", f"the home {settings.home}"),
     }
 
