@@ -80,7 +80,8 @@ clean: ## remove the environment, caches and build results; .monohull stays
 		.hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.monohull/*' -prune -exec rm -rf {} +
 
-# uv installs in seconds what takes pip more than a minute; where uv has no wheel, pip does it.
+# uv installs in seconds what takes pip more than a minute. It reads neither pip's configuration nor,
+# unless told to, the certificates of the system; so it is asked twice, and then pip does it.
 # Without ensurepip (Debian splits it off) the pip of the system fills the environment.
 $(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; install it, or name it with PYTHON=." >&2; exit 2; }
@@ -96,11 +97,11 @@ $(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
 	fi; \
 	export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
 	$$pip install -q --require-hashes -r requirements-bootstrap.lock || true; \
-	if test -x $(BIN)/uv; then \
-		$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock; \
-		$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	locked="--require-hashes -r requirements.lock"; own="--no-deps --no-build-isolation -e ."; \
+	uv="$(BIN)/uv pip install -q --python $(BIN)/python"; \
+	if test -x $(BIN)/uv && { $$uv --compile-bytecode $$locked || UV_SYSTEM_CERTS=1 $$uv --compile-bytecode $$locked; } 2>/dev/null; then \
+		$$uv $$own; \
 	else \
-		$$pip install -q --require-hashes -r requirements.lock; \
-		$$pip install -q --no-deps --no-build-isolation -e .; \
+		$$pip install -q $$locked && $$pip install -q $$own; \
 	fi
 	@printf '%s\n' "$(CURDIR)" > $@
