@@ -198,7 +198,7 @@ def read_keys(text: str) -> list[SigningKey]:
         ValueError: It is neither, or a key has an algorithm that is not allowed.
     """
     try:
-        document = msgspec.json.decode(text)
+        document = msgspec.json.decode(text.encode())
     except msgspec.DecodeError as error:
         raise ValueError(f"it is not JSON: {error}") from error
     if not isinstance(document, dict):
