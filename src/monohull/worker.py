@@ -33,6 +33,7 @@ from monohull.kernel.job_metrics import job_metrics
 from monohull.kernel.lane import Heartbeat
 from monohull.kernel.logs import configure_logging
 from monohull.kernel.observation import ProcessStarted, ProcessStopped
+from monohull.kernel.redis_connection import close_redis
 from monohull.kernel.refusals import NotReachable
 from monohull.kernel.relay import Relay
 from monohull.kernel.runtime import Runtime
@@ -122,18 +123,22 @@ class WorkerProcess:
         worker: Worker[Any] = context["worker"]
         runtime = self.runtime
         runtime.observer.add_reader(job_metrics(runtime.metrics))
-        await self._stack.enter_async_context(runtime.running())
         if (missing := await self._missing()) is not None:
             sys.stderr.write(f"{missing}\n")
             raise SystemExit(NotReachable.exit_code)
+        await self._stack.enter_async_context(runtime.running())
+        attempts = context["attempts"] = Attempts(runtime, self._duties.jobs, worker=self._id)
         heartbeat = Heartbeat(
-            runtime.queues.redis, self._id, queues=self.queues, concurrency=self._core.worker_concurrency
+            runtime.queues.redis,
+            self._id,
+            attempts.running,
+            queues=self.queues,
+            concurrency=self._core.worker_concurrency,
         )
         await self._stack.enter_async_context(heartbeat.beating())
-        context["attempts"] = Attempts(runtime, self._duties.jobs, worker=self._id)
         runtime.queues.lane(self.queues[0]).stop_with(worker.event)
         for queue in self.queues[1:]:
-            self._sides.append(asyncio.create_task(self._serve(queue, worker, context["attempts"])))
+            self._sides.append(asyncio.create_task(self._serve(queue, worker, attempts)))
         relay = Relay(runtime.database, runtime.queues, self._duties, runtime.observer)
         await self._stack.enter_async_context(relay.running())
         self._started_at = monotonic_seconds()
@@ -163,9 +168,13 @@ class WorkerProcess:
         await serving
 
     async def _missing(self) -> str | None:
-        """Say which service does not answer, or None when both do."""
+        """Say which service does not answer, or None when both do; then nothing is left open."""
         try:
             await self.runtime.database.open()
+            missing = await self.runtime.probe_redis()
         except Problem as problem:
-            return problem.message
-        return await self.runtime.probe_redis()
+            missing = problem.message
+        if missing is not None:
+            await self.runtime.database.close()
+            await close_redis(self.runtime.redis)
+        return missing

@@ -70,6 +70,13 @@ class Fleet:
         process.wait()
         self.running.remove(process)
 
+    def end(self) -> None:
+        """Kill what is left, and print what the workers said: pytest shows it when the test failed."""
+        for process in list(self.running):
+            self.kill(process)
+        if self.log.exists():
+            sys.stdout.write(self.log.read_text(encoding="utf-8"))
+
     def stop(self) -> list[int]:
         """SIGTERM to all; return their exit codes."""
         for process in self.running:
@@ -108,7 +115,4 @@ async def bench(connections: Connections) -> AsyncIterator[Workbench]:
 def fleet(connections: Connections, tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(connections, tmp_path)
     yield fleet
-    for process in list(fleet.running):
-        fleet.kill(process)
-    if fleet.log.exists():
-        sys.stdout.write(fleet.log.read_text(encoding="utf-8"))  # pytest shows it when the test failed
+    fleet.end()

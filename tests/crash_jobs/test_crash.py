@@ -14,15 +14,23 @@ from uuid import UUID
 import pytest
 
 from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.crypto import derive_password
+from monohull.kernel.database.migrations import Login, upgrade
 from monohull.kernel.dispatch import dispatch_jobs, duties_of, relay_events
+from monohull.kernel.embedded import EmbeddedPostgres, new_password
+from monohull.kernel.home import Connections
 from monohull.kernel.outbox import publish
 from monohull.kernel.queues import enqueue
-from tests.crash_jobs.module import Happened, die, module, work
+from monohull.kernel.settings import Secret
+from tests.application import JWT_SECRET
+from tests.crash_jobs.conftest import Fleet
+from tests.crash_jobs.module import MARKS, Happened, die, module, work
+from tests.workbench import Workbench
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from monohull.kernel.embedded import EmbeddedRedis
-    from tests.crash_jobs.conftest import Fleet
-    from tests.workbench import Workbench
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -172,6 +180,38 @@ async def test_redis_is_killed_and_comes_back_empty(
     await bench.all_done()
     assert set(await ended(bench)) == everything(range(20))
     assert fleet.stop() == [0]
+
+
+async def test_postgresql_is_killed_and_comes_back(redis: EmbeddedRedis, tmp_path: Path) -> None:
+    postgres = EmbeddedPostgres(tmp_path / "postgres", password=new_password())
+    postgres.start()
+    fleet: Fleet | None = None
+    try:
+        where = Connections(Secret(postgres.url), Secret(postgres.url), Secret(redis.url))
+        fleet = Fleet(where, tmp_path)
+        bench = Workbench(module, where)
+        async with bench.runtime.running():
+            await upgrade(
+                bench.runtime.database,
+                login=Login(derive_password(JWT_SECRET, "authenticator"), is_reset=True),
+            )
+            await bench.rows(MARKS)
+            fleet.start(worker_concurrency="3")
+            await promise(bench, range(12), seconds=0.5)
+            await marks(bench, "begun", at_least=4)
+            assert postgres.pid is not None
+            os.kill(postgres.pid, signal.SIGKILL)
+            await asyncio.sleep(2)
+            postgres.start()
+            await promise(bench, range(12, 20))
+            rows = await bench.all_done()
+            assert {row["outcome"] for row in rows} == {"succeeded"}
+            assert set(await ended(bench)) == everything(range(20))
+            assert fleet.stop() == [0]
+    finally:
+        if fleet is not None:
+            fleet.end()
+        postgres.stop()
 
 
 async def test_everything_is_killed_at_random(bench: Workbench, fleet: Fleet) -> None:

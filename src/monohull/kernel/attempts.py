@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from monohull.kernel.queues import Job
     from monohull.kernel.runtime import Runtime
 
-RECORD_TRIES: Final = 5
+RECORD_TRIES: Final = 30
 RECORD_WAIT_SECONDS: Final = 1.0
 NEVER: Final = 0
 UNCLAIMED_DELAY_SECONDS: Final = 2.0
@@ -109,13 +109,18 @@ class Attempt(Struct, frozen=True):
 
 
 class Attempts:
-    """Runs what SAQ hands to this worker."""
+    """Runs what SAQ hands to this worker.
+
+    Attributes:
+        running: Ids of the jobs it is at, until their outcome has been recorded.
+    """
 
     def __init__(self, runtime: Runtime, jobs: Mapping[str, Job], *, worker: str) -> None:
         self._runtime = runtime
         self._jobs = jobs
         self._ledger = Ledger(runtime.database)
         self._worker = worker
+        self.running: set[str] = set()
 
     async def run(self, message: Message, arguments: dict[str, Any]) -> Any:
         """Run one attempt and return what the job returned.
@@ -131,8 +136,13 @@ class Attempts:
             job_id = str(message.meta.get("job_id"))
             self._runtime.observer.observe(JobSkipped(job=message.function, job_id=job_id))
             return None
-        with self._runtime.lifecycle.working(), self._runtime.tracing.span(f"job {attempt.job.name}"):
-            return await self._run(attempt, arguments)
+        job_id = str(attempt.job_id)
+        self.running.add(job_id)
+        try:
+            with self._runtime.lifecycle.working(), self._runtime.tracing.span(f"job {attempt.job.name}"):
+                return await self._run(attempt, arguments)
+        finally:
+            self.running.discard(job_id)
 
     async def _claim(self, message: Message) -> Attempt | None:
         job = self._jobs[message.function]

@@ -20,7 +20,7 @@ import msgspec
 from croniter import croniter  # type: ignore[import-untyped]
 
 from monohull.kernel.housekeeping import KERNEL_CRONS, KERNEL_JOBS, deliver_event
-from monohull.kernel.lane import OVERTIME_SECONDS, living_workers
+from monohull.kernel.lane import living_workers
 from monohull.kernel.queues import Cron, Job, JobError, Queues, new_message
 
 if TYPE_CHECKING:
@@ -33,8 +33,13 @@ if TYPE_CHECKING:
     from monohull.kernel.module import Module
 
 BATCH: Final = 500
+CLAIM_GRACE_SECONDS: Final = 5.0
+"""A claim younger than this may not have been in the heartbeat yet; the next look will tell."""
 PROMISED_RETRIES: Final = 1_000_000
 """SAQ's own count never ends a promised job: the ledger does."""
+
+FORGET_AT_ONCE: Final = -1
+"""Redis keeps nothing of a message that ended, so that one without an entry in the ledger is missed."""
 
 _EVENTS: Final = """
     select id, name, actor, request_id, traceparent
@@ -74,7 +79,7 @@ _DISPATCHED: Final = """
 """
 
 _OUTSTANDING: Final = """
-    select position, id, name, queue, message, attempts, worker, dispatched_at,
+    select position, id, queue, message, attempts, worker, dispatched_at,
            extract(epoch from now() - started_at)::float8 as running_seconds
     from monohull.jobs
     where dispatched_at is not null and done_at is null and position > $1
@@ -188,6 +193,7 @@ def _message(row: Mapping[str, Any], jobs: Mapping[str, Job]) -> Message:
     key = f"{row['id']}:{row['attempts']}"
     message = new_message(job, msgspec.json.decode(row["arguments"]), key=key, meta=meta)
     message.retries = PROMISED_RETRIES
+    message.ttl = FORGET_AT_ONCE
     return message
 
 
@@ -195,7 +201,7 @@ async def _unknown(_: Any, **__: Any) -> None:
     """Stand for a job that this version does not know; it is sent on, and never run here."""
 
 
-async def return_lost(connection: asyncpg.Connection, queues: Queues, jobs: Mapping[str, Job]) -> int:
+async def return_lost(connection: asyncpg.Connection, queues: Queues) -> int:
     """Make jobs due again whose message Redis lost and that no living worker is at; return how many.
 
     Raises:
@@ -205,7 +211,7 @@ async def return_lost(connection: asyncpg.Connection, queues: Queues, jobs: Mapp
     while rows := await connection.fetch(_OUTSTANDING, position, BATCH):
         lost = await _without_message(queues, rows)
         alive = await living_workers(queues.redis, {row["worker"] for row in lost if row["worker"]})
-        gone = [row for row in lost if row["worker"] not in alive or _is_overdue(row, jobs)]
+        gone = [row for row in lost if not _is_at_work(row, alive)]
         if gone:
             found = await connection.fetch(
                 _RETURNED, *([row[column] for row in gone] for column in ("id", "attempts", "dispatched_at"))
@@ -223,10 +229,12 @@ async def _without_message(queues: Queues, rows: list[Any]) -> list[Any]:
     return [row for row, exists in zip(rows, exist, strict=True) if not exists]
 
 
-def _is_overdue(row: Mapping[str, Any], jobs: Mapping[str, Job]) -> bool:
-    job = jobs.get(row["name"])
-    allowed = (job.timeout_seconds if job else 0.0) + OVERTIME_SECONDS
-    return (row["running_seconds"] or 0.0) > allowed
+def _is_at_work(row: Mapping[str, Any], alive: Mapping[str, frozenset[str]]) -> bool:
+    """Whether the worker that claimed the job lives and says that it is at it, or has just begun."""
+    if row["worker"] not in alive:
+        return False
+    is_fresh = (row["running_seconds"] or 0.0) < CLAIM_GRACE_SECONDS
+    return is_fresh or str(row["id"]) in alive[row["worker"]]
 
 
 async def enqueue_scheduled(

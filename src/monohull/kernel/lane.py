@@ -35,7 +35,7 @@ from monohull.kernel.observation import DependencyBack, DependencyLost, Observat
 from monohull.kernel.redis_connection import UNREACHABLE, close_redis, explain_redis_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable
 
     from redis.asyncio import Redis
     from saq.types import WorkerInfo
@@ -256,7 +256,7 @@ class Lane(RedisQueue):
         return bool(moved)
 
 
-def looks_lost(message: Message, alive: set[str]) -> bool:
+def looks_lost(message: Message, alive: Container[str]) -> bool:
     """Whether a job in the active list seems to have nobody who works on it.
 
     It has been fetched and not marked; or the worker that marked it is dead; or
@@ -269,32 +269,50 @@ def looks_lost(message: Message, alive: set[str]) -> bool:
     return message.worker_id not in alive or now_milliseconds() - message.started > overtime * 1000
 
 
-async def living_workers(redis: Redis, workers: set[str]) -> set[str]:
-    """Return those of ``workers`` whose heartbeat is fresh."""
+async def living_workers(redis: Redis, workers: set[str]) -> dict[str, frozenset[str]]:
+    """Return those of ``workers`` whose heartbeat is fresh, each with the ids of the jobs it is at."""
     names = sorted(workers)
     beats = await redis.mget([f"{WORKER_KEY}{name}" for name in names]) if names else []
-    return {name for name, beat in zip(names, beats, strict=True) if beat is not None}
+    return {
+        name: frozenset(json.loads(beat)["running"])
+        for name, beat in zip(names, beats, strict=True)
+        if beat is not None
+    }
 
 
 class Heartbeat:
     """The key by which the others see that this worker lives, for as long as it has jobs.
 
     It beats until the last job is done, also while the worker drains.
+
+    Args:
+        redis: Where the key is.
+        worker_id: Unique; jobs that this worker is at are marked with it.
+        running: The ids of promised jobs that it is at right now; shared, and read at each beat.
+        queues: What it serves.
+        concurrency: How many jobs at a time, per queue.
     """
 
-    def __init__(self, redis: Redis, worker_id: str, *, queues: tuple[str, ...], concurrency: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        worker_id: str,
+        running: Iterable[str],
+        *,
+        queues: tuple[str, ...],
+        concurrency: int,
+    ) -> None:
         self._redis = redis
         self._key = f"{WORKER_KEY}{worker_id}"
-        self._value = json.dumps(
-            {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "started_at": now().isoformat(),
-                "version": __version__,
-                "queues": queues,
-                "concurrency": concurrency,
-            }
-        )
+        self._running = running
+        self._about = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": now().isoformat(),
+            "version": __version__,
+            "queues": queues,
+            "concurrency": concurrency,
+        }
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
@@ -316,8 +334,9 @@ class Heartbeat:
             await self._beat()
 
     async def _beat(self) -> None:
+        value = json.dumps({**self._about, "running": sorted(self._running)})
         with suppress(*FAILURES):
-            await self._redis.set(self._key, self._value, ex=BEAT_TTL_SECONDS)
+            await self._redis.set(self._key, value, ex=BEAT_TTL_SECONDS)
 
 
 async def list_workers(redis: Redis) -> list[dict[str, Any]]:

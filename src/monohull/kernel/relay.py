@@ -177,7 +177,7 @@ class Relay:
 
     async def _send_again(self, connection: asyncpg.Connection) -> None:
         try:
-            returned = await return_lost(connection, self._queues, self._duties.jobs)
+            returned = await return_lost(connection, self._queues)
         except BaseException:
             self._memory = None  # look again: this scan did not see everything
             raise
