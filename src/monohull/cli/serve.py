@@ -36,11 +36,18 @@ KILL_AFTER_DRAIN_SECONDS = 5
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
+@click.option("--checked", is_flag=True, hidden=True, help="Somebody checked the configuration already.")
 @home_option
 @project_option
 @reports
-def serve(
-    *, host: str | None, port: int | None, workers: int, home: Path | None, project: Path | None
+def serve(  # noqa: PLR0913 (the options of one command)
+    *,
+    host: str | None,
+    port: int | None,
+    workers: int,
+    checked: bool,
+    home: Path | None,
+    project: Path | None,
 ) -> None:
     """Serve the API until a signal stops it.
 
@@ -51,7 +58,7 @@ def serve(
     if project is not None:
         os.chdir(project)
     core = core_settings(home=home, host=host, port=port)
-    if (code := in_child(check)) != 0:
+    if not checked and (code := in_child(check)) != 0:
         raise SystemExit(code)
     demand_free_port(core.host, core.port)
     folder = Path(tempfile.mkdtemp(prefix="monohull-metrics-"))

@@ -100,5 +100,6 @@ if __name__ == "__main__":
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--services-only", action="store_true")
     parser.add_argument("--seed", action="store_true")
+    parser.add_argument("--checked", action="store_true")
     arguments = parser.parse_args()
     sys.exit(up(arguments) if arguments.command == "up" else child(arguments.command, arguments.port))

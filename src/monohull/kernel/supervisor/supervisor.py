@@ -142,7 +142,7 @@ class Supervisor:
             )
 
     def _start_children(self) -> None:
-        for name, options in (("serve", ("--port", str(self._port))), ("worker", ())):
+        for name, options in (("serve", ("--port", str(self._port), "--checked")), ("worker", ())):
             child = self._child(name, *options)
             child.start()
             self._children.append(child)
