@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Final, get_origin
 
 import click
 import msgspec
@@ -21,7 +21,7 @@ from monohull.cli import main as command
 from monohull.kernel.errors import Problem, problem_classes
 from monohull.kernel.module import load_modules
 from monohull.kernel.observation import Observation
-from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, JwtSettings, allowed, variable_name
+from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, Described, JwtSettings, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -65,43 +65,25 @@ def settings_page(modules: Iterable[Module]) -> str:
         (f"Module {module.name}", module.settings) for module in modules if module.settings is not None
     ]
     for title, shape in shapes:
-        rows = [
-            (f"`{variable_name(shape, field.name)}`", description(shape, field.name), takes, default(field))
-            for field, takes in _fields(shape)
-        ]
+        rows = [(f"`{row.variable}`", meaning(row), row.takes, default(row)) for row in describe(shape)]
         parts += [f"## {title}", table(("variable", "meaning", "takes", "default"), rows)]
     return page(parts)
 
 
-def _fields(shape: type[msgspec.Struct]) -> Iterator[tuple[msgspec.structs.FieldInfo, str]]:
-    hints = get_type_hints(shape, include_extras=True)
-    for field in msgspec.structs.fields(shape):
-        yield field, allowed(hints[field.name])
-
-
-def description(shape: type[msgspec.Struct], field: str) -> str:
-    """Return the sentence in the field's `Meta`.
+def meaning(row: Described) -> str:
+    """Return what a variable means.
 
     Raises:
-        Undocumented: There is none.
+        Undocumented: Nobody said it.
     """
-    hint = get_type_hints(shape, include_extras=True)[field]
-    for meta in getattr(hint, "__metadata__", ()):
-        if isinstance(meta, msgspec.Meta) and meta.description:
-            return meta.description
-    raise Undocumented(f"{variable_name(shape, field)} has no Meta(description=…)")
+    if not row.description:
+        raise Undocumented(f"{row.variable} has no Meta(description=…)")
+    return row.description
 
 
-def default(field: msgspec.structs.FieldInfo) -> str:
-    """Write a field's default as one would set it."""
-    value = field.default
-    if field.default_factory is not msgspec.NODEFAULT:
-        value = field.default_factory()
-    if value is None or value == () or value is msgspec.NODEFAULT:
-        return "unset"
-    if isinstance(value, tuple):
-        value = ",".join(str(item) for item in value)
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+def default(row: Described) -> str:
+    """Write a default as one would set it."""
+    return "unset" if row.default is None else f"`{row.default}`"
 
 
 def errors_page() -> str:

@@ -1,0 +1,137 @@
+"""The Structs of the kernel: what every process needs, whatever modules it loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal
+
+from msgspec import Meta, Struct
+
+from monohull.kernel.settings.secret import Secret  # noqa: TC001 read at run time
+
+BUILTIN_MODULES: Final = (
+    "modules.query",
+    "modules.auth",
+    "modules.api_keys",
+    "modules.rest",
+    "modules.platform",
+)
+"""Listed here and not in `modules`: a wheel that overwrote that package must fail loudly."""
+
+
+class CoreSettings(Struct, frozen=True, kw_only=True):
+    """What every process needs, whatever modules it loads."""
+
+    prefix: ClassVar[str] = ""
+
+    env: Annotated[Literal["development", "test", "production"], Meta(description="Where this runs.")] = (
+        "development"
+    )
+    home: Annotated[
+        Path, Meta(description="State of the embedded services, generated secrets, local storage.")
+    ] = Path(".monohull")
+    host: Annotated[str, Meta(min_length=1, description="Address the API listens on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port of everything; 0 takes a free one.")] = 8000
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+            description="External address, for links, redirects and tokens' issuer.",
+        ),
+    ] = "http://127.0.0.1:8000"
+    database_url: Annotated[
+        Secret | None,
+        Meta(description="Owner connection of an external PostgreSQL >= 14; unset: the embedded one."),
+    ] = None
+    database_replica_urls: Annotated[
+        tuple[Secret, ...], Meta(description="Read replicas, comma-separated.")
+    ] = ()
+    redis_url: Annotated[
+        Secret | None, Meta(description="External Redis or Valkey >= 6.2; unset: the embedded one.")
+    ] = None
+    anon_key: Annotated[
+        Secret | None, Meta(description="JWT of the role anon; derived from the secret when unset.")
+    ] = None
+    service_key: Annotated[
+        Secret | None, Meta(description="JWT of the role service_role; derived from the secret when unset.")
+    ] = None
+    pool_size: Annotated[
+        int, Meta(ge=1, le=1000, description="Database connections for data requests, per process.")
+    ] = 8
+    pool_timeout_seconds: Annotated[
+        float, Meta(gt=0, le=300, description="How long a request waits for a connection before 503.")
+    ] = 5.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least severe line that is written.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "console"] | None,
+        Meta(description="Unset: console in development, json elsewhere."),
+    ] = None
+    otlp_endpoint: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://")] | None,
+        Meta(description="OpenTelemetry collector (OTLP over HTTP)."),
+    ] = None
+    metrics_port: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        Meta(description="Serve /metrics on this port and not on the public one."),
+    ] = None
+    trusted_proxies: Annotated[
+        tuple[str, ...], Meta(description="CIDRs whose X-Forwarded-* headers are believed.")
+    ] = ()
+    outbound_allowed: Annotated[
+        tuple[str, ...],
+        Meta(description="Private addresses, networks or host names that webhooks and the like may reach."),
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Allowed origins. Unset: none in production, * without credentials elsewhere."),
+    ] = None
+    body_limit_bytes: Annotated[
+        int, Meta(ge=1024, description="Largest request body, where a route sets no limit of its own.")
+    ] = 10_000_000
+    drain_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="How long a stop waits for requests and jobs that run.")
+    ] = 25.0
+    worker_concurrency: Annotated[
+        int, Meta(ge=1, le=1000, description="Jobs that one worker runs at the same time, per queue.")
+    ] = 10
+    worker_queues: Annotated[
+        tuple[str, ...], Meta(description="Queues that a worker serves, comma-separated; unset: all.")
+    ] = ()
+    modules: Annotated[tuple[str, ...], Meta(description="Extra modules by dotted name.")] = ()
+
+    @property
+    def is_production(self) -> bool:
+        return self.env == "production"
+
+    @property
+    def effective_log_format(self) -> Literal["json", "console"]:
+        return self.log_format or ("console" if self.env == "development" else "json")
+
+    @property
+    def effective_cors_origins(self) -> tuple[str, ...]:
+        if self.cors_origins is not None:
+            return self.cors_origins
+        return () if self.is_production else ("*",)
+
+
+class JwtSettings(Struct, frozen=True, kw_only=True):
+    """How tokens are verified. PostgREST's ``jwt-*`` settings of the same names."""
+
+    prefix: ClassVar[str] = "JWT_"
+
+    secret: Annotated[
+        Secret | None,
+        Meta(description="HS256 secret, 32 characters at least; generated in the home on first start."),
+    ] = None
+    audience: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="Value that a token's aud must contain; unset: not checked."),
+    ] = None
+    role_claim_key: Annotated[
+        str, Meta(pattern=r"^\.", description="JSON path of the claim that names the database role.")
+    ] = ".role"
+    jwks: Annotated[
+        Secret | None, Meta(description="JWK or JWK set whose keys are accepted beside the secret.")
+    ] = None
