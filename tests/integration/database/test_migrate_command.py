@@ -83,11 +83,11 @@ def test_a_failing_file(project: Path, empty_url: str) -> None:
 
 
 @pytest.fixture
-async def newer_url(platform_database: str) -> AsyncIterator[str]:
+async def newer_url(platform_database: str) -> str:
     connection = await asyncpg.connect(platform_database)
     await connection.execute("update monohull.platform_version set version_num = '9999'")
     await connection.close()
-    yield platform_database
+    return platform_database
 
 
 def test_a_schema_newer_than_the_code(project: Path, newer_url: str) -> None:
