@@ -1,7 +1,7 @@
 """The compiler of data requests: what is asked → plan → one statement → its result. No HTTP.
 
 Front ends build a `Read`, hand it to `Compiler.compile` with the caller's
-rules, and run the statement with `execute`. REST is one; others will follow.
+rules, and run the statement with `execute_read`. REST is one; others will follow.
 """
 
 from modules.query.ast import (
@@ -41,7 +41,7 @@ from modules.query.errors import (
     RelationNotFound,
     RelationshipNotFound,
 )
-from modules.query.execute import DataSource, ResultSet, Transaction, execute
+from modules.query.execute import DataSource, ResultSet, Transaction, execute_read
 from modules.query.exposure import Exposure
 from modules.query.live import LiveCatalog, live_catalog
 
@@ -87,6 +87,6 @@ __all__ = [
     "Step",
     "TableColumn",
     "Transaction",
-    "execute",
+    "execute_read",
     "live_catalog",
 ]

@@ -1,4 +1,4 @@
-"""`execute`: statement and values → `ResultSet`. The only await between a request and its answer."""
+"""`execute_read`: statement and values → `ResultSet`. The only await between a request and its answer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ResultSet(Struct, frozen=True):
     total: int | None = None
 
 
-async def execute(
+async def execute_read(
     source: DataSource,
     compiled: Compiled,
     values: Sequence[str],

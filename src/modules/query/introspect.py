@@ -7,6 +7,8 @@ one snapshot, so that a column never belongs to a table that is not there yet.
 Source of what to look for: PostgREST 16, ``SchemaCache.hs``.
 """
 
+# constants alone are put together here
+# ruff: noqa: S608
 from __future__ import annotations
 
 import asyncio

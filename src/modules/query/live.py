@@ -39,6 +39,9 @@ CHANNEL: Final = "pgrst"
 RELOADS: Final = frozenset({None, "", "reload schema"})
 """None is the listener's word for: I was away, look for yourself."""
 RETRY_SECONDS: Final = 1.0
+FIRST_READ_SECONDS: Final = 5.0
+"""How long a start waits for the first catalog. A database that refuses does so at once."""
+
 MIN_INTERVAL_SECONDS: Final = 2.0
 """Shortest time between two reads that requests cause: nobody must keep us busy by asking for nonsense."""
 
@@ -79,6 +82,7 @@ class LiveCatalog:
         self._observer = observer
         self._current: Catalog | None = None
         self._wanted = asyncio.Event()
+        self._tried = asyncio.Event()
         self._loaded = asyncio.Condition()
         self._read_at = float("-inf")
         self._reads = 0
@@ -121,12 +125,15 @@ class LiveCatalog:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the catalog fresh while the block runs."""
+        """Keep the catalog fresh while the block runs; it begins when a first read was tried."""
         async with self._listener.running():
             tasks = [
                 asyncio.create_task(self._keep(), name="catalog"),
                 asyncio.create_task(self._reload_once_listening(), name="catalog, late listener"),
             ]
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_READ_SECONDS):
+                    await self._tried.wait()
             try:
                 yield
             finally:
@@ -143,8 +150,10 @@ class LiveCatalog:
                     await self._read(connection)
             except (Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 self._observer.observe(CatalogUnreadable(reason=str(error)))
+                self._tried.set()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            self._tried.set()
             await self._wanted.wait()
 
     async def _reload_once_listening(self) -> None:

@@ -120,7 +120,9 @@ def find_relationship(
     matches = _matches_self if hint is None else _matches_hint
     schema = origin[0]
     found = [
-        way for way in catalog.related(origin) if way.target[0] == schema and matches(way, target, hint or "")
+        way
+        for way in catalog.related(origin)
+        if way.target[0] == schema and _is_reachable(way, among) and matches(way, target, hint or "")
     ]
     if len(found) == 1:
         return found[0]

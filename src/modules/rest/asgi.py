@@ -21,7 +21,7 @@ from modules.query import (
     LiveCatalog,
     RelationNotFound,
     RelationshipNotFound,
-    execute,
+    execute_read,
 )
 from modules.rest.errors import DatabaseRefused
 from modules.rest.request import PREFIX, ApiRequest, parse_request, relation_of
@@ -73,7 +73,7 @@ class DataApi:
         }
         self._compiler: Compiler | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
         principal = self._principal(scope)
         if scope["method"] == "OPTIONS":
@@ -96,7 +96,7 @@ class DataApi:
         search_path = self._search_paths[request.read.schema]
         transaction = begin_transaction(scope, request, principal, search_path)
         try:
-            result = await execute(
+            result = await execute_read(
                 self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
             )
         except PostgresError as error:

@@ -92,7 +92,7 @@ class Cursor:
         return left
 
     def quoted(self) -> str | None:
-        """Take a quoted text; None when none begins here.
+        r"""Take a quoted text; None when none begins here.
 
         >>> Cursor('"a\\\\"b"', "filter").quoted()
         'a"b'

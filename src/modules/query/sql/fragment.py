@@ -51,10 +51,33 @@ TEXT_SEARCHES: Final[Mapping[Operator, str]] = {
 
 TYPE_WORDS: Final = frozenset(
     (
-        "bigint,bit,bit varying,boolean,char,character,character varying,dec,decimal,double precision,float,"
-        "int,integer,interval,nchar,national character,numeric,real,smallint,time,timestamp,"
-        "time with time zone,time without time zone,timestamp with time zone,timestamp without time zone,varchar"
-    ).split(",")
+        "bigint",
+        "bit",
+        "bit varying",
+        "boolean",
+        "char",
+        "character",
+        "character varying",
+        "dec",
+        "decimal",
+        "double precision",
+        "float",
+        "int",
+        "integer",
+        "interval",
+        "nchar",
+        "national character",
+        "numeric",
+        "real",
+        "smallint",
+        "time",
+        "timestamp",
+        "time with time zone",
+        "time without time zone",
+        "timestamp with time zone",
+        "timestamp without time zone",
+        "varchar",
+    )
 )
 """Types that SQL's grammar names by words; every other is an identifier and is quoted."""
 

@@ -1,0 +1,140 @@
+"""The live catalog: what is read, when it is read again, and what happens while the database is away."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modules.query import CatalogMissing, LiveCatalog
+from modules.query.introspect import introspect
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.errors import DatabaseUnavailable
+from tests.application import service_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import asyncpg
+
+    from tests.application import Served
+
+SERVICE = {"Authorization": f"Bearer {service_key()}"}
+
+
+async def eventually(holds: Callable[[], Any]) -> None:
+    until = monotonic_seconds() + 5
+    while not await holds():
+        assert monotonic_seconds() < until, "it did not happen"
+        await asyncio.sleep(0.02)
+
+
+async def test_what_is_read(database: asyncpg.Connection) -> None:
+    await database.execute(
+        """create domain words as tsvector;
+           create table everything (
+               id int generated always as identity primary key, code varchar(8) unique not null default 'x',
+               search words, twice int generated always as (1) stored, tags int[]);
+           comment on column everything.code is 'Short name.';
+           create table parts (id int, day date) partition by range (day);
+           create table parts_2026 partition of parts for values from ('2026-01-01') to ('2027-01-01');
+           create view narrow as select id from everything"""
+    )
+    catalog = await introspect(database)
+    everything = catalog.relations["public", "everything"]
+    assert everything.primary_key == ("id",)
+    assert everything.uniques == {frozenset({"id"}), frozenset({"code"})}
+    code, search = everything.columns["code"], everything.columns["search"]
+    assert (code.type, code.base_type, code.is_nullable, code.has_default) == (
+        "character varying(8)",
+        "varchar",
+        False,
+        True,
+    )
+    assert (code.comment, search.type, search.base_type) == ("Short name.", "words", "tsvector")
+    assert everything.columns["twice"].is_generated
+    assert everything.columns["id"].has_default
+    assert everything.columns["tags"].base_type == "_int4"
+    assert everything.allows_insert
+    assert catalog.relations["public", "parts"].kind == "partitioned table"
+    assert catalog.relations["public", "parts_2026"].is_partition
+    assert catalog.relations["public", "narrow"].bases == (("public", "everything"),)
+    assert catalog.relations["public", "narrow"].allows_update
+    assert catalog.relations["public", "totals"].kind == "materialized view"
+    assert not catalog.relations["public", "totals"].allows_update
+    assert catalog.relations["public", "own_orders"].is_security_invoker
+    assert catalog.relations["public", "customers"].has_row_security
+    assert "service_role" in catalog.bypassing_roles
+    assert ("pg_catalog", "pg_class") not in catalog.relations
+    assert [way.target[1] for way in catalog.related(("public", "notes"))] == ["customers"]
+
+
+async def test_a_new_table_is_found_without_a_word(database: asyncpg.Connection, shop: Served) -> None:
+    await asyncio.sleep(2.1)  # the first read was a moment ago, and nobody may cause one that soon
+    await database.execute("create table fresh (id int primary key, customer_id int references customers)")
+    assert (await shop.client.get("/rest/v1/fresh", headers=SERVICE)).status_code == 200
+
+
+async def test_a_notification_reloads(database: asyncpg.Connection, shop: Served) -> None:
+    await database.execute("create table fresh (id int); notify pgrst, 'reload schema'")
+
+    async def is_there() -> bool:
+        return (await shop.client.get("/rest/v1/fresh", headers=SERVICE)).status_code == 200
+
+    await eventually(is_there)
+
+
+async def test_requests_for_nonsense_do_not_reload_each_time(database: asyncpg.Connection) -> None:
+    url = str(await database.fetchval("select 'postgresql://127.0.0.1:1/' || current_database()"))
+    reads = 0
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Any]:
+        nonlocal reads
+        reads += 1
+        yield database
+
+    live = LiveCatalog(connect, url)
+    with pytest.raises(CatalogMissing):
+        live.current()
+    assert await live.probe() is not None
+    async with live.running():
+
+        async def is_read() -> bool:
+            return await live.probe() is None
+
+        await eventually(is_read)
+        catalog = live.current()
+        assert not live.suspect()
+        assert await live.refreshed(catalog) is catalog
+        live.request_reload()
+
+        async def is_new() -> bool:
+            return live.current() is not catalog
+
+        await eventually(is_new)
+        assert await live.refreshed(catalog) is live.current()
+    assert reads == 2
+
+
+async def test_a_database_that_is_away_is_waited_for() -> None:
+    attempts = 0
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Any]:
+        nonlocal attempts
+        attempts += 1
+        if attempts:
+            raise DatabaseUnavailable("away")
+        yield
+
+    live = LiveCatalog(connect, "postgresql://127.0.0.1:1/none")
+    async with live.running():
+        await asyncio.sleep(1.3)
+        with pytest.raises(CatalogMissing) as caught:
+            live.current()
+    assert caught.value.status == 503
+    assert caught.value.headers["Retry-After"] == "1"
+    assert attempts == 2
