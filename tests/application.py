@@ -61,7 +61,7 @@ async def running_app(connections: Connections, **settings: str) -> AsyncIterato
     loaded = load(environ, project=Path("/"))
     runtime = Runtime(loaded.settings, loaded.modules, connections, process="api")
     app = build_app(runtime, loaded.modules)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with lifespan(app), httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield Served(app, client)
 

@@ -19,8 +19,9 @@ from litestar_granian import GranianPlugin
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from monohull import __version__
+from monohull.kernel.asgi import ProblemRenderer
 from monohull.kernel.clock import monotonic_seconds
-from monohull.kernel.edge import Edge, ProblemRenderer
+from monohull.kernel.edge import Edge
 from monohull.kernel.errors import (
     BodyTooLarge,
     Conflict,

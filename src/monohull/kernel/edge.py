@@ -10,8 +10,7 @@ answered here, so that no wire can send a traceback.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.trace import SpanKind
 
@@ -31,14 +30,10 @@ from monohull.kernel.observation import RequestFailed, RequestFinished
 from monohull.kernel.trace import Trace, current_trace, read_trace
 
 if TYPE_CHECKING:
-    from monohull.kernel.runtime import Runtime
+    from collections.abc import Mapping
 
-Message: TypeAlias = MutableMapping[str, Any]
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-ProblemRenderer: TypeAlias = Callable[[Problem, Scope], Rendered]
+    from monohull.kernel.asgi import ASGIApp, Message, ProblemRenderer, Receive, Scope, Send
+    from monohull.kernel.runtime import Runtime
 
 UNMATCHED: Final = "unmatched"
 _ALWAYS_ANSWERED: Final = ("/health/", "/metrics")

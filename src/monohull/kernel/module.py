@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from litestar import Router
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from monohull.kernel.asgi import ASGIApp, ProblemRenderer
     from monohull.kernel.authentication import Authenticator
-    from monohull.kernel.edge import ASGIApp, ProblemRenderer
     from monohull.kernel.health import Check
-    from monohull.kernel.runtime import Runtime
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +52,9 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
 
 
-PartsFactory: TypeAlias = "Callable[[Runtime], Parts]"
+PartsFactory: TypeAlias = Callable[[Any], Parts]
+"""Given the process' `Runtime`, which is untyped here because it stands above this file."""
+
 Work: TypeAlias = Callable[[], Awaitable[None]]
 Seed: TypeAlias = "Callable[[AsyncSession, Mapping[str, Any]], Awaitable[object]]"
 

@@ -42,7 +42,14 @@ def stop(process: subprocess.Popen[str]) -> str:
 
 
 def test_litestar_run(tmp_path: Path, external: dict[str, str], unused_tcp_port: int) -> None:
-    command = [BIN / "litestar", "--app", "monohull.asgi:create_app", "run", "--port", str(unused_tcp_port)]
+    command = [
+        str(BIN / "litestar"),
+        "--app",
+        "monohull.asgi:create_app",
+        "run",
+        "--port",
+        str(unused_tcp_port),
+    ]
     process = subprocess.Popen(
         command,
         cwd=tmp_path,

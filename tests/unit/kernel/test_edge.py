@@ -24,8 +24,8 @@ from tests.application import JWT_SECRET
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from monohull.kernel.asgi import Receive, Scope, Send
     from monohull.kernel.authentication import Credentials
-    from monohull.kernel.edge import Receive, Scope, Send
     from monohull.kernel.errors import Problem
 
 NOWHERE = Connections(
@@ -94,7 +94,7 @@ def seen(app: Application) -> list[Observation]:
 
 
 def client_of(app: Application) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app)
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 

@@ -36,12 +36,12 @@ async def test_order() -> None:
     lifecycle = Lifecycle()
     lifecycle.add("pool", recorded(log, "pool"))
     lifecycle.add("relay", recorded(log, "relay"))
-    assert not lifecycle.is_started
+    started = [lifecycle.is_started]
     async with lifecycle.running():
-        assert lifecycle.is_started
+        started.append(lifecycle.is_started)
         log.append("work")
     assert log == ["+pool", "+relay", "work", "-relay", "-pool"]
-    assert not lifecycle.is_started
+    assert [*started, lifecycle.is_started] == [False, True, False]
 
 
 async def test_what_had_started_is_stopped_when_the_next_one_fails() -> None:
