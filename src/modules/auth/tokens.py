@@ -39,6 +39,9 @@ ALGORITHMS: Final[Mapping[str, type[Key]]] = {
 }
 """Everything that is accepted, and the kind of key that it takes. Nothing is taken from the token."""
 
+MIN_SECRET_BITS: Final = 256
+"""Of symmetric keys: as many as the hash has (RFC 7518, section 3.2)."""
+
 MAX_TOKEN_CHARACTERS: Final = 16_384
 """Longer than any header a server lets through; refused before any work."""
 
@@ -212,6 +215,8 @@ def read_keys(text: str) -> list[SigningKey]:
 def _read_key(position: int, data: Any) -> SigningKey:
     if not isinstance(data, dict):
         raise ValueError(f"key {position} is not a JWK")  # noqa: TRY004 as above
+    if data.get("kty") == "oct" and len(str(data.get("k", ""))) * 6 < MIN_SECRET_BITS:
+        raise ValueError(f"key {position} is a secret of fewer than {MIN_SECRET_BITS} bits")
     try:
         # joserfc holds a key to its own spelling of the algorithm
         key = import_key({**data, "alg": ED25519} if data.get("alg") == "EdDSA" else data)

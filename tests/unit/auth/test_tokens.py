@@ -296,7 +296,9 @@ def test_the_secret_signs_otherwise_and_is_never_published(codec: TokenCodec) ->
         '{"keys": [7]}',
         '{"kty": "oct"}',
         '{"kty": "banana"}',
-        '{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ", "alg": "HS512"}',
+        '{"kty": "oct", "k": 7}',
+        '{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}',
+        json.dumps({"kty": "oct", "k": "c2Vj" * 16, "alg": "HS512"}),
         json.dumps({**RSA.as_dict(private=False), "alg": "HS256"}),
         json.dumps({**RSA.as_dict(private=False), "alg": "none"}),
         json.dumps(ECKey.generate_key("P-384").as_dict(private=False)),
@@ -306,3 +308,10 @@ def test_the_secret_signs_otherwise_and_is_never_published(codec: TokenCodec) ->
 def test_key_sets_that_cannot_work_are_refused_at_the_start(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         TokenCodec(secret=SECRET, jwks=text)
+
+
+def test_a_second_secret_in_the_key_set_is_accepted_and_not_published() -> None:
+    key = OctKey.import_key({"kty": "oct", "kid": "old", "k": b64(OTHER.encode())})
+    codec = TokenCodec(secret=SECRET, jwks=json.dumps(key.as_dict()))
+    assert codec.verify(sign({"a": 1}, key)) == {"a": 1}
+    assert codec.public_keys() == []
