@@ -18,7 +18,7 @@ FAULTS = {
     ),
     "Rooms import only rooms below them": ("src/modules/query/ast.py", "import modules.rest"),
     "Rooms meet at their faces": ("src/modules/rest/module.py", "import modules.query.errors"),
-    "No circles among siblings": ("src/monohull/kernel/clock.py", "import monohull.kernel.ids"),
+    "No circles among siblings": ("src/monohull/kernel/permissions.py", "import monohull.kernel.guards"),
     "Decisions and queries know no web framework": ("src/modules/query/ast.py", "import litestar"),
 }
 
