@@ -20,7 +20,7 @@ ANN = (("role", "authenticated"), ("request.jwt.claims", '{"sub":"ann"}'))
 async def idle(pool: DataPool) -> None:
     """Wait until every connection is at rest."""
     async with asyncio.timeout(10):
-        while pool.in_use:
+        while pool.in_use:  # noqa: ASYNC110 nothing tells of it
             await asyncio.sleep(0.005)
 
 
@@ -54,12 +54,10 @@ async def test_parameters_are_untyped_text(pool: DataPool) -> None:
 
 
 async def test_a_statement_is_parsed_once(single: DataPool) -> None:
-    for _ in range(3):
-        names = await single.run(
-            "select name, generic_plans, custom_plans from pg_prepared_statements order by name",
-            settings=ANON,
-            key="list",
-        )
+    sql = "select name, generic_plans, custom_plans from pg_prepared_statements order by name"
+    for _ in range(2):
+        await single.run(sql, settings=ANON, key="list")
+    names = await single.run(sql, settings=ANON, key="list")
     assert [(name, custom) for name, _, custom in names.rows] == [(b"m1", b"0"), (b"m2", b"0")]
     assert int(names.rows[1][1] or 0) >= 2
 
@@ -188,7 +186,8 @@ async def test_a_changed_result_type_is_parsed_again(
     single: DataPool, admin: asyncpg.Connection[Any]
 ) -> None:
     await admin.execute(
-        "drop table if exists shape; create table shape (a int); insert into shape values (1); grant select on shape to anon"
+        "drop table if exists shape; create table shape (a int);"
+        "insert into shape values (1); grant select on shape to anon"
     )
     first = await single.run("select * from shape", key="shape", settings=ANON)
     await admin.execute("alter table shape add b text default 'x'")

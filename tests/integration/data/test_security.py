@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import asyncpg
 
 WHO = (
-    "select current_user, current_setting('request.jwt.claims', true), current_setting('transaction_read_only'),"
-    " current_setting('search_path'), current_setting('statement_timeout')"
+    "select current_user, current_setting('request.jwt.claims', true),"
+    " current_setting('transaction_read_only'), current_setting('search_path'),"
+    " current_setting('statement_timeout')"
 )
 
 

@@ -236,6 +236,9 @@ class WirePool:
             wire.close()
             self._grow()
             return
+        self._give(wire)
+
+    def _give(self, wire: Wire) -> None:
         while self._waiters:
             waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
@@ -311,7 +314,7 @@ class WirePool:
             self._failing_since = None
             self._observer.observe(DependencyBack(name=DEPENDENCY, seconds=seconds))
         self._wires[wire] = monotonic_seconds()
-        self.put(wire)
+        self._give(wire)
 
     def _fail(self, reason: str) -> None:
         """Remember that the server cannot be reached; with no connection left, tell everybody who waits."""

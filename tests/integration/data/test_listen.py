@@ -1,0 +1,92 @@
+"""Notifications, also after the connection was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from monohull.kernel.database.listen import Listener
+from monohull.kernel.observation import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import asyncpg
+
+
+@pytest.fixture
+async def heard(place: Any, admin: object, seen: Any) -> AsyncIterator[asyncio.Queue[tuple[str, str | None]]]:
+    del admin
+    queue: asyncio.Queue[tuple[str, str | None]] = asyncio.Queue()
+
+    def put(channel: str) -> Callable[[str | None], None]:
+        return lambda payload: queue.put_nowait((channel, payload))
+
+    listener = Listener(
+        place.login_url,
+        {channel: put(channel) for channel in ("pgrst", "Other Channel")},
+        application_name="data-listener",
+        observer=Observer(seen.observations.append),
+    )
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(listener.running())
+        async with asyncio.timeout(5):
+            await listener.wait_connected()
+        assert listener.is_connected
+        yield queue
+    assert not listener.is_connected
+
+
+async def get(queue: asyncio.Queue[Any]) -> Any:
+    async with asyncio.timeout(5):
+        return await queue.get()
+
+
+async def test_each_channel_has_its_callback(
+    admin: asyncpg.Connection[Any], heard: asyncio.Queue[Any]
+) -> None:
+    await admin.execute("notify pgrst, 'reload schema'")
+    assert await get(heard) == ("pgrst", "reload schema")
+    await admin.execute('notify "Other Channel"; notify unheard')
+    assert await get(heard) == ("Other Channel", "")
+    assert heard.empty()
+
+
+async def test_after_a_gap_everybody_is_told(
+    admin: asyncpg.Connection[Any], heard: asyncio.Queue[Any], seen: Any
+) -> None:
+    for _ in range(2):
+        await admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'data-listener'"
+        )
+        assert {await get(heard), await get(heard)} == {("pgrst", None), ("Other Channel", None)}
+        await admin.execute("notify pgrst, 'reload config'")
+        assert await get(heard) == ("pgrst", "reload config")
+    assert seen.events == ["dependency.lost", "dependency.back"] * 2
+
+
+async def test_a_connection_that_died_quietly_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, admin: asyncpg.Connection[Any], heard: asyncio.Queue[Any], place: Any
+) -> None:
+    monkeypatch.setattr("monohull.kernel.database.listen.PING_SECONDS", 0.02)
+    async with Listener(place.login_url, {"pgrst": lambda _: None}).running() as listener:
+        await listener.wait_connected()
+        await asyncio.sleep(0.1)
+        assert listener.is_connected
+    await admin.execute("notify pgrst, 'x'")
+    assert await get(heard) == ("pgrst", "x")
+
+
+async def test_a_server_that_is_away_is_asked_again(seen: Any) -> None:
+    listener = Listener(
+        "postgresql://x:y@127.0.0.1:9/z",
+        {"pgrst": lambda _: None},
+        observer=Observer(seen.observations.append),
+    )
+    async with listener.running():
+        await asyncio.sleep(0.25)
+        assert not listener.is_connected
+    assert seen.events == ["dependency.lost"]
