@@ -13,12 +13,13 @@ from msgspec import Struct
 
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
-from monohull.kernel.home import Connections
 from monohull.kernel.keys import legacy_key
 from monohull.kernel.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from monohull.kernel.home import Connections
 
 JWT_SECRET: Final = "a-secret-for-tests-only-0123456789-abcdefghij"
 

@@ -8,26 +8,27 @@ feature contributes there. Modules are imported by dotted name from here alone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from monohull.kernel.events import Event, Subscriber
-from monohull.kernel.permissions import Permission
-from monohull.kernel.queues import Cron, Job
 from monohull.kernel.refusals import WrongSetup
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     import click
     from litestar import Router
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from monohull.kernel.asgi import ASGIApp, ProblemRenderer
     from monohull.kernel.authentication import Authenticator
+    from monohull.kernel.events import Event, Subscriber
     from monohull.kernel.health import Check
+    from monohull.kernel.permissions import Permission
+    from monohull.kernel.queues import Cron, Job
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):
