@@ -66,6 +66,8 @@ class Problem(Exception):
         hint: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        if not (hasattr(self, "code") and hasattr(self, "status")):
+            raise TypeError(f"{type(self).__name__} declares no code and status")
         super().__init__(message)
         self.message = message
         self.details = details
@@ -102,7 +104,9 @@ class InvalidCredential(Problem):
         super().__init__(
             message,
             details=details,
-            headers={"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{message}"'},
+            headers={
+                "WWW-Authenticate": f'Bearer error="invalid_token", error_description="{_printable(message)}"'
+            },
         )
         self.reason = reason
 
@@ -261,10 +265,10 @@ def render_problem(
         "title": problem.title,
         "status": problem.status,
         "code": problem.code,
-        "detail": problem.message,
+        "detail": _writable(problem.message),
     }
     optional = {
-        "details": problem.details,
+        "details": _writable(problem.details) if problem.details is not None else None,
         "hint": problem.hint,
         "instance": instance,
         "request_id": request_id,
@@ -279,3 +283,13 @@ def problem_classes(base: type[Problem] = Problem) -> Iterator[type[Problem]]:
         if "code" in vars(child):
             yield child
         yield from problem_classes(child)
+
+
+def _printable(text: str) -> str:
+    """Keep what RFC 6750 allows in ``error_description``: no quote, backslash, line end or accent."""
+    return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" if c == '"' else "?" for c in text)
+
+
+def _writable(text: str) -> str:
+    """Replace halves of surrogate pairs, which a client can send escaped and UTF-8 cannot say."""
+    return text.encode("utf-8", "replace").decode()

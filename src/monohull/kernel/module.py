@@ -112,6 +112,8 @@ def load_modules(names: Iterable[str]) -> tuple[Module, ...]:
 
 
 def _import(dotted: str) -> Module:
+    if not all(part.isidentifier() for part in dotted.split(".")):
+        raise ModuleError(f"{dotted!r} is no dotted name; write acme_billing or acme.billing")
     path = f"{dotted}.module"
     try:
         imported = import_module(path)
