@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from monohull.kernel.database.engine import Database
-from monohull.kernel.database.errors import AdministratorNeeded
+from monohull.kernel.database.errors import AdministratorNeeded, MigrationRefused
 from monohull.kernel.database.migrations import Login, current, upgrade
 from tests.integration.database.cluster import LOGIN, PASSWORD, ROLES, Cluster
 
@@ -135,3 +135,29 @@ async def test_two_databases_of_one_cluster_at_the_same_moment(pristine: Cluster
             await database.close()
     assert sorted(len(revisions) for revisions in done) == [0, 0, 0, 1, 1, 1]
     assert set(await attributes(pristine)) == set(ROLES)
+
+
+async def test_a_role_that_is_being_changed_elsewhere(pristine: Cluster) -> None:
+    """PostgreSQL answers `tuple concurrently updated`, which only means to try again."""
+    async with pristine.owned() as database:
+        await upgrade(database, LOGIN, target="0001")
+        other = await asyncpg.connect(pristine.url)
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("alter role authenticator connection limit 50")
+        waiting = asyncio.create_task(
+            upgrade(database, Login("the-new-password", is_reset=True), target="0001")
+        )
+        await asyncio.sleep(0.5)
+        await transaction.commit()
+        assert await waiting == ()
+        await other.close()
+        login = await asyncpg.connect(pristine.address("shop", "authenticator", "the-new-password"))
+        await login.close()
+
+
+async def test_a_server_that_is_too_old(pristine: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monohull.kernel.database.server.OLDEST_VERSION", 990000)
+    async with pristine.owned() as database:
+        with pytest.raises(MigrationRefused, match=rf"the server is PostgreSQL {pristine.major}\."):
+            await upgrade(database, LOGIN)

@@ -9,7 +9,6 @@ that a server that comes back is used without a restart.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -231,7 +230,5 @@ async def _hang_up(connection: asyncpg.Connection) -> None:
     """Say goodbye, but do not wait for a server that is gone."""
     try:
         await connection.close(timeout=1.0)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, asyncio.CancelledError):
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
         connection.terminate()
-        if (task := asyncio.current_task()) is not None and task.cancelling():
-            raise
