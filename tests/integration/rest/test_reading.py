@@ -266,7 +266,9 @@ async def test_schemas_by_profile(database: asyncpg.Connection, connections: Con
         assert (refused.status_code, refused.json()["code"]) == (406, "PGRST106")
 
 
-async def test_settings_reach_the_database(database: asyncpg.Connection, shop: Served) -> None:
+async def test_settings_reach_the_database(
+    database: asyncpg.Connection, connections: Connections
+) -> None:
     await database.execute(
         """create view asked as select current_setting('request.method') as method, current_setting('request.path') as path,
                current_setting('request.headers')::json ->> 'x-thing' as thing, current_user::text as role,
@@ -275,7 +277,9 @@ async def test_settings_reach_the_database(database: asyncpg.Connection, shop: S
            comment on view asked is '@public'"""
     )
     headers = {"X-Thing": "t", "Cookie": "a=1", "Prefer": "timezone=Asia/Tokyo", **token(ADA)}
-    assert (await shop.client.get("/rest/v1/asked", headers=headers)).json() == [
+    async with serving(connections) as served:
+        response = await served.client.get("/rest/v1/asked", headers=headers)
+    assert response.json() == [
         {
             "method": "GET",
             "path": "/asked",
