@@ -337,6 +337,28 @@ async def test_more_connections_than_the_server_gives(
         await admin.execute(f"alter role {place.login} connection limit -1")
 
 
+async def test_a_connection_that_ends_as_it_is_made_takes_no_place(
+    single: DataPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = single._dial
+
+    async def dial_and_lose(url: str) -> Any:
+        wire = await real(url)
+        wire.abort("gone")
+        await asyncio.sleep(0.01)
+        return wire
+
+    monkeypatch.setattr(single, "_dial", dial_and_lose)
+    (await single.take()).abort("make room")
+    await asyncio.sleep(0.01)
+    with pytest.raises(DatabaseUnavailable):
+        await single.run("select 1")
+    assert single.opened == 0
+    monkeypatch.undo()
+    await asyncio.sleep(0.15)
+    assert await first(single, "select 1") == b"1"
+
+
 async def test_old_connections_are_replaced(single: DataPool, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await first(single, "select pg_backend_pid()")
     monkeypatch.setattr("monohull.kernel.database.pool.MAX_AGE_SECONDS", 0.0)

@@ -70,6 +70,7 @@ def test_a_header_that_is_no_utf8_is_latin1() -> None:
     "where",
     [
         {"path": "/a\0b"},
+        {"cookies": {"sid": "a\0"}},
         {"method": "G\0"},
         {"headers": [(b"x", b"\0")]},
         {"search_path": '"\0"'},

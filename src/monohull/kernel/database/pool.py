@@ -306,6 +306,9 @@ class WirePool:
         return await self._dial(self._login.url)
 
     def _welcome(self, wire: Wire) -> None:
+        if not wire.is_open:  # nobody listened yet when it ended
+            self._fail("the server closed the connection")
+            return
         wire.on_lost = self._on_lost
         wire.on_notice = self._on_notice
         self.opened_total += 1

@@ -65,7 +65,7 @@ def request_settings(  # noqa: PLR0913 each is a setting
         ("request.method", method),
         ("request.path", path),
         ("request.headers", headers_json(headers)),
-        ("request.cookies", _encode(cookies).decode() if cookies else _EMPTY),
+        ("request.cookies", _cookies_json(cookies) if cookies else _EMPTY),
         ("request.jwt.claims", principal.claims_json),
         ("role", principal.role),
         *more,
@@ -101,6 +101,13 @@ def quoted_search_path(schemas: Iterable[str]) -> str:
     '"public", "a""b"'
     """
     return ", ".join('"' + schema.replace('"', '""') + '"' for schema in schemas)
+
+
+def _cookies_json(cookies: Mapping[str, str]) -> str:
+    """A quoted cookie may spell a zero byte as ``\\000``."""
+    if any("\0" in value for value in cookies.values()):
+        raise InvalidRequest("The request holds a zero byte, in a cookie; PostgreSQL takes none.")
+    return _encode(cookies).decode()
 
 
 def _header_text(value: bytes) -> str:
