@@ -104,7 +104,7 @@ def quoted_search_path(schemas: Iterable[str]) -> str:
 
 
 def _cookies_json(cookies: Mapping[str, str]) -> str:
-    """A quoted cookie may spell a zero byte as ``\\000``."""
+    """A quoted cookie may spell a zero byte in octal digits."""
     if any("\0" in value for value in cookies.values()):
         raise InvalidRequest("The request holds a zero byte, in a cookie; PostgreSQL takes none.")
     return _encode(cookies).decode()
