@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 from typing import Any
 
@@ -304,6 +305,7 @@ def test_the_secret_signs_otherwise_and_is_never_published(codec: TokenCodec) ->
         json.dumps(ECKey.generate_key("P-384").as_dict(private=False)),
         json.dumps(OKPKey.generate_key("X25519").as_dict(private=False)),
     ],
+    ids=itertools.count(),
 )
 def test_key_sets_that_cannot_work_are_refused_at_the_start(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
