@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,9 +71,8 @@ async def test_a_silent_host_costs_one_time_out() -> None:
     server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = open_redis(f"redis://127.0.0.1:{port}", timeouts=RedisTimeouts(connect=0.2, read=0.2))
-    started = time.monotonic()
     assert await ping(client) == "Redis did not answer in time"
-    assert time.monotonic() - started < 0.4
+    assert len(open_writers) == 1, "a time-out is not repeated"
     await close_redis(client)
     for writer in open_writers:
         writer.close()
