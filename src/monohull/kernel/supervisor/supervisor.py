@@ -236,9 +236,9 @@ class Supervisor:
         if code is not None:
             if starting and code == WRONG_SETUP:
                 raise ChildFailed(f"{child.name} refused to start; what it said stands above", code)
-            pause = child.restarts.pause_seconds(
-                lived_seconds=child.lived_seconds, killed=code == -signal.SIGKILL
-            )
+            # what finds a service away, once all ran, waits for it like everybody else
+            blameless = code == -signal.SIGKILL or (code == NotReachable.exit_code and not starting)
+            pause = child.restarts.pause_seconds(lived_seconds=child.lived_seconds, killed=blameless)
             if pause is None:
                 raise NotReachable(
                     f"{child.name} keeps ending ({describe_exit(code)}); its last lines stand above"
