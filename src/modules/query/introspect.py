@@ -15,8 +15,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from msgspec import Struct
+
 from modules.query.catalog import Catalog, ForeignKey, Key, Relation, RelationKind, TableColumn
 from modules.query.relationships import derive_relationships
+from modules.query.views import follow, read_targets, stand_ins, with_keys
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -46,7 +49,8 @@ WITH RECURSIVE base AS (
   SELECT b.oid, t.oid, t.typtype, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
   WHERE b.typtype = 'd'
 )
-SELECT a.attrelid AS relation, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
+SELECT a.attrelid AS relation, a.attnum AS number, a.attname AS name,
+       format_type(a.atttypid, a.atttypmod) AS type,
        bt.typname AS base_type, NOT a.attnotnull AS is_nullable,
        a.atthasdef OR a.attidentity <> '' AS has_default, a.attgenerated <> '' AS is_generated,
        d.description AS comment
@@ -83,6 +87,14 @@ JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
 WHERE r.rulename = '_RETURN' AND d.refobjid <> r.ev_class
 """
 
+VIEWS: Final = f"""
+SELECT r.ev_class AS view, r.ev_action::text AS definition
+FROM pg_rewrite r
+JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE r.rulename = '_RETURN' AND {_OURS}
+"""
+
 ROLES: Final = "SELECT rolname AS name FROM pg_roles WHERE rolbypassrls OR rolsuper"
 
 KINDS: Final[Mapping[str, RelationKind]] = {
@@ -99,6 +111,17 @@ DELETE: Final = 16
 """Bits of ``pg_relation_is_updatable``."""
 
 
+class Rows(Struct, frozen=True):
+    """What the queries above gave."""
+
+    relations: Sequence[Row]
+    columns: Sequence[Row]
+    constraints: Sequence[Row]
+    bases: Sequence[Row]
+    views: Sequence[Row]
+    roles: Sequence[Row]
+
+
 async def introspect(connection: Connection[Any]) -> Catalog:
     """Return the catalog of the database that ``connection`` is connected to.
 
@@ -107,43 +130,51 @@ async def introspect(connection: Connection[Any]) -> Catalog:
         OSError: The connection was lost.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        relations = await connection.fetch(RELATIONS)
-        columns = await connection.fetch(COLUMNS)
-        constraints = await connection.fetch(CONSTRAINTS)
-        bases = await connection.fetch(VIEW_BASES)
-        roles = await connection.fetch(ROLES)
+        queries = (RELATIONS, COLUMNS, CONSTRAINTS, VIEW_BASES, VIEWS, ROLES)
+        rows = Rows(*[await connection.fetch(query) for query in queries])
     # a thread, for a large schema takes a tenth of a second and requests must not wait for it
-    return await asyncio.to_thread(build, relations, columns, constraints, bases, roles)
+    return await asyncio.to_thread(build, rows)
 
 
-def build(
-    relations: Sequence[Row],
-    columns: Sequence[Row],
-    constraints: Sequence[Row],
-    bases: Sequence[Row],
-    roles: Sequence[Row],
-) -> Catalog:
-    """Put the rows of the queries above together."""
-    keys: dict[int, Key] = {row["oid"]: (row["schema"], row["name"]) for row in relations}
-    columns_of = _columns(columns)
-    keys_of, uniques_of = _unique_sets(constraints)
-    bases_of = _bases(bases, keys)
-    found = {keys[row["oid"]]: _relation(row, columns_of, keys_of, uniques_of, bases_of) for row in relations}
+def build(rows: Rows) -> Catalog:
+    """Put the rows together."""
+    keys: dict[int, Key] = {row["oid"]: (row["schema"], row["name"]) for row in rows.relations}
+    columns_of = _columns(rows.columns)
+    keys_of, uniques_of = _unique_sets(rows.constraints)
+    bases_of = _bases(rows.bases, keys)
+    relations = {
+        keys[row["oid"]]: _relation(row, columns_of, keys_of, uniques_of, bases_of) for row in rows.relations
+    }
+    origins = follow(_direct_origins(rows, keys), relations)
+    relations = with_keys(relations, origins)
+    foreign_keys = _foreign_keys(rows.constraints, keys)
     return Catalog(
-        relations=found,
-        relationships=derive_relationships(found, _foreign_keys(constraints, keys)),
-        bypassing_roles=frozenset(row["name"] for row in roles),
+        relations=relations,
+        relationships=derive_relationships(relations, [*foreign_keys, *stand_ins(foreign_keys, origins)]),
+        bypassing_roles=frozenset(row["name"] for row in rows.roles),
     )
+
+
+def _direct_origins(rows: Rows, keys: Mapping[int, Key]) -> dict[Key, dict[str, tuple[Key, str]]]:
+    """Return where the columns of each view come from, one step back."""
+    if not rows.views:
+        return {}
+    names = {(row["relation"], row["number"]): row["name"] for row in rows.columns}
+    found: dict[Key, dict[str, tuple[Key, str]]] = {}
+    for row in rows.views:
+        columns = found.setdefault(keys[row["view"]], {})
+        for number, table, column in read_targets(row["definition"]):
+            name, origin = names.get((row["view"], number)), names.get((table, column))
+            if name is not None and origin is not None:
+                columns[name] = (keys[table], origin)
+    return found
 
 
 def _columns(rows: Sequence[Row]) -> dict[int, dict[str, TableColumn]]:
     found: dict[int, dict[str, TableColumn]] = {}
-    for relation, name, kind, base_type, is_nullable, has_default, is_generated, comment in (
-        row.values() for row in rows
-    ):
-        found.setdefault(relation, {})[name] = TableColumn(
-            name, kind, base_type, is_nullable, has_default, is_generated, comment
-        )
+    for row in rows:
+        relation, _, name, *rest = row.values()
+        found.setdefault(relation, {})[name] = TableColumn(name, *rest)
     return found
 
 

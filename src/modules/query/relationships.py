@@ -74,6 +74,8 @@ def _through_junctions(
         primary_key = set(relations[key].primary_key)
         parts = [fk for fk in outgoing if {column for column, _ in fk.pairs} <= primary_key]
         for there, here in permutations(parts, 2):
+            if there.name == here.name:
+                continue  # a table and a view that stands in for it
             yield Relationship(
                 origin=here.target,
                 target=there.target,

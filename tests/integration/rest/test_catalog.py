@@ -68,7 +68,8 @@ async def test_what_is_read(database: asyncpg.Connection) -> None:
     assert catalog.relations["public", "customers"].has_row_security
     assert "service_role" in catalog.bypassing_roles
     assert ("pg_catalog", "pg_class") not in catalog.relations
-    assert [way.target[1] for way in catalog.related(("public", "notes"))] == ["customers"]
+    assert {way.target[1] for way in catalog.related(("public", "notes"))} == {"customers", "customer_names"}
+    assert catalog.relations["public", "customer_names"].primary_key == ("id",)
 
 
 async def test_a_new_table_is_found_without_a_word(database: asyncpg.Connection, shop: Served) -> None:

@@ -71,6 +71,10 @@ ROWS: Final[list[tuple[str, list[Any]]]] = [
         ("orders?select=customer_id,total.sum(),n:count()&order=customer_id", [{"customer_id": 1, "sum": 29.50, "n": 2}, {"customer_id": 2, "sum": 5.00, "n": 1}]),
         ("customers?select=id,orders(total.max())&order=id&id=eq.1", [{"id": 1, "orders": [{"max": 20.00}]}]),
         ("customers?select=&id=eq.1", [{}]),
+    ("own_orders?select=id,customers(name)&id=eq.12", [{"id": 12, "customers": {"name": "Grace, H."}}]),
+    ("customer_names?select=id,own_orders(id)&id=eq.2", [{"id": 2, "own_orders": [{"id": 12}]}]),
+    ("totals?select=total,customer_names(name)&customer_id=eq.2", [{"total": 5.00, "customer_names": {"name": "Grace, H."}}]),
+    ("own_orders?select=id,products(id)&id=eq.11", [{"id": 11, "products": [{"id": 100}]}]),
 ]  # fmt: skip
 
 
@@ -266,9 +270,7 @@ async def test_schemas_by_profile(database: asyncpg.Connection, connections: Con
         assert (refused.status_code, refused.json()["code"]) == (406, "PGRST106")
 
 
-async def test_settings_reach_the_database(
-    database: asyncpg.Connection, connections: Connections
-) -> None:
+async def test_settings_reach_the_database(database: asyncpg.Connection, connections: Connections) -> None:
     await database.execute(
         """create view asked as select current_setting('request.method') as method, current_setting('request.path') as path,
                current_setting('request.headers')::json ->> 'x-thing' as thing, current_user::text as role,
