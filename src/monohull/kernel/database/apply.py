@@ -37,6 +37,9 @@ PROJECT_LOCK_KEY: Final = LOCK_KEY + 1
 SEARCH_PATH: Final = "public, extensions"
 """As Supabase's. Without "$user": an owner called like one of our schemas must not build there."""
 
+_SHUTDOWN: Final = ("57P", "08")
+"""The server's last words; that the connection is closed is heard a moment later."""
+
 _NOT_NOW: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 
@@ -255,7 +258,7 @@ async def _execute(connection: asyncpg.Connection, file: ProjectFile, statement:
     try:
         await connection.execute(statement.text)
     except asyncpg.PostgresError as error:
-        if connection.is_closed():
+        if connection.is_closed() or (error.sqlstate or "").startswith(_SHUTDOWN):
             raise
         position = getattr(error, "position", None)
         offset = statement.offset + (int(position) - 1 if position else 0)

@@ -41,6 +41,9 @@ _AWAY_STATES: Final = frozenset({"3D000", "25006"})
 """No such database; read-only, as a former primary is after a failover."""
 
 
+_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
 class Database:
     """The platform's own connections; for data requests there is `DataPool`.
 
@@ -157,7 +160,7 @@ class Database:
             return await asyncpg.connect(
                 **self._arguments, timeout=self._connect_timeout, server_settings=self._settings
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        except (*_DRIVER_ERRORS, OSError, TimeoutError) as error:
             raise self.unavailable(error) from error
 
     def unavailable(self, error: BaseException) -> DatabaseUnavailable:
@@ -184,7 +187,7 @@ class Database:
             if error.connection_invalidated or is_away(cause):
                 raise self.unavailable(cause) from error
             raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ConnectionError) as error:
+        except (*_DRIVER_ERRORS, ConnectionError) as error:
             if is_away(error):
                 raise self.unavailable(error) from error
             raise
@@ -210,7 +213,12 @@ def is_away(error: BaseException) -> bool:
         state = getattr(error, "sqlstate", None) or ""
         # 57014 is a statement that was cancelled: by its time-out, or by somebody
         return state in _AWAY_STATES or (state[:2] in _AWAY_CLASSES and state != "57014")
-    return isinstance(error, asyncpg.InterfaceError) and "closed" in str(error)
+    return is_interrupted(error) or (isinstance(error, asyncpg.InterfaceError) and "closed" in str(error))
+
+
+def is_interrupted(error: BaseException) -> bool:
+    """Say whether asyncpg had read the server's last words, but did not know yet that they were the last."""
+    return isinstance(error, asyncpg.InternalClientError) and "cannot switch to state" in str(error)
 
 
 def reason(error: BaseException, timeout_seconds: float) -> str:
@@ -219,6 +227,8 @@ def reason(error: BaseException, timeout_seconds: float) -> str:
         return f"no answer within {timeout_seconds:g} s"
     if isinstance(error, asyncpg.PostgresError):
         return f"{error.args[0] if error.args else type(error).__name__} (SQLSTATE {error.sqlstate})"
+    if is_interrupted(error):
+        return "the server closed the connection"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is PostgreSQL running there?"
     if isinstance(error, OSError):
@@ -230,5 +240,5 @@ async def _hang_up(connection: asyncpg.Connection) -> None:
     """Say goodbye, but do not wait for a server that is gone."""
     try:
         await connection.close(timeout=1.0)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+    except (*_DRIVER_ERRORS, OSError, TimeoutError):
         connection.terminate()
