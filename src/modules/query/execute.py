@@ -87,7 +87,8 @@ async def execute_read(
     total, rows, body = result.rows[0]
     counted = None if total is None else int(total)
     if compiled.count_plan is not None and (counted is None or max_exact is None or counted > max_exact):
-        counted = await _estimate(source, compiled.count_plan, values, transaction)
+        # an estimate below what was counted already is known to be wrong
+        counted = max(counted or 0, await _estimate(source, compiled.count_plan, values, transaction))
     return ResultSet(body or b"", int(rows or 0), counted)
 
 

@@ -57,8 +57,8 @@ def parse_select(text: str) -> list[Node]:
     """
     cursor = Cursor(text, "select parameter")
     items = _items(cursor, 0, _Budget())
-    # PostgREST stops reading at a parenthesis too many, and so its users' links have them
-    if not cursor.at_end() and not cursor.take(")"):
+    # PostgREST looks at nothing after a closing parenthesis, and so its users' links have one too many
+    if not cursor.at_end() and ")" not in text[max(cursor.at - 1, 0) : cursor.at + 1]:
         cursor.refuse('"," or end of input')
     return items
 

@@ -49,6 +49,7 @@ def compile_sql(
         ("select=id.sum(),name", 'SELECT sum("public"."customers"."id") AS "sum", "public"."customers"."name" FROM'),
         ("select=id.sum(),name", ' GROUP BY "public"."customers"."name"'),
         ("select=count()", "SELECT count(*)"),
+        ("select=profile->>a::int.sum()", " AS \"sum\""),
         ("name=eq.x", 'WHERE "public"."customers"."name" = $1'),
         ("name=not.like.*x*", 'WHERE NOT "public"."customers"."name" LIKE $1'),
         ("id=in.(1,2)", 'WHERE "public"."customers"."id" = ANY ($1)'),

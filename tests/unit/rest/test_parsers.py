@@ -68,6 +68,7 @@ def _shown(node: Node) -> str:
         ("clients!left()", "clients!!left[]"),
         ("...clients(name)", "...clients[name]"),
         ("id)", "id"),
+        ("a(b)x", "a[b]"),
         ("Größe", "Größe"),
     ],
 )

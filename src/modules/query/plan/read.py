@@ -167,9 +167,9 @@ def _output(planner: _Planner, item: ast.Item, relation: Relation, source: Sourc
     if item.aggregate and not planner.rules.aggregates:
         raise AggregatesOff
     field = _field(item.field, relation, source) if item.field else None
-    name = item.alias or (_path_name(item.field) if item.field else None)
-    if name is None and field is not None and (item.cast or item.aggregate):
-        name = item.aggregate or field.name
+    name = item.alias or item.aggregate or (_path_name(item.field) if item.field else None)
+    if name is None and field is not None and item.cast:
+        name = field.name
     return PlannedColumn(field, name, item.cast, item.aggregate, item.aggregate_cast)
 
 
