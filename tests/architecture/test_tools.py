@@ -1,0 +1,69 @@
+"""The parts of the tools that decide something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tools import conformance
+from tools.conformance import Outcome, translate, written
+from tools.contract import Tally, judge, read_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUTCOMES = [Outcome("a", "passed"), Outcome("b", "failed"), Outcome("c", "failed"), Outcome("d", "skipped")]
+
+
+def test_a_case_that_passed_before_must_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    assert judge(OUTCOMES, {"a", "b"}) == Tally(1, 1, 2)
+    assert capsys.readouterr().out == "this case passed before: b\n"
+
+
+def test_named_cases_are_all_judged() -> None:
+    assert judge(OUTCOMES, None) == Tally(1, 2, 1)
+
+
+def test_the_last_line_has_the_promised_form() -> None:
+    assert str(Tally(1, 2, 3) + Tally(1, 0, 0)) == "2 passed, 2 failed, 3 skipped"
+
+
+def test_a_report_is_counted(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(
+        '<testsuites><testsuite tests="7" failures="1" errors="2" skipped="1"/></testsuites>',
+        encoding="utf-8",
+    )
+    assert read_report(report) == Tally(3, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "variable"),
+    [
+        ("db-schemas", ["test"], "MONOHULL_REST_SCHEMAS"),
+        ("db-aggregates-enabled", True, "MONOHULL_REST_AGGREGATES"),
+        ("server-timing-enabled", True, "MONOHULL_REST_SERVER_TIMING_ENABLED"),
+        ("app.settings.app_host", "x", "MONOHULL_REST_APP_SETTINGS_APP_HOST"),
+        ("jwt-aud", "me", "MONOHULL_JWT_AUDIENCE"),
+        ("jwt-secret", "text", "MONOHULL_JWT_SECRET"),
+        ("jwt-secret", '{"keys": []}', "MONOHULL_JWT_JWKS"),
+    ],
+)
+def test_settings_are_translated(name: str, value: object, variable: str) -> None:
+    assert translate(name, value) == variable
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (["a", "b"], "a,b"), ("$.role", ".role"), (2, "2"), ("", "")]
+)
+def test_values_are_written_as_the_environment_has_them(value: object, text: str) -> None:
+    assert written(value) == text
+
+
+def test_recording_forgets_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conformance, "PASSING", tmp_path / "contract" / "passing.txt")
+    assert conformance.read_passing() == set()
+    conformance.record_passing([Outcome("old", "passed")])
+    conformance.record_passing(OUTCOMES)
+    assert conformance.read_passing() == {"old", "a"}
