@@ -97,7 +97,7 @@ async def _run(
 ) -> Rows:
     return await source.run(
         statement.text,
-        values,
+        statement.choose(values),
         settings=transaction.settings,
         key=f"{statement.name}.{transaction.plan_key}",
     )
@@ -107,6 +107,6 @@ async def _estimate(
     source: DataSource, statement: Statement, values: Sequence[str], transaction: Transaction
 ) -> int:
     """Ask the planner how many rows it expects. Its text depends on the values, so nothing is prepared."""
-    result = await source.run(statement.text, values, settings=transaction.settings, key="")
+    result = await source.run(statement.text, statement.choose(values), settings=transaction.settings, key="")
     explained = msgspec.json.decode(b"".join(row[0] or b"" for row in result.rows))
     return int(explained[0]["Plan"]["Plan Rows"])

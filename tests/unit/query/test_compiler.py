@@ -49,7 +49,7 @@ def compile_sql(
         ("select=id.sum(),name", 'SELECT sum("public"."customers"."id") AS "sum", "public"."customers"."name" FROM'),
         ("select=id.sum(),name", ' GROUP BY "public"."customers"."name"'),
         ("select=count()", "SELECT count(*)"),
-        ("select=profile->>a::int.sum()", " AS \"sum\""),
+        ("select=profile->>a::int.sum()", ' AS "sum"'),
         ("name=eq.x", 'WHERE "public"."customers"."name" = $1'),
         ("name=not.like.*x*", 'WHERE NOT "public"."customers"."name" LIKE $1'),
         ("id=in.(1,2)", 'WHERE "public"."customers"."id" = ANY ($1)'),
@@ -178,3 +178,13 @@ def test_long_names_keep_their_difference() -> None:
     sql = compile_sql("orders", f"select={long}a:customers(id),{long}b:customers(id)")
     names = {part.split('"')[0] for part in sql.split('AS "orders_')[1:]}
     assert len(names) == 2
+
+
+def test_an_estimate_binds_only_what_it_uses() -> None:
+    query = "select=id,orders(id)&orders.id=eq.1&order=id&limit=3&offset=2&name=eq.x&profile->>'$1=eq.y"
+    asked = read("customers", query)
+    asked = Read("public", "customers", asked.selection, "array", "planned")
+    plan = Compiler(shop(), GRANTS).compile(asked, role="anon", anonymous=True).count_plan
+    assert plan is not None
+    assert plan.text.endswith('"name" = $1 AND "public"."customers"."profile"->>\'\'\'$1\' = $2')
+    assert plan.choose(["1", "x", "y", "3", "2"]) == ["x", "y"]

@@ -10,12 +10,13 @@ have to be literals: an index on ``(data ->> 'sku')`` or on
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from modules.query.ast import Filter, Operator, Step
     from modules.query.plan.model import PlannedField, Source
@@ -94,17 +95,43 @@ class Statement(Struct, frozen=True):
     """A compiled statement.
 
     Attributes:
-        text: SQL with ``$1`` … for the slots.
+        text: SQL with parameters ``$1`` …
         name: Names the text; equal texts have equal names.
+        slots: The slots that its parameters take, in order.
     """
 
     text: str
     name: str
+    slots: tuple[int, ...] = ()
+
+    def choose(self, values: Sequence[str]) -> list[str]:
+        """Return what to bind of a request's values."""
+        return [values[slot] for slot in self.slots]
+
+
+_QUOTED_OR_PARAMETER: Final = re.compile(
+    r""""(?:[^"]|"")*"|E'(?:[^'\\]|''|\\\\)*'|'(?:[^']|'')*'|\$(?P<number>\d+)"""
+)
 
 
 def statement(text: str) -> Statement:
-    """Name ``text``."""
-    return Statement(text, hashlib.blake2b(text.encode(), digest_size=12).hexdigest())
+    """Name ``text``, and number its parameters anew: PostgreSQL refuses one that nothing uses.
+
+    A slot may be left over: a second limit replaces the first, a count needs no order.
+
+    >>> statement('SELECT 1 WHERE "$1" = $3 OR a = $2 OR b = $3').slots
+    (2, 1)
+    """
+    slots: dict[int, int] = {}
+
+    def renumber(found: re.Match[str]) -> str:
+        if found["number"] is None:
+            return found.group()
+        return f"${slots.setdefault(int(found['number']) - 1, len(slots) + 1)}"
+
+    text = _QUOTED_OR_PARAMETER.sub(renumber, text)
+    name = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return Statement(text, name, tuple(slots))
 
 
 def identifier(name: str) -> str:
