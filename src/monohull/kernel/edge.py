@@ -96,12 +96,21 @@ class Edge:
             scope["state"]["route"] = "preflight"
             await exchange.respond(204, self._cors.preflight(scope["headers"]), b"", with_cors=False)
             return
+        with self._runtime.tracing.span(scope["method"], kind=SpanKind.SERVER) as span:
+            await self._serve(exchange, receive)
+            if span.is_recording():
+                span.update_name(f"{scope['method']} {route_of(scope)}")
+                span.set_attribute("http.request.method", scope["method"])
+                span.set_attribute("http.route", route_of(scope))
+                span.set_attribute("http.response.status_code", exchange.status)
+
+    async def _serve(self, exchange: Exchange, receive: Receive) -> None:
+        scope = exchange.scope
         try:
             self._admit(scope)
             await self._identify(scope)
             body = limited(receive, _content_length(scope), self._body_limit)
-            with self._runtime.tracing.span(f"{scope['method']} {scope['path']}", kind=SpanKind.SERVER):
-                await self._target(scope)(scope, body, exchange.send)
+            await self._target(scope)(scope, body, exchange.send)
         except Problem as problem:
             await self._refuse(exchange, problem)
         except Exception as error:  # noqa: BLE001 the one boundary: a defect is answered, logged and counted

@@ -10,7 +10,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
 from monohull import __version__
 from monohull.kernel.trace import Trace, current_trace
@@ -45,17 +45,28 @@ class Tracing:
     @contextmanager
     def span(
         self, name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | float
-    ) -> Iterator[None]:
-        """Record the block as a span below the one that runs, or below `current_trace`."""
+    ) -> Iterator[Span]:
+        """Record the block as a span below the one that runs, or below `current_trace`.
+
+        The span is given to the block, for what is known only at its end; it
+        takes attributes and records nothing when tracing is off.
+        """
         if self._tracer is None:
-            yield
+            yield INVALID_SPAN
             return
         here = current_trace.get()
         parent = (
             otel.set_span_in_context(NonRecordingSpan(_remote(here))) if here and not _inside_span() else None
         )
-        with self._tracer.start_as_current_span(name, context=parent, kind=kind, attributes=attributes):
-            yield
+        with self._tracer.start_as_current_span(
+            name, context=parent, kind=kind, attributes=attributes
+        ) as span:
+            yield span
+
+    def flush(self) -> None:
+        """Send what is waiting; blocks for up to the exporter's time-out of 5 s."""
+        if self._provider is not None:
+            self._provider.force_flush()
 
     def close(self) -> None:
         """Send what is left and stop; takes up to the exporter's time-out of 5 s."""

@@ -117,7 +117,7 @@ async def test_status_is_for_those_who_may(served: Served) -> None:
     assert as_service.status_code == 200, as_service.text
     body = as_service.json()
     assert body["version"] == __version__
-    assert [module["name"] for module in body["modules"]][0] == "query"
+    assert next(module["name"] for module in body["modules"]) == "query"
 
 
 async def test_permissions_are_listed(served: Served) -> None:
