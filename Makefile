@@ -40,6 +40,10 @@ worker: $(INSTALLED) ## start one more job worker
 migrate: $(INSTALLED) ## bring the configured database up to date
 	@exec $(BIN)/monohull migrate $(ARGS)
 
+.PHONY: revision
+revision: $(INSTALLED) ## begin the next revision of the platform schema (TITLE="...")
+	@$(BIN)/python -m tools.revision "$(TITLE)"
+
 .PHONY: check
 check: $(INSTALLED) ## format, lint, types, import contracts, docs, file lengths
 	$(BIN)/ruff format --check
