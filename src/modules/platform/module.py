@@ -14,7 +14,6 @@ from modules.platform.controllers import (
     metrics,
     openapi,
 )
-from modules.platform.metrics_port import serve_metrics
 from modules.platform.permissions import READ_STATUS
 from monohull.kernel.module import Module, Parts
 
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
     from monohull.kernel.runtime import Runtime
 
 
-def parts(runtime: Runtime) -> Parts:
+def parts(_: Runtime) -> Parts:
     """Everything at the root of the address space."""
     router = Router(
         path="/", route_handlers=[HealthController, PlatformController, metrics, openapi, docs, docs_asset]
     )
-    return Parts(routers=(router,), lifespans=(lambda: serve_metrics(runtime),))
+    return Parts(routers=(router,))
 
 
 module = Module(name="platform", permissions=(READ_STATUS,), parts=parts)

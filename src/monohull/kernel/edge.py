@@ -27,6 +27,7 @@ from monohull.kernel.errors import (
     render_problem,
 )
 from monohull.kernel.observation import RequestFailed, RequestFinished
+from monohull.kernel.outbox import current_actor
 from monohull.kernel.trace import Trace, current_trace, read_trace
 
 if TYPE_CHECKING:
@@ -82,12 +83,13 @@ class Edge:
             await self._socket(scope, receive, send)
             return
         exchange = Exchange(scope, send, self._cors, read_trace(scope["headers"]))
-        token = current_trace.set(exchange.trace)
+        token, actor = current_trace.set(exchange.trace), current_actor.set(None)
         try:
             with self._runtime.lifecycle.working():
                 await self._answer(exchange, receive)
         finally:
             current_trace.reset(token)
+            current_actor.reset(actor)
             self._runtime.observer.observe(exchange.finished())
 
     async def _answer(self, exchange: Exchange, receive: Receive) -> None:
@@ -132,7 +134,8 @@ class Edge:
         state["address"] = credentials.address
         state["credentials"] = credentials
         try:
-            state["principal"] = await authentication.authenticate(credentials)
+            state["principal"] = principal = await authentication.authenticate(credentials)
+            current_actor.set(principal.subject)
         except InvalidCredential as problem:
             state["credential_problem"] = problem
 

@@ -7,7 +7,7 @@ and closes it in reverse.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from monohull.kernel.authentication import Authentication
@@ -22,6 +22,7 @@ from monohull.kernel.home import jwt_secret
 from monohull.kernel.lifecycle import Lifecycle
 from monohull.kernel.logs import log_reader
 from monohull.kernel.metrics import Metrics
+from monohull.kernel.metrics_port import serve_metrics
 from monohull.kernel.observation import Observer
 from monohull.kernel.outbound import Outbound, destinations
 from monohull.kernel.outbox import outbox_lag_seconds
@@ -130,6 +131,7 @@ class Runtime:
             ("outbound", self.outbound.running),
             ("schema watch", self.schema.watching),
             ("metrics", self.metrics.sampling),
+            ("metrics port", self._serve_metrics),
         ):
             self.lifecycle.add(name, resource)
 
@@ -150,6 +152,11 @@ class Runtime:
             yield
         finally:
             await self.database.close()
+
+    def _serve_metrics(self) -> AbstractAsyncContextManager[None]:
+        core = self.settings.core
+        port = core.metrics_port if self.process != "cli" else None
+        return serve_metrics(self.metrics, core.host, port)
 
     async def _probe_database(self) -> str | None:
         try:

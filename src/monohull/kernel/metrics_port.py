@@ -1,7 +1,7 @@
 """``/metrics`` on a port of its own, away from the public, when ``MONOHULL_METRICS_PORT`` is set.
 
 A scrape needs one answer to one request, so this is the smallest HTTP server
-that gives it; the public one is Granian. Several API processes of one host
+that gives it; the public one is Granian. Several processes of one host
 share their numbers by files, so the first one that gets the port answers for
 all; when it goes, another takes the port over.
 """
@@ -12,12 +12,10 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from monohull.kernel.metrics import CONTENT_TYPE
+from monohull.kernel.metrics import CONTENT_TYPE, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from monohull.kernel.runtime import Runtime
 
 TAKE_OVER_SECONDS: Final = 2.0
 REQUEST_SECONDS: Final = 5.0
@@ -25,15 +23,13 @@ MAX_REQUEST_BYTES: Final = 8192
 
 
 @asynccontextmanager
-async def serve_metrics(runtime: Runtime) -> AsyncIterator[None]:
+async def serve_metrics(metrics: Metrics, host: str, port: int | None) -> AsyncIterator[None]:
     """Serve for as long as the block runs; do nothing when no port is configured."""
-    core = runtime.settings.core
-    if core.metrics_port is None:
+    if port is None:
         yield
         return
     tried = asyncio.Event()
-    holding = _hold_port(runtime, core.host, core.metrics_port, tried)
-    task = asyncio.create_task(holding, name="metrics port")
+    task = asyncio.create_task(_hold_port(metrics, host, port, tried), name="metrics port")
     await tried.wait()
     try:
         yield
@@ -43,14 +39,14 @@ async def serve_metrics(runtime: Runtime) -> AsyncIterator[None]:
             await task
 
 
-async def _hold_port(runtime: Runtime, host: str, port: int, tried: asyncio.Event) -> None:
+async def _hold_port(metrics: Metrics, host: str, port: int, tried: asyncio.Event) -> None:
     """Listen, or wait until whoever listens there is gone; set ``tried`` after the first attempt."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, TimeoutError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
             async with asyncio.timeout(REQUEST_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await respond(runtime, head))
+                writer.write(await respond(metrics, head))
                 await writer.drain()
         writer.close()
         with suppress(OSError):
@@ -68,14 +64,14 @@ async def _hold_port(runtime: Runtime, host: str, port: int, tried: asyncio.Even
             await server.serve_forever()
 
 
-async def respond(runtime: Runtime, head: bytes) -> bytes:
+async def respond(metrics: Metrics, head: bytes) -> bytes:
     """Return the whole HTTP answer to the request whose head is ``head``."""
     line = head.split(b"\r\n", 1)[0].split(b" ")
     if line[0] != b"GET":
         return _response(b"405 Method Not Allowed", b"")
     if len(line) < 2 or line[1].split(b"?")[0] != b"/metrics":  # noqa: PLR2004 method and target
         return _response(b"404 Not Found", b"")
-    return _response(b"200 OK", await runtime.metrics.exposition())
+    return _response(b"200 OK", await metrics.exposition())
 
 
 def _response(status: bytes, body: bytes) -> bytes:
