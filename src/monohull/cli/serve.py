@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 import click
 from granian.constants import Interfaces
@@ -26,10 +25,15 @@ from monohull.cli.context import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from monohull.kernel.settings import CoreSettings
 
-RESPAWN_SECONDS = 0.5
-KILL_AFTER_DRAIN_SECONDS = 5
+RESPAWN_SECONDS: Final = 0.5
+KILL_AFTER_DRAIN_SECONDS: Final = 5
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Read by the metrics library when it is imported; see `monohull.kernel.metrics`."""
 
 
 @click.command()
@@ -61,12 +65,19 @@ def serve(  # noqa: PLR0913 (the options of one command)
     if not checked and (code := in_child(check)) != 0:
         raise SystemExit(code)
     demand_free_port(core.host, core.port)
-    folder = Path(tempfile.mkdtemp(prefix="monohull-metrics-"))
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    try:
+    with shared_metrics():
         run(core, workers)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Give the processes a folder where each leaves its numbers, unless they were given one."""
+    if METRICS_FOLDER in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="monohull-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ[METRICS_FOLDER] = folder
+        yield
 
 
 def check() -> None:

@@ -163,6 +163,7 @@ class Metrics:
         self.take_samples()
         await asyncio.gather(*(_scrape(gauge, read) for gauge, read in self._scraped))
         if (folder := os.environ.get(MULTIPROCESS_VARIABLE)) and os.path.isdir(folder):  # noqa: ASYNC240, PTH112 one stat
+            forget_the_dead(Path(folder))
             merged = CollectorRegistry()
             MultiProcessCollector(merged, path=folder)  # type: ignore[no-untyped-call]
             return generate_latest(merged)
@@ -180,6 +181,28 @@ async def _scrape(gauge: Gauge, read: AsyncSample) -> None:
     except Exception:  # noqa: BLE001 a dependency that is away must not take /metrics with it
         value = None
     gauge.set(float("nan") if value is None else value)
+
+
+def forget_the_dead(folder: Path) -> None:
+    """Delete the gauges of processes that are gone: what they held no longer counts.
+
+    Their counters stay, since what they counted did happen.
+    """
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = path.stem.rpartition("_")[2]
+        if pid.isdigit() and not is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process with this number exists, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def resident_bytes() -> float:

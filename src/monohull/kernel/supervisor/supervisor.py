@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ from monohull import __version__
 from monohull.kernel.clock import monotonic_seconds, now
 from monohull.kernel.embedded.ports import free_port, is_free
 from monohull.kernel.home import HomeLock, ProcessState, State
-from monohull.kernel.refusals import NotReachable, Refused, WrongSetup
+from monohull.kernel.refusals import NotReachable, Refused, WrongSetup, writing
 from monohull.kernel.supervisor.block import local_host, local_url, probe, ready_block, services_block
 from monohull.kernel.supervisor.child import Child, describe_exit, reap_strangers
 from monohull.kernel.supervisor.leftovers import end_leftovers
@@ -29,6 +30,8 @@ TICK_SECONDS: Final = 0.25
 PROBE_PAUSE_SECONDS: Final = 0.05
 STOP_MARGIN_SECONDS: Final = 5.0
 WRONG_SETUP: Final = WrongSetup.exit_code
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Read by the metrics library in API and worker; see `monohull.kernel.metrics`."""
 
 
 class Interrupted(Refused):
@@ -142,6 +145,11 @@ class Supervisor:
             )
 
     def _start_children(self) -> None:
+        # API and worker leave their numbers in one folder, so that /metrics tells of both
+        folder = self._plan.home.run / "metrics"
+        shutil.rmtree(folder, ignore_errors=True)
+        with writing(folder):
+            folder.mkdir(parents=True)
         for name, options in (("serve", ("--port", str(self._port), "--checked")), ("worker", ())):
             child = self._child(name, *options)
             child.start()
@@ -153,6 +161,8 @@ class Supervisor:
         environ = dict(self._plan.environ)
         if self._port is not None and "MONOHULL_PUBLIC_URL" not in self._plan.settings.sources:
             environ["MONOHULL_PUBLIC_URL"] = self._url
+        if command in ("serve", "worker"):
+            environ[METRICS_FOLDER] = str(self._plan.home.run / "metrics")
         return Child(
             command,
             [*self._plan.program, command, "--home", str(self._plan.home.path), *options],

@@ -72,8 +72,8 @@ async def test_an_announced_length_is_believed() -> None:
         (b"x", "br", "not asked for"),
         (b"x", "gzip, gzip", "not asked for"),
         (b"not gzip at all", "gzip", "damaged"),
-        (gzip.compress(b"x" * 1000)[:-9], "gzip", "ends in the middle"),
-        (gzip.compress(b"x" * 1000)[:-5] + b"12345", "gzip", "damaged"),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-9], "gzip", "ends in the middle"),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-5] + b"12345", "gzip", "damaged"),
     ],
 )
 async def test_an_encoding_that_cannot_be_undone(body: bytes, encoding: str, message: str) -> None:
