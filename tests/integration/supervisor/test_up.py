@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,36 +13,13 @@ import pytest
 from monohull.kernel.home import jwt_secret
 from monohull.kernel.keys import legacy_key
 from monohull.kernel.settings import load_core
-from tests.up import PYTHON, Run, alive, open_folder
+from tests.up import Run, alive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     Starter = Callable[..., Run]
-
-TINY = Path(__file__).with_name("tiny.py")
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    path = open_folder()
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def tiny(folder: Path) -> Iterator[Starter]:
-    """Make a `Run` of the tiny program; more than one shares the folder and the home."""
-    runs: list[Run] = []
-
-    def made(**environ: str) -> Run:
-        run = Run(folder, [PYTHON, str(TINY), "up"], {"TINY_LOG": str(folder / "events"), **environ})
-        runs.append(run)
-        return run
-
-    yield made
-    for run in reversed(runs):
-        run.__exit__()
 
 
 def events(folder: Path) -> list[str]:
@@ -245,6 +220,17 @@ def test_the_second_ctrl_c_does_not_wait(tiny: Starter, folder: Path) -> None:
     assert time.monotonic() - started < 5
     assert run.servers() == []
     assert not any(map(alive, pids(folder, "serve") + pids(folder, "worker")))
+
+
+def test_nohup_is_heeded(tiny: Starter) -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = tiny().ready("--services-only")
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    run.signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert alive(run.pid)
 
 
 def test_a_killed_supervisor_leaves_nothing_that_stops_the_next(tiny: Starter, folder: Path) -> None:

@@ -128,6 +128,8 @@ def service_folder(state: Path, account: Account | None, *, durable: bool) -> Pa
         if is_reachable(state, account):
             return state.resolve()
         folder = _new_folder(durable=durable)
+        # for whoever finds it after the home was deleted by hand
+        (folder / "README").write_text(f"Data of the Monohull home {state.resolve()}\n", encoding="utf-8")
         draft = record.with_name(f"{RELOCATED}.{secrets.token_hex(4)}")
         draft.write_text(f"{folder}\n", encoding="utf-8")
         draft.rename(record)

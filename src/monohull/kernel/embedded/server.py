@@ -37,6 +37,8 @@ START_ATTEMPTS: Final = 5
 START_SECONDS: Final = 300.0
 """Recovery after a crash reads the log written since the last checkpoint; that may take a while."""
 LEFTOVER_LADDER: Final = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+HEADLESS_LADDER: Final = ((signal.SIGQUIT, 1.0), (signal.SIGKILL, 5.0))
+"""For processes whose server is dead: they have nothing to finish, and may be too busy to notice."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -249,10 +251,9 @@ class Server(ABC):
     def _end_leftovers(self) -> None:
         """End servers that an earlier supervisor left working on these files."""
         record = self._record()
-        pids = set(programs_in(self.data.resolve(), self.program))
         if record is not None and is_same(record.pid, record.identity):
-            pids.add(record.pid)
-        left = end_all(sorted(pids), LEFTOVER_LADDER)
+            end_all([record.pid], LEFTOVER_LADDER)
+        left = end_all(sorted(programs_in(self.data.resolve(), self.program)), HEADLESS_LADDER)
         if left:
             raise NotReachable(
                 f"an older {self.name} of this home does not end: process {left[0]}; end it by hand"
