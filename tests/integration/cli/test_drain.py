@@ -1,0 +1,76 @@
+"""SIGTERM: accepting ends, requests that were accepted are finished, connections are given back."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.application import anon_key
+from tests.integration.cli.serving import free_port, wait_ready
+from tests.integration.cli.test_commands import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from monohull.kernel.home import Connections
+
+REQUESTS = 6
+
+
+async def sleepers(connection: asyncpg.Connection) -> int:
+    count = await connection.fetchval(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+    )
+    return int(count)
+
+
+async def until(connection: asyncpg.Connection, number: int) -> None:
+    async with asyncio.timeout(20):
+        while await sleepers(connection) != number:  # noqa: ASYNC110 another process is waited for
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_what_was_accepted_is_finished(connections: Connections, tmp_path: Path, workers: str) -> None:
+    database = await asyncpg.connect(connections.owner_url)
+    await database.execute(
+        "create view slow as select 1 as id, pg_sleep(2)::text as slept; comment on view slow is '@public'"
+    )
+    port = free_port()
+    log = tmp_path / "serve.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(  # noqa: ASYNC220 waited for in a thread
+            [sys.executable, "-m", "monohull", "serve", "--port", str(port), "--workers", workers],
+            cwd=tmp_path,
+            env=environment(database_url=connections.owner_url, redis_url=connections.redis_url),
+            stderr=stream,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await asyncio.to_thread(wait_ready, process, url, log)
+        async with httpx.AsyncClient(base_url=url, headers={"apikey": anon_key()}, timeout=20) as client:
+            running = [asyncio.create_task(client.get("/rest/v1/slow?select=id")) for _ in range(REQUESTS)]
+            await until(database, REQUESTS)
+            process.terminate()
+            answers = await asyncio.gather(*running)
+            assert [answer.status_code for answer in answers] == [200] * REQUESTS, log.read_text()
+            assert await asyncio.to_thread(process.wait, 20) == 0
+            with pytest.raises(httpx.TransportError):
+                await client.get("/health/live")
+        async with asyncio.timeout(10):
+            while await database.fetchval(  # noqa: ASYNC110
+                "select count(*) from pg_stat_activity "
+                "where datname = current_database() and application_name like 'monohull%'"
+            ):
+                await asyncio.sleep(0.05)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)
+        await database.close()
+    assert log.read_text().count("process.stopped") == int(workers)
