@@ -183,6 +183,16 @@ def test_fresh_empties_the_home(tiny: Starter) -> None:
     assert not (again.home.path / "storage").exists()
 
 
+def test_a_lost_password_is_named_and_fresh_starts_over(tiny: Starter) -> None:
+    run = tiny().ready("--services-only")
+    run.signal(signal.SIGINT)
+    run.ended()
+    (run.home.path / "secrets" / "postgres_password").unlink()
+    assert run.start("--services-only").ended() == 2
+    assert "bring the file secrets/postgres_password back" in run.output
+    assert tiny().ready("--services-only", "--fresh").servers()
+
+
 def test_fresh_deletes_nothing_of_somebody_else(tiny: Starter) -> None:
     run = tiny()
     run.home.path.mkdir()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.embedded import EmbeddedPostgres, EmbeddedRedis
-from monohull.kernel.home import ProcessState, ServiceState
+from monohull.kernel.home import HomeError, ProcessState, ServiceState
 from monohull.kernel.refusals import NotReachable
 from monohull.kernel.supervisor.child import Restarts, describe_exit
 
@@ -23,10 +23,27 @@ def embedded_servers(plan: Plan) -> list[Server]:
     core, home = plan.settings.core, plan.home
     servers: list[Server] = []
     if core.database_url is None:
-        servers.append(EmbeddedPostgres(home.path, password=home.secret("postgres_password")))
+        servers.append(EmbeddedPostgres(home.path, password=postgres_password(plan)))
     if core.redis_url is None:
         servers.append(EmbeddedRedis(home.path, password=home.secret("redis_password")))
     return servers
+
+
+def postgres_password(plan: Plan) -> str:
+    """Return the password of the database in the home, a new one for a new database.
+
+    Raises:
+        HomeError: There is a database and its password is gone.
+    """
+    home, name = plan.home, "postgres_password"
+    marker = home.marker()
+    is_made = marker is not None and "postgres" in marker.versions and not plan.fresh
+    if is_made and not (home.path / "secrets" / name).exists():
+        raise HomeError(
+            f"the database of {home.path} was made with a password that is gone: "
+            f"bring the file secrets/{name} back, or start over with --fresh"
+        )
+    return home.secret(name)
 
 
 def service_state(server: Server) -> ServiceState:
