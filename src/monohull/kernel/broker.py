@@ -27,6 +27,7 @@ from monohull.kernel import clock
 from monohull.kernel.errors import RedisUnavailable
 from monohull.kernel.observation import SILENT, DependencyBack, DependencyLost
 from monohull.kernel.redis_connection import UNREACHABLE, explain_redis_error, redis_or_unavailable
+from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -164,8 +165,7 @@ class Broker:
     async def close(self) -> None:
         """End every subscription and give the connection back; subscribing opens it again."""
         if self._supervision is not None:
-            self._supervision.cancel()
-            await asyncio.gather(self._supervision, return_exceptions=True)
+            await end(self._supervision)
             self._supervision = None
         for subscription in self._everybody():
             subscription.close()

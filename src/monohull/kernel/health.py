@@ -59,7 +59,8 @@ class Health:
 async def _run(check: Check) -> CheckResult:
     started = monotonic_seconds()
     try:
-        message = await asyncio.wait_for(check.probe(), check.timeout_seconds)
+        async with asyncio.timeout(check.timeout_seconds):
+            message = await check.probe()
     except TimeoutError:
         message = f"no answer within {check.timeout_seconds:g} s"
     except Exception as error:  # noqa: BLE001 the boundary: a probe that raises is a failed check

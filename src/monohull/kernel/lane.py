@@ -33,6 +33,7 @@ from monohull import __version__
 from monohull.kernel.clock import monotonic_seconds, now
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.redis_connection import UNREACHABLE, close_redis, explain_redis_error
+from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable
@@ -200,7 +201,8 @@ class Lane(RedisQueue):
             await asyncio.sleep(seconds)
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
 
     def _note_lost(self, error: BaseException) -> None:
         if self._lost_at is None:
@@ -322,9 +324,7 @@ class Heartbeat:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
             with suppress(*FAILURES):
                 await self._redis.delete(self._key)
 

@@ -74,7 +74,8 @@ class Lifecycle:
             if left <= 0:
                 return False
             try:
-                await asyncio.wait_for(self._idle.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._idle.wait()
             except TimeoutError:
                 return False
         return True

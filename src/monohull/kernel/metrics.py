@@ -13,7 +13,7 @@ import asyncio
 import os
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from monohull.kernel.observation import (
     RequestFailed,
     RequestFinished,
 )
+from monohull.kernel.tasks import end
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -154,9 +155,7 @@ class Metrics:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     async def exposition(self) -> bytes:
         """Return everything in Prometheus' text format, of all processes when they share a folder."""
@@ -177,7 +176,8 @@ class Metrics:
 
 async def _scrape(gauge: Gauge, read: AsyncSample) -> None:
     try:
-        value = await asyncio.wait_for(read(), SCRAPE_TIMEOUT_SECONDS)
+        async with asyncio.timeout(SCRAPE_TIMEOUT_SECONDS):
+            value = await read()
     except Exception:  # noqa: BLE001 a dependency that is away must not take /metrics with it
         value = None
     gauge.set(float("nan") if value is None else value)

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.metrics import CONTENT_TYPE, Metrics
+from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,9 +35,7 @@ async def serve_metrics(metrics: Metrics, host: str, port: int | None) -> AsyncI
     try:
         yield
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def _hold_port(metrics: Metrics, host: str, port: int, tried: asyncio.Event) -> None:

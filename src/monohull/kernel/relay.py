@@ -33,6 +33,7 @@ from monohull.kernel.lane import FAILURES
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.outbox import CHANNEL
 from monohull.kernel.redis_connection import explain_redis_error
+from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,9 +109,7 @@ class Relay:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     async def run(self) -> None:
         """Lead whenever the lock is free, for ever."""
@@ -186,7 +185,8 @@ class Relay:
 
     async def _rest(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
 
     def _on_notification(self, *_: object) -> None:
         self._wake.set()

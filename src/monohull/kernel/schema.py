@@ -8,11 +8,12 @@ itself once somebody ran the migrations.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from monohull.kernel.errors import DatabaseUnavailable, Problem, SchemaOutdated
 from monohull.kernel.observation import SchemaChecked
+from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -79,9 +80,7 @@ class SchemaWatch:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     async def _until_current(self) -> None:
         while self.state != "current":

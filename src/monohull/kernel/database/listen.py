@@ -17,6 +17,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.dial import CONNECT_TIMEOUT_SECONDS
 from monohull.kernel.database.urls import parse_url
 from monohull.kernel.observation import SILENT, DependencyBack, DependencyLost, Observer
+from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -75,9 +76,7 @@ class Listener:
         try:
             yield self
         finally:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def _listen_for_ever(self) -> None:
         delay = FIRST_DELAY_SECONDS
