@@ -9,14 +9,18 @@ refused here, so that the reference cannot have holes.
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, get_origin
 
 import click
 import msgspec
 
+import modules as product_modules
+import monohull
 from monohull.cli import main as command
 from monohull.kernel.errors import Problem, problem_classes
 from monohull.kernel.module import load_modules
@@ -39,6 +43,7 @@ class Undocumented(Exception):
 def pages(modules: Iterable[Module]) -> Mapping[str, str]:
     """Return the text of every generated page by its file name."""
     modules = tuple(modules)
+    import_everything()
     return {
         "settings.md": settings_page(modules),
         "errors.md": errors_page(),
@@ -47,6 +52,14 @@ def pages(modules: Iterable[Module]) -> Mapping[str, str]:
         "permissions.md": permissions_page(modules),
         "cli.md": cli_page(),
     }
+
+
+def import_everything() -> None:
+    """Import the whole product: what the pages list must not depend on who was imported before."""
+    for package in (monohull, product_modules):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not found.name.endswith("__main__"):
+                import_module(found.name)
 
 
 def settings_page(modules: Iterable[Module]) -> str:

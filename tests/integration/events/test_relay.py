@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from monohull.kernel.home import Connections
 
 INSERT = "insert into monohull.outbox (id, name, version, payload) values ($1, $2, 1, $3::json) returning 1"
-HOLDER = "select pid from pg_locks where locktype = 'advisory' and granted and objid = ($1 & 4294967295)"
+HOLDER = (
+    "select pid from pg_locks where locktype = 'advisory' and granted and objid = ($1 & 4294967295) "
+    "and database = (select oid from pg_database where datname = current_database())"
+)
 
 HEARD: list[tuple[str, Envelope]] = []
 FAILING: set[str] = set()
