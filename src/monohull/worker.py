@@ -87,7 +87,7 @@ class WorkerProcess:
         self._id = f"{os.getpid()}-{token(16)}"
         self._stack = AsyncExitStack()
         self._sides: list[asyncio.Task[None]] = []
-        self._started_at = 0.0
+        self._is_started = False
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -141,17 +141,18 @@ class WorkerProcess:
             self._sides.append(asyncio.create_task(self._serve(queue, worker, attempts)))
         relay = Relay(runtime.database, runtime.queues, self._duties, runtime.observer)
         await self._stack.enter_async_context(relay.running())
-        self._started_at = monotonic_seconds()
+        self._is_started = True
         names = tuple(module.name for module in runtime.modules)
         runtime.observer.observe(ProcessStarted(process="worker", version=__version__, modules=names))
 
     async def stop(self, _: Context) -> None:
         """Wait for the other queues' jobs, which drain at the same time, and close everything."""
+        began = monotonic_seconds()
         await asyncio.gather(*self._sides)
         drained = self.runtime.lifecycle.in_flight == 0
         await self._stack.aclose()
-        if self._started_at:
-            seconds = monotonic_seconds() - self._started_at
+        if self._is_started:
+            seconds = round(monotonic_seconds() - began, 3)
             self.runtime.observer.observe(ProcessStopped(process="worker", drained=drained, seconds=seconds))
 
     async def _serve(self, queue: str, first: Worker[Any], attempts: Attempts) -> None:

@@ -121,6 +121,7 @@ class Marker(Struct, frozen=True, kw_only=True):
     created_by: str
     example: str | None = None
     versions: Mapping[str, str] = {}
+    migrated_by: str | None = None
 
 
 class Home:

@@ -15,7 +15,7 @@ from monohull.kernel.refusals import NotReachable, Refused, WrongSetup, writing
 from monohull.kernel.supervisor.block import local_host, local_url, probe, ready_block, services_block
 from monohull.kernel.supervisor.child import Child, describe_exit, reap_strangers
 from monohull.kernel.supervisor.leftovers import end_leftovers
-from monohull.kernel.supervisor.plan import record_contents
+from monohull.kernel.supervisor.plan import record_contents, record_migrated, was_migrated
 from monohull.kernel.supervisor.services import Watched, embedded_servers, service_state
 from monohull.kernel.supervisor.signals import StopSignals
 
@@ -115,11 +115,19 @@ class Supervisor:
             watched.start(self._is_stopping)
         record_contents(self._plan, {w.server.name: w.server.version for w in self._watched})
         self._write_state(url=None)
-        self._migrate()
         if self._plan.services_only:
+            self._migrate()
             self._show(services_block(self._plan, monotonic_seconds() - self._started_at))
             return
-        self._start_children()
+        if was_migrated(self._plan):
+            # most likely there is nothing to do: API and worker load meanwhile, and refuse to serve a schema
+            # that does not fit them
+            self._start_children()
+            self._migrate()
+        else:
+            self._migrate()
+            self._start_children()
+        record_migrated(self._plan)
         self._await_ready()
         self._write_state(url=self._url)
         self._show(ready_block(self._plan, self._url, monotonic_seconds() - self._started_at))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from monohull.kernel.home import Home
 from monohull.kernel.refusals import WrongSetup
 from monohull.kernel.settings import SettingsError
 from monohull.kernel.supervisor import block, plan
-from monohull.kernel.supervisor.plan import Plan, make_plan, record_contents
+from monohull.kernel.supervisor.plan import Plan, make_plan, record_contents, record_migrated, was_migrated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,3 +139,23 @@ def test_a_home_of_another_place_wins(tmp_path: Path) -> None:
     found = planned(tmp_path / "work", {"MONOHULL_HOME": str(tmp_path / "elsewhere")})
     assert found.home.path == tmp_path / "elsewhere"
     assert Home(found.settings.home).path == found.home.path
+
+
+def test_only_a_home_that_this_version_migrated_counts_as_migrated(tmp_path: Path) -> None:
+    found = planned(tmp_path / "work")
+    assert not was_migrated(found)
+    record_contents(found, {})
+    assert not was_migrated(found)
+    record_migrated(found)
+    record_migrated(found)
+    assert was_migrated(found)
+    marker = found.home.marker()
+    assert marker is not None
+    found.home.update_marker(msgspec.structs.replace(marker, migrated_by="0.0.1"))
+    assert not was_migrated(found), "another version may have migrations of its own"
+
+
+def test_an_external_database_is_migrated_before_anything_else_starts(tmp_path: Path) -> None:
+    found = planned(tmp_path / "work", {"MONOHULL_DATABASE_URL": "postgresql://127.0.0.1/x"})
+    record_migrated(found)
+    assert not was_migrated(found)
