@@ -64,8 +64,8 @@ test-all: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 first, so that nothing 
 	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 .PHONY: contract
-contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file)
-	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(ARGS)
+contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file, PG=15)
+	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(if $(PG),--pg $(PG)) $(ARGS)
 
 .PHONY: docs
 docs: $(INSTALLED) ## write docs/reference anew from the code

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 def parts(runtime: Runtime) -> Parts:
     """Return the data API of one process."""
     settings = runtime.settings.of(RestSettings)
-    runtime.authentication.use_anonymous_role(settings.anon_role)
+    if settings.anon_role is not None:
+        runtime.authentication.use_anonymous_role(settings.anon_role)
     api = DataApi(
         settings,
         live_catalog(runtime),
         runtime.data,
-        demands_key=settings.demands_key(is_production=runtime.settings.core.is_production),
+        demands_key=settings.anon_role is None
+        or settings.demands_key(is_production=runtime.settings.core.is_production),
     )
     return Parts(mounts={PREFIX: api}, renderers={PREFIX: render_rest_problem})
 

@@ -138,10 +138,13 @@ class DataPool(WirePool):
 
 
 def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:
-    """Make the pool of a process, network untouched; ``options`` are `DataPool`'s."""
+    """Make the pool of a process, network untouched; ``options`` are `DataPool`'s.
+
+    Without the option ``owner_url`` the owner stands in where ``authenticator`` cannot log in.
+    """
+    options.setdefault("owner_url", connections.owner_url)
     return DataPool(
         connections.data_url,
-        owner_url=connections.owner_url,
         size=size,
         timeout_seconds=timeout_seconds,
         **options,

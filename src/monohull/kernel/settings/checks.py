@@ -71,6 +71,7 @@ def _network(core: CoreSettings) -> Iterator[Contradiction]:
 def _services(core: CoreSettings) -> Iterator[Contradiction]:
     urls = (
         ("database_url", core.database_url),
+        ("database_authenticator_url", core.database_authenticator_url),
         *(("database_replica_urls", u) for u in core.database_replica_urls),
     )
     for field, url in urls:
