@@ -55,6 +55,7 @@ class Edge:
         inner: Litestar, for everything that is not a mount.
         mounts: Raw ASGI applications by path prefix.
         renderers: How problems look below a path prefix.
+        cors: What browsers are told below a path prefix, where it is not what they are told elsewhere.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Edge:
         inner: ASGIApp,
         mounts: Mapping[str, ASGIApp],
         renderers: Mapping[str, ProblemRenderer],
+        cors: Mapping[str, Cors] | None = None,
     ) -> None:
         self._runtime = runtime
         self._inner = inner
         self._mounts = sorted(mounts.items(), key=lambda item: -len(item[0]))
         self._renderers = sorted(renderers.items(), key=lambda item: -len(item[0]))
         self._cors = Cors(runtime.settings.core.effective_cors_origins)
+        self._cors_below = tuple((cors or {}).items())
         self._body_limit = runtime.settings.core.body_limit_bytes
 
     def render(self, problem: Problem, scope: Scope) -> Rendered:
@@ -82,7 +85,7 @@ class Edge:
         if scope["type"] != "http":
             await self._socket(scope, receive, send)
             return
-        exchange = Exchange(scope, send, self._cors, read_trace(scope["headers"]))
+        exchange = Exchange(scope, send, self._cors_of(scope["path"]), read_trace(scope["headers"]))
         token, actor = current_trace.set(exchange.trace), current_actor.set(None)
         try:
             with self._runtime.lifecycle.working():
@@ -96,7 +99,9 @@ class Edge:
         scope = exchange.scope
         if is_preflight(scope["method"], scope["headers"]):
             scope["state"]["route"] = "preflight"
-            await exchange.respond(204, self._cors.preflight(scope["headers"]), b"", with_cors=False)
+            cors = self._cors_of(scope["path"])
+            preflight = cors.preflight(scope["headers"])
+            await exchange.respond(cors.preflight_status, preflight, b"", with_cors=False)
             return
         with self._runtime.tracing.span(scope["method"], kind=SpanKind.SERVER) as span:
             await self._serve(exchange, receive)
@@ -105,6 +110,12 @@ class Edge:
                 span.set_attribute("http.request.method", scope["method"])
                 span.set_attribute("http.route", route_of(scope))
                 span.set_attribute("http.response.status_code", exchange.status)
+
+    def _cors_of(self, path: str) -> Cors:
+        for prefix, cors in self._cors_below:
+            if path.startswith(prefix):
+                return cors
+        return self._cors
 
     async def _serve(self, exchange: Exchange, receive: Receive) -> None:
         scope = exchange.scope
