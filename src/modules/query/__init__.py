@@ -1,14 +1,16 @@
 """The compiler of data requests: what is asked → plan → one statement → its result. No HTTP.
 
-Front ends build a `Read`, hand it to `Compiler.compile` with the caller's
-rules, and run the statement with `execute_read`. REST is one; others will follow.
+Front ends build a `Read` or a `Mutation`, hand it to `Compiler.compile` with the caller's
+rules, and run the statement with `execute`. REST is one; others will follow.
 """
 
 from modules.query.ast import (
     MAX_EMBED_DEPTH,
+    Action,
     AllColumns,
     Column,
     Condition,
+    Conflict,
     Connective,
     Count,
     Direction,
@@ -20,11 +22,14 @@ from modules.query.ast import (
     Item,
     Join,
     Logic,
+    Mutation,
     Nulls,
     Operator,
     Order,
     Quantifier,
     Read,
+    Request,
+    Returning,
     Selection,
     Shape,
     Step,
@@ -41,12 +46,13 @@ from modules.query.errors import (
     RelationNotFound,
     RelationshipNotFound,
 )
-from modules.query.execute import DataSource, ResultSet, Transaction, execute_read
+from modules.query.execute import DataSource, ResultSet, Transaction, execute
 from modules.query.exposure import Exposure
 from modules.query.live import LiveCatalog, live_catalog
 
 __all__ = [
     "MAX_EMBED_DEPTH",
+    "Action",
     "AllColumns",
     "Catalog",
     "CatalogMissing",
@@ -54,6 +60,7 @@ __all__ = [
     "Compiled",
     "Compiler",
     "Condition",
+    "Conflict",
     "Connective",
     "Count",
     "DataSource",
@@ -69,6 +76,7 @@ __all__ = [
     "Join",
     "LiveCatalog",
     "Logic",
+    "Mutation",
     "NotOneRow",
     "Nulls",
     "OffsetBeyondEnd",
@@ -81,12 +89,14 @@ __all__ = [
     "RelationClosed",
     "RelationNotFound",
     "RelationshipNotFound",
+    "Request",
     "ResultSet",
+    "Returning",
     "Selection",
     "Shape",
     "Step",
     "TableColumn",
     "Transaction",
-    "execute_read",
+    "execute",
     "live_catalog",
 ]

@@ -26,6 +26,9 @@ Count: TypeAlias = Literal["exact", "planned", "estimated"]
 Shape: TypeAlias = Literal["array", "object", "csv", "none"]
 """How the rows come back; ``none`` counts them and builds no document."""
 Connective: TypeAlias = Literal["and", "or"]
+Action: TypeAlias = Literal["insert", "update", "delete"]
+Returning: TypeAlias = Literal["minimal", "keys", "representation"]
+"""What comes back of written rows: nothing, the primary key of the one row there is, or the rows."""
 IsValue: TypeAlias = Literal["null", "not_null", "true", "false", "unknown"]
 
 Operator: TypeAlias = Literal[
@@ -167,3 +170,55 @@ class Read(Struct, frozen=True):
     count: Count | None = None
     strip_nulls: bool = False
     max_rows: int | None = None
+
+
+class Conflict(Struct, frozen=True):
+    """What to do about a row that exists already.
+
+    Attributes:
+        columns: Columns of the unique constraint; None for the primary key.
+        merge: Update the row that exists; otherwise leave it alone.
+    """
+
+    columns: tuple[str, ...] | None = None
+    merge: bool = True
+
+
+class Mutation(Struct, frozen=True):
+    """Rows of ``schema.relation`` to insert, update or delete, and what comes back of them.
+
+    Attributes:
+        selection: ``where`` says which rows are changed; the rest is about the rows that come back.
+        body: Slot of the JSON document with the values, an array of objects or one object; None without.
+        columns: What the document gives values to. Empty inserts rows of defaults, and updates nothing.
+        is_flat: No value in the document is itself an object or array.
+        is_list: The document is an array.
+        defaults: A key that a row does not have is the column's default, and not null.
+        conflict: Upsert.
+        is_single: Exactly one row may be written, else everything is rolled back.
+        matches_key: PUT: ``where`` names the primary key and the document must have the same values.
+        max_affected: Slot of the greatest number of rows that may be written, or None.
+    """
+
+    action: Action
+    schema: str
+    relation: str
+    selection: Selection
+    returning: Returning = "minimal"
+    body: int | None = None
+    columns: tuple[str, ...] = ()
+    is_flat: bool = False
+    is_list: bool = False
+    defaults: bool = False
+    conflict: Conflict | None = None
+    is_single: bool = False
+    matches_key: bool = False
+    max_affected: int | None = None
+    shape: Shape = "array"
+    count: Count | None = None
+    strip_nulls: bool = False
+    max_rows: int | None = None
+
+
+Request: TypeAlias = Read | Mutation
+"""Everything that can be compiled; its parts are the shape, and their values come beside it."""

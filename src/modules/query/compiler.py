@@ -9,18 +9,20 @@ catalog is replaced, so is the whole `Compiler`: there is nothing to invalidate.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from msgspec import Struct
 
+from modules.query.ast import Mutation, Read
 from modules.query.exposure import Closure, Exposure, find_closures
+from modules.query.plan.mutate import plan_mutation
 from modules.query.plan.read import Rules, check_open, plan_read
-from modules.query.sql import Statement, render_count_plan, render_read
+from modules.query.sql import Statement, render_count_plan, render_mutation, render_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modules.query.ast import Read
+    from modules.query.ast import Request
     from modules.query.catalog import Catalog, Key
 
 MAX_STATEMENTS: Final = 2000
@@ -32,23 +34,28 @@ class Compiled(Struct, frozen=True):
 
     Attributes:
         statement: SQL and its name.
-        relations: What it reads, junctions included.
+        relations: What it touches, junctions included.
         count_plan: The EXPLAIN that estimates the count, where one was asked for.
+        is_read_only: The transaction need not write, and so may not.
+        asides: How many settings its row gives back.
     """
 
     statement: Statement
     relations: frozenset[Key]
     count_plan: Statement | None = None
+    is_read_only: bool = True
+    asides: int = 0
 
 
 class Compiler:
-    """Compiles reads against ``catalog``.
+    """Compiles requests against ``catalog``.
 
     Args:
         catalog: What there is.
         exposure: What of it is open.
         aggregates: Whether aggregate functions may be used.
         bypassing_roles: Roles that see everything, beside those the catalog knows.
+        asides: Settings that functions leave for the front end; statements give them back.
     """
 
     def __init__(
@@ -58,30 +65,32 @@ class Compiler:
         *,
         aggregates: bool = True,
         bypassing_roles: frozenset[str] = frozenset(),
+        asides: tuple[str, ...] = (),
     ) -> None:
         self.catalog = catalog
         self._aggregates = aggregates
+        self._asides = asides
         self._schemas = exposure.schemas
         self._closures: Mapping[Key, Closure] = find_closures(catalog, exposure)
         self._bypassing = catalog.bypassing_roles | bypassing_roles
-        self._kept: OrderedDict[Read, Compiled] = OrderedDict()
+        self._kept: OrderedDict[Request, Compiled] = OrderedDict()
 
-    def compile(self, read: Read, *, role: str, anonymous: bool) -> Compiled:
-        """Return the statement of ``read`` for a caller that may see all of it.
+    def compile(self, request: Request, *, role: str, anonymous: bool) -> Compiled:
+        """Return the statement of ``request`` for a caller that may see all of it.
 
         Args:
-            read: The shape.
+            request: The shape.
             role: Database role of the caller.
             anonymous: The caller sent no credential; decides on 401 or 403.
 
         Raises:
             RelationClosed: MH100, a relation in it is closed to the role.
-            QueryProblem: Another refusal of `plan_read`.
+            QueryProblem: Another refusal of the planners.
         """
-        compiled = self._kept.get(read)
+        compiled = self._kept.get(request)
         if compiled is None:
-            return self._compile(read, self._rules(role, anonymous=anonymous))
-        self._kept.move_to_end(read)
+            return self._compile(request, self._rules(role, anonymous=anonymous))
+        self._kept.move_to_end(request)
         if self._closures and not self._closures.keys().isdisjoint(compiled.relations):
             rules = self._rules(role, anonymous=anonymous)
             for key in compiled.relations:
@@ -92,11 +101,31 @@ class Compiler:
         closures = {} if role in self._bypassing else self._closures
         return Rules(self._schemas, closures, anonymous, self._aggregates)
 
-    def _compile(self, read: Read, rules: Rules) -> Compiled:
-        plan = plan_read(read, self.catalog, rules)
-        count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
-        compiled = Compiled(render_read(plan), plan.relations, count_plan)
-        self._kept[read] = compiled
+    def _compile(self, request: Request, rules: Rules) -> Compiled:
+        """Send each kind of request to its own planner and writer, and keep what comes out."""
+        compiled: Compiled
+        match request:
+            case Read():
+                compiled = self._read(request, rules)
+            case Mutation():
+                compiled = self._mutation(request, rules)
+            case _:
+                assert_never(request)
+        self._kept[request] = compiled
         if len(self._kept) > MAX_STATEMENTS:
             self._kept.popitem(last=False)
         return compiled
+
+    def _read(self, read: Read, rules: Rules) -> Compiled:
+        plan = plan_read(read, self.catalog, rules)
+        count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
+        return Compiled(render_read(plan, self._asides), plan.relations, count_plan, asides=len(self._asides))
+
+    def _mutation(self, mutation: Mutation, rules: Rules) -> Compiled:
+        plan = plan_mutation(mutation, self.catalog, rules)
+        return Compiled(
+            render_mutation(plan, self._asides),
+            plan.relations,
+            is_read_only=False,
+            asides=len(self._asides),
+        )

@@ -1,32 +1,38 @@
-"""`execute_read`: statement and values → `ResultSet`. The only await between a request and its answer."""
+"""`execute`: statement and values → `ResultSet`. The only await between a request and its answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from msgspec import Struct
+
+from modules.query.errors import KeyMismatch, NotOneRow, TooManyAffected
+from modules.query.sql import GUARD
+from monohull.kernel.database.frames import PostgresError
+from monohull.kernel.database.statements import Isolation, Rows, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modules.query.compiler import Compiled
-    from modules.query.sql import Statement
-    from monohull.kernel.database.statements import Rows
+    from monohull.kernel.errors import Problem
+
+_INVALID_TEXT: Final = "22P02"
 
 
 class DataSource(Protocol):
-    """Runs a statement in a transaction of its own; `monohull.kernel.database.data.DataPool` does."""
+    """Runs statements in a transaction of their own; `monohull.kernel.database.data.DataPool` does."""
 
-    async def run(
+    async def run_batch(
         self,
-        sql: str,
-        args: Sequence[str | bytes | None],
+        statements: Sequence[Statement],
         *,
-        settings: Sequence[tuple[str, str]],
-        key: str,
-    ) -> Rows:
-        """Return the rows, in text format.
+        settings: Sequence[tuple[str, str]] = (),
+        commit: bool = True,
+        isolation: Isolation | None = None,
+    ) -> list[Rows]:
+        """Return the rows of each, in text format.
 
         Raises:
             PostgresError: The server refused.
@@ -36,16 +42,22 @@ class DataSource(Protocol):
 
 
 class Transaction(Struct, frozen=True):
-    """How the caller's transaction begins.
+    """How the caller's transaction begins and ends.
 
     Attributes:
         settings: Names and values, applied in order, gone with the transaction.
         plan_key: What a prepared plan belongs to beside its text: the role, and the search path,
             which computed fields are found by.
+        before: Statements that run first, in the same transaction and round trip.
+        commit: False rolls back in the end.
+        isolation: None for the server's default.
     """
 
     settings: Sequence[tuple[str, str]]
     plan_key: str
+    before: tuple[Statement, ...] = ()
+    commit: bool = True
+    isolation: Isolation | None = None
 
 
 class ResultSet(Struct, frozen=True):
@@ -53,19 +65,25 @@ class ResultSet(Struct, frozen=True):
 
     Attributes:
         body: The document, as it goes out.
-        rows: How many rows are in it.
+        rows: How many rows are in it, or were written.
         total: How many there are without limit and offset, None when nobody asked.
+        key: JSON array of names and values of the written row's primary key, where it was asked for.
+        inserted: How many rows an upsert added; None for everything else.
+        asides: What functions left in the settings that the compiler was told to give back.
     """
 
     body: bytes
     rows: int
     total: int | None = None
+    key: bytes | None = None
+    inserted: int | None = None
+    asides: tuple[bytes | None, ...] = ()
 
 
-async def execute_read(
+async def execute(
     source: DataSource,
     compiled: Compiled,
-    values: Sequence[str],
+    values: Sequence[str | bytes],
     transaction: Transaction,
     *,
     max_exact: int | None = None,
@@ -81,32 +99,65 @@ async def execute_read(
 
     Raises:
         PostgresError: The server refused.
+        QueryProblem: A limit on written rows was passed; everything is rolled back.
         Unavailable: No server, or no connection in time.
     """
-    result = await _run(source, compiled.statement, values, transaction)
-    total, rows, body = result.rows[0]
+    asked = compiled.statement
+    statement = Statement(asked.text, asked.choose(values), f"{asked.name}.{transaction.plan_key}")
+    try:
+        results = await source.run_batch(
+            (*transaction.before, statement),
+            settings=transaction.settings,
+            commit=transaction.commit,
+            isolation=transaction.isolation,
+        )
+    except PostgresError as error:
+        if (problem := _guarded(error)) is not None:
+            raise problem from error
+        raise
+    total, rows, body, *rest = results[-1].rows[0]
+    asides, written = rest[: compiled.asides], rest[compiled.asides :]
+    key, inserted = written or (None, None)
     counted = None if total is None else int(total)
     if compiled.count_plan is not None and (counted is None or max_exact is None or counted > max_exact):
         # an estimate below what was counted already is known to be wrong
-        counted = max(counted or 0, await _estimate(source, compiled.count_plan, values, transaction))
-    return ResultSet(body or b"", int(rows or 0), counted)
-
-
-async def _run(
-    source: DataSource, statement: Statement, values: Sequence[str], transaction: Transaction
-) -> Rows:
-    return await source.run(
-        statement.text,
-        statement.choose(values),
-        settings=transaction.settings,
-        key=f"{statement.name}.{transaction.plan_key}",
+        counted = max(counted or 0, await _estimate(source, compiled, values, transaction))
+    return ResultSet(
+        body or b"",
+        int(rows or 0),
+        counted,
+        key,
+        None if inserted is None else int(inserted),
+        tuple(asides),
     )
 
 
+def _guarded(error: PostgresError) -> Problem | None:
+    """Return what a guard of our own means: its failed cast names the guard and the number of rows."""
+    if error.sqlstate != _INVALID_TEXT or GUARD not in error.message:
+        return None
+    name, _, rows = error.message.partition(GUARD)[2].rstrip('"').partition(":")
+    if not rows.isdigit():
+        return None
+    match name:
+        case "single":
+            return NotOneRow(int(rows))
+        case "affected":
+            return TooManyAffected(int(rows))
+        case "key":
+            return KeyMismatch()
+        case _:
+            return None
+
+
 async def _estimate(
-    source: DataSource, statement: Statement, values: Sequence[str], transaction: Transaction
+    source: DataSource, compiled: Compiled, values: Sequence[str | bytes], transaction: Transaction
 ) -> int:
     """Ask the planner how many rows it expects. Its text depends on the values, so nothing is prepared."""
-    result = await source.run(statement.text, statement.choose(values), settings=transaction.settings, key="")
-    explained = msgspec.json.decode(b"".join(row[0] or b"" for row in result.rows))
+    assert compiled.count_plan is not None
+    asked = compiled.count_plan
+    results = await source.run_batch(
+        (*transaction.before, Statement(asked.text, asked.choose(values))), settings=transaction.settings
+    )
+    explained = msgspec.json.decode(b"".join(row[0] or b"" for row in results[-1].rows))
     return int(explained[0]["Plan"]["Plan Rows"])

@@ -19,12 +19,14 @@ from modules.query import (
     DataSource,
     Exposure,
     LiveCatalog,
+    Mutation,
     RelationNotFound,
     RelationshipNotFound,
-    execute_read,
+    execute,
 )
-from modules.rest.errors import DatabaseRefused
-from modules.rest.request import PREFIX, ApiRequest, parse_request, relation_of
+from modules.rest.body import is_json
+from modules.rest.errors import BodyInvalid, DatabaseRefused
+from modules.rest.request import PREFIX, WITH_BODY, ApiRequest, parse_request
 from modules.rest.response import Answer, build_answer
 from modules.rest.transaction import begin_transaction
 from monohull.kernel.database.frames import PostgresError
@@ -41,7 +43,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
-ALLOW: Final = b"OPTIONS,GET,HEAD"
+ALLOW: Final = b"OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE"
+
+ASIDES: Final = ("response.headers", "response.status")
+"""Settings by which functions of the database speak to the client."""
 
 _STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of things that do not exist: perhaps the catalog knows a database that is no more."""
@@ -73,19 +78,18 @@ class DataApi:
         }
         self._compiler: Compiler | None = None
 
-    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
         principal = self._principal(scope)
         if scope["method"] == "OPTIONS":
             await send_answer(send, Answer(200, [(b"allow", ALLOW), (b"content-length", b"0")], b""))
             return
-        if scope["method"] not in ("GET", "HEAD"):
-            relation_of(scope, self._settings.schemas[0])
-        request = parse_request(scope, self._settings)
-        await send_answer(send, await self.read(scope, request, principal))
+        body = await read_body(receive) if scope["method"] in WITH_BODY else b""
+        request = parse_request(scope, self._settings, body)
+        await send_answer(send, await self.answer(scope, request, principal))
 
-    async def read(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Answer:
-        """Answer a read.
+    async def answer(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Answer:
+        """Answer a read, a write or a call: compile, begin, execute, and say what came of it.
 
         Raises:
             QueryProblem: It does not fit the catalog.
@@ -93,15 +97,23 @@ class DataApi:
             Unavailable: There is no catalog, no server, or no free connection.
         """
         compiled = await self._compile(request, principal)
-        search_path = self._search_paths[request.read.schema]
-        transaction = begin_transaction(scope, request, principal, search_path)
+        transaction = begin_transaction(
+            scope,
+            request,
+            principal,
+            self._search_paths[request.schema],
+            read_only=compiled.is_read_only,
+            rolls_back=self._settings.rolls_back,
+        )
         try:
-            result = await execute_read(
+            result = await execute(
                 self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
             )
         except PostgresError as error:
             if error.sqlstate in _STALE:
                 self._live.suspect()
+            if _is_about_json(error, request):
+                raise BodyInvalid("Empty or invalid json") from error
             raise DatabaseRefused(error, anonymous=self._is_anonymous(principal)) from error
         return build_answer(request, result)
 
@@ -110,12 +122,12 @@ class DataApi:
         compiler = self._compiler_of_now()
         anonymous = self._is_anonymous(principal)
         try:
-            return compiler.compile(request.read, role=principal.role, anonymous=anonymous)
+            return compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
         except (RelationNotFound, RelationshipNotFound):
             if await self._live.refreshed(compiler.catalog) is compiler.catalog:
                 raise
         compiler = self._compiler_of_now()
-        return compiler.compile(request.read, role=principal.role, anonymous=anonymous)
+        return compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
 
     def _compiler_of_now(self) -> Compiler:
         catalog = self._live.current()
@@ -126,6 +138,7 @@ class DataApi:
                 self._exposure,
                 aggregates=self._settings.aggregates,
                 bypassing_roles=_SEES_EVERYTHING,
+                asides=ASIDES,
             )
         return compiler
 
@@ -141,6 +154,28 @@ class DataApi:
         if principal.is_default and self._demands_key:
             raise Unauthenticated("Anonymous access is disabled")
         return principal
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body; the edge has limited its size."""
+    message = await receive()
+    first: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return first
+    parts = [first]
+    while message.get("more_body", False):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
+
+
+def _is_about_json(error: PostgresError, request: ApiRequest) -> bool:
+    """Say whether the database met a body that is no JSON, which a scan for keys may pass over."""
+    asked = request.asked
+    if error.sqlstate != "22P02" or not isinstance(asked, Mutation) or asked.body is None:
+        return False
+    body = request.values[asked.body]
+    return isinstance(body, bytes) and not is_json(body)
 
 
 async def send_answer(send: Send, answer: Answer) -> None:

@@ -6,9 +6,11 @@ repeats the code for whatever cannot read bodies.
 
     PGRST100 400   the query string does not parse
     PGRST101 405   a function is called by GET, HEAD and POST alone
+    PGRST102 400   the body
     PGRST103 416   a range that no result has
     PGRST106 406   the profile is no exposed schema
     PGRST107 406   no media type that the client accepts
+    PGRST114 400   PUT with limit or offset
     PGRST117 405   a method that relations do not have
     PGRST122 400   handling=strict, and a preference nobody knows
     PGRST125 404   a path that is no relation
@@ -110,6 +112,23 @@ class CallNotSupported(Problem):
             f"Could not find the function {schema}.{name} in the schema cache",
             details="This version does not call functions yet.",
         )
+
+
+class BodyInvalid(Problem):
+    """The body cannot be taken for rows."""
+
+    code = "PGRST102"
+    status = 400
+
+
+class LimitsWithPut(Problem):
+    """PUT writes one row, which has no limit or offset."""
+
+    code = "PGRST114"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("limit/offset querystring parameters are not allowed for PUT")
 
 
 class RangeNotSatisfiable(Problem):

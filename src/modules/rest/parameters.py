@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 from msgspec import Struct
 
 from modules.query import AllColumns, Connective, Field, Selection
+from modules.rest.columns import parse_columns
 from modules.rest.cursor import NAME_EXPECTED, Cursor
 from modules.rest.draft import Draft
 from modules.rest.errors import QueryStringRefused, QueryStringTooLong
@@ -43,12 +44,15 @@ class Parameters(Struct, frozen=True):
         values: Values by slot.
         page: ``limit`` and ``offset`` of the top.
         canonical: The query string in one form for all that mean the same, for ``Content-Location``.
+        columns, on_conflict: Of a write; a read ignores them.
     """
 
     selection: Selection
     values: list[str]
     page: Page
     canonical: str
+    columns: tuple[str, ...] | None = None
+    on_conflict: tuple[str, ...] | None = None
 
 
 def parse_parameters(query: bytes, *, range_page: Page, max_rows: int | None) -> Parameters:
@@ -73,7 +77,19 @@ def parse_parameters(query: bytes, *, range_page: Page, max_rows: int | None) ->
             reader.read(name, value)
     page = overlap(reader.page, range_page).capped(max_rows)
     reader.set_page(page, is_asked=reader.page.limit is not None or range_page.limit is not None)
-    return Parameters(reader.root.freeze(), reader.values, page, canonical_query(pairs))
+    return Parameters(
+        reader.root.freeze(),
+        reader.values,
+        page,
+        canonical_query(pairs),
+        _columns(pairs, "columns"),
+        _columns(pairs, "on_conflict"),
+    )
+
+
+def _columns(pairs: Sequence[tuple[str, str]], name: str) -> tuple[str, ...] | None:
+    text = next((value for key, value in pairs if key == name), None)
+    return parse_columns(text, f"{name} parameter") if text else None
 
 
 def split_query(query: bytes) -> list[tuple[str, str]]:

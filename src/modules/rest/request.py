@@ -8,12 +8,12 @@ Source: PostgREST 16, ``ApiRequest.hs``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
 
-from modules.query import Read
+from modules.query import Mutation, Read, Request
 from modules.rest.errors import (
     CallMethodNotAllowed,
     CallNotSupported,
@@ -23,9 +23,10 @@ from modules.rest.errors import (
     SchemaNotExposed,
 )
 from modules.rest.media import Media, choose_media
-from modules.rest.parameters import parse_parameters
+from modules.rest.parameters import Parameters, parse_parameters
 from modules.rest.preferences import NONE, Preferences, parse_preferences
 from modules.rest.ranges import WHOLE, Page, parse_range
+from modules.rest.write import parse_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,85 +34,145 @@ if TYPE_CHECKING:
     from modules.rest.settings import RestSettings
 
 PREFIX: Final = "/rest/v1"
+READS: Final = ("GET", "HEAD")
+WRITES: Final = ("POST", "PATCH", "PUT", "DELETE")
+WITH_BODY: Final = ("POST", "PATCH", "PUT")
 _CALL_METHODS: Final = ("GET", "HEAD", "POST")
+
+Kind: TypeAlias = Literal["relation", "function"]
+
+
+class Head(Struct, frozen=True):
+    """What the request line and the headers say.
+
+    Attributes:
+        method: In capitals.
+        kind: What the path names.
+        name: Its name.
+        schema: The one that the profile chose.
+        preferences: The client's wishes.
+        media: The representation.
+        content_type: Of the body, empty without.
+        range_page: Rows that the ``Range`` header asks for.
+        is_profiled: There is more than one schema, so the answer says which.
+    """
+
+    method: str
+    kind: Kind
+    name: str
+    schema: str
+    preferences: Preferences
+    media: Media
+    content_type: str
+    range_page: Page
+    is_profiled: bool
 
 
 class ApiRequest(Struct, frozen=True):
-    """A read as it was asked for.
+    """A request as it was made.
 
     Attributes:
-        read: What is wanted, without values: the shape.
-        values: Values by slot.
+        head: Request line and headers.
+        asked: What is wanted, without values: the shape.
+        values: Values by slot; the body is one of them.
         page: The rows wanted, after the ceiling.
-        media: The representation.
-        preferences: The client's wishes.
         location: Canonical path and query, for ``Content-Location``.
-        profile: Schema to echo, None when there is only one.
     """
 
-    read: Read
-    values: Sequence[str]
+    head: Head
+    asked: Request
+    values: Sequence[str | bytes]
     page: Page
-    media: Media
-    preferences: Preferences
     location: str
-    profile: str | None
+
+    @property
+    def media(self) -> Media:
+        return self.head.media
+
+    @property
+    def preferences(self) -> Preferences:
+        return self.head.preferences
+
+    @property
+    def schema(self) -> str:
+        return self.head.schema
+
+    @property
+    def profile(self) -> str | None:
+        """Schema to echo, None when there is only one."""
+        return self.head.schema if self.head.is_profiled else None
 
 
 class _Headers(Struct):
-    """The headers that a read looks at."""
+    """The headers that are looked at."""
 
     accept: str = "*/*"
-    profile: str | None = None
+    accept_profile: str | None = None
+    content_profile: str | None = None
+    content_type: str = ""
     range: str | None = None
     prefer: tuple[str, ...] = ()
 
 
-def parse_request(scope: Mapping[str, Any], settings: RestSettings) -> ApiRequest:
-    """Parse an ASGI scope whose method is GET or HEAD.
+def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes = b"") -> ApiRequest:
+    """Parse an ASGI scope and a body.
 
     Raises:
-        QueryStringError: PGRST100, and the other refusals of `parameters`.
+        Problem: What `parse_head`, `parse_parameters` and `parse_write` refuse.
+    """
+    head = parse_head(scope, settings)
+    query: bytes = scope["query_string"]
+    if head.kind == "function":
+        raise CallNotSupported(head.schema, head.name)
+    if head.method in READS:
+        parameters = parse_parameters(query, range_page=head.range_page, max_rows=settings.max_rows)
+        asked: Request = _read(head, parameters, settings)
+        values: Sequence[str | bytes] = parameters.values
+    else:
+        parameters = parse_parameters(query, range_page=WHOLE, max_rows=None)
+        asked, values = parse_write(head, parameters, body)
+    return ApiRequest(head, asked, values, parameters.page, _location(head.name, parameters.canonical))
+
+
+def parse_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
+    """Parse request line and headers.
+
+    Raises:
+        PathInvalid: PGRST125, and the other refusals of `parse_target`.
         SchemaNotExposed: PGRST106.
-        MediaTypeNotAvailable: PGRST107.
         PreferencesInvalid: PGRST122.
-        PathInvalid: PGRST125.
+        MediaTypeNotAvailable: PGRST107.
+        RangeNotSatisfiable: PGRST103.
     """
     headers = _headers(scope["headers"])
-    schema = _schema(headers.profile, settings.schemas)
-    relation = relation_of(scope, schema)
-    preferences = parse_preferences(headers.prefer) if headers.prefer else NONE
-    media = choose_media(headers.accept)
-    asked = parse_range(headers.range) if headers.range is not None and scope["method"] == "GET" else WHOLE
-    parameters = parse_parameters(scope["query_string"], range_page=asked, max_rows=settings.max_rows)
-    read = Read(
-        schema=schema,
-        relation=relation,
-        selection=parameters.selection,
-        shape="none" if scope["method"] == "HEAD" else media.shape,
-        count=preferences.count,
-        strip_nulls=media.strip_nulls,
-        max_rows=settings.max_rows,
+    kind, name = parse_target(scope)
+    method: str = scope["method"]
+    profile = headers.accept_profile if method in READS else headers.content_profile
+    schema = _schema(profile, settings.schemas)
+    preferences = (
+        parse_preferences(headers.prefer, allows_tx=settings.allows_override) if headers.prefer else NONE
     )
-    return ApiRequest(
-        read,
-        parameters.values,
-        parameters.page,
-        media,
+    is_ranged = headers.range is not None and method == "GET"
+    return Head(
+        method,
+        kind,
+        name,
+        schema,
         preferences,
-        _location(relation, parameters.canonical),
-        schema if len(settings.schemas) > 1 else None,
+        choose_media(headers.accept),
+        headers.content_type,
+        parse_range(headers.range) if is_ranged and headers.range is not None else WHOLE,
+        len(settings.schemas) > 1,
     )
 
 
-def relation_of(scope: Mapping[str, Any], schema: str) -> str:
-    """Return the relation that the path names.
+def parse_target(scope: Mapping[str, Any]) -> tuple[Kind, str]:
+    """Return what the path names.
 
     Raises:
         RootNotDescribed: PGRST126.
         PathInvalid: PGRST125.
         CallMethodNotAllowed: PGRST101.
-        CallNotSupported: PGRST202.
         MethodNotSupported: PGRST117.
     """
     path: str = scope["path"]
@@ -119,15 +180,16 @@ def relation_of(scope: Mapping[str, Any], schema: str) -> str:
     if not name:
         raise RootNotDescribed
     method: str = scope["method"]
+    kind: Kind = "relation"
     if name.startswith("rpc/") and name.count("/") == 1:
+        kind, name = "function", name[len("rpc/") :]
         if method not in _CALL_METHODS:
             raise CallMethodNotAllowed(method)
-        raise CallNotSupported(schema, name[len("rpc/") :])
     if "/" in name or "\x00" in name or not _is_text(scope):
         raise PathInvalid
-    if method not in ("GET", "HEAD"):
+    if method not in READS and method not in WRITES:
         raise MethodNotSupported(method)
-    return name
+    return kind, name
 
 
 def _is_text(scope: Mapping[str, Any]) -> bool:
@@ -152,7 +214,11 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> _Headers:
         elif name == b"range":
             found.range = value.decode("latin-1")
         elif name == b"accept-profile":
-            found.profile = value.decode("utf-8", "replace")
+            found.accept_profile = value.decode("utf-8", "replace")
+        elif name == b"content-profile":
+            found.content_profile = value.decode("utf-8", "replace")
+        elif name == b"content-type":
+            found.content_type = value.decode("latin-1")
     return found
 
 
@@ -164,6 +230,21 @@ def _schema(profile: str | None, exposed: Sequence[str]) -> str:
     return profile
 
 
+def _read(head: Head, parameters: Parameters, settings: RestSettings) -> Read:
+    return Read(
+        schema=head.schema,
+        relation=head.name,
+        selection=parameters.selection,
+        shape="none" if head.method == "HEAD" else head.media.shape,
+        count=head.preferences.count,
+        strip_nulls=head.media.strip_nulls,
+        max_rows=settings.max_rows,
+    )
+
+
 def _location(relation: str, query: str) -> str:
     path = f"/{quote(relation)}"
     return f"{path}?{query}" if query else path
+
+
+__all__ = ["PREFIX", "READS", "WITH_BODY", "ApiRequest", "Head", "Mutation", "parse_head", "parse_request"]

@@ -1,6 +1,6 @@
-"""What a request tells the database about itself, as settings of its transaction.
+"""What a request tells the database about itself, and how its transaction ends.
 
-Policies and functions read them: ``current_setting('request.jwt.claims')``,
+Policies and functions read the settings: ``current_setting('request.jwt.claims')``,
 ``request.headers``, ``request.cookies``, ``request.method``, ``request.path``.
 
 Source: PostgREST, "Transactions", section "Request Headers, Cookies and JWT claims".
@@ -21,10 +21,24 @@ if TYPE_CHECKING:
     from monohull.kernel.principal import Principal
 
 
-def begin_transaction(
-    scope: Mapping[str, Any], request: ApiRequest, principal: Principal, search_path: str
+def begin_transaction(  # noqa: PLR0913 each is its own matter
+    scope: Mapping[str, Any],
+    request: ApiRequest,
+    principal: Principal,
+    search_path: str,
+    *,
+    read_only: bool,
+    rolls_back: bool = False,
 ) -> Transaction:
-    """Return the settings of a read by ``principal``.
+    """Return the transaction of a request by ``principal``.
+
+    Args:
+        scope: ASGI's.
+        request: What is asked.
+        principal: Who asks.
+        search_path: Quoted.
+        read_only: A write is an error.
+        rolls_back: How it ends when the client does not say.
 
     Raises:
         InvalidRequest: A header holds a zero byte.
@@ -38,10 +52,20 @@ def begin_transaction(
         headers=headers,
         cookies=read_cookies(headers),
         search_path=search_path,
-        read_only=True,
+        read_only=read_only,
         more=(("timezone", timezone),) if timezone is not None else (),
     )
-    return Transaction(settings, f"{principal.role}.{request.read.schema}")
+    return Transaction(
+        settings,
+        f"{principal.role}.{request.schema}",
+        commit=_commits(request, rolls_back=rolls_back, read_only=read_only),
+    )
+
+
+def _commits(request: ApiRequest, *, rolls_back: bool, read_only: bool) -> bool:
+    """Say whether the end is COMMIT; for what only reads it makes no difference, and is quicker."""
+    wish = request.preferences.tx
+    return read_only or (not rolls_back if wish is None else wish == "commit")
 
 
 def read_cookies(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

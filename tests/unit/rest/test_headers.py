@@ -69,7 +69,8 @@ def test_strict_preferences() -> None:
     with pytest.raises(PreferencesInvalid) as caught:
         parse_preferences(["handling=strict", "something, else"])
     assert caught.value.details == "Invalid preferences: something, else"
-    assert parse_preferences(["handling=strict"]).is_strict
+    assert parse_preferences(["handling=strict", "max-affected=3"]).max_affected == "3"
+    assert parse_preferences(["max-affected=3"]).max_affected is None
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from modules.query.ast import Connective, Count, Direction, Filter, IsValue, Nulls, Shape, Step
+    from modules.query.ast import Connective, Count, Direction, Filter, IsValue, Mutation, Nulls, Shape, Step
     from modules.query.catalog import Key
 
 
 class Source(Struct, frozen=True):
-    """A relation in FROM. Without an alias it goes by its own name, schema and all."""
+    """A relation in FROM. Without an alias it goes by its own name, schema and all.
+
+    ``rows`` names the common table expression that stands in for it: the rows that were just written, or the
+    result of a function.
+    """
 
     key: Key
     alias: str | None = None
+    rows: str | None = None
 
 
 class PlannedField(Struct, frozen=True):
@@ -178,4 +183,45 @@ class DocumentPlan(Struct, frozen=True):
     shape: Shape
     count: Count | None
     strip_nulls: bool
+    relations: frozenset[Key]
+
+
+class BodyColumn(Struct, frozen=True):
+    """A column that the body gives values to.
+
+    Attributes:
+        type: As it is written in SQL, schema and all where it needs one.
+        default: Expression of what it is without a value, or None.
+    """
+
+    name: str
+    type: str
+    default: str | None = None
+
+
+class MutationPlan(Struct, frozen=True):
+    """An INSERT, UPDATE or DELETE, and what is read of its rows.
+
+    Attributes:
+        mutation: What was asked for.
+        target: The relation.
+        columns: What the body gives values to.
+        where: Conditions on the rows to change; of a PUT, on the body.
+        is_exact: The document holds texts that ``json`` alone keeps to the letter.
+        returned: Columns of RETURNING; None for all of them.
+        read: How the representation is read, or None where none is wanted.
+        conflict: Columns of ON CONFLICT; empty without.
+        key: Columns of the primary key, where it is wanted.
+        relations: Every relation that is touched, for the check of access.
+    """
+
+    mutation: Mutation
+    target: Source
+    columns: tuple[BodyColumn, ...]
+    where: tuple[PlannedCondition, ...]
+    is_exact: bool
+    returned: tuple[str, ...] | None
+    read: ReadPlan | None
+    conflict: tuple[str, ...]
+    key: tuple[str, ...]
     relations: frozenset[Key]

@@ -101,11 +101,44 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
         AggregatesOff: PGRST123.
     """
     planner = _Planner(catalog, rules, read.max_rows, set())
-    relation = catalog.find(read.schema, read.relation)
-    if relation is None:
-        raise RelationNotFound(read.schema, read.relation, _similar_relation(read, catalog, rules))
+    relation = find_relation(read.schema, read.relation, catalog, rules)
     plan = _selection(planner, read.selection, relation, Source(relation.key), depth=0)
     return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched))
+
+
+def plan_rows(  # noqa: PLR0913 what a read of rows at hand needs
+    selection: ast.Selection,
+    relation: Relation,
+    source: Source,
+    catalog: Catalog,
+    rules: Rules,
+    *,
+    max_rows: int | None,
+) -> tuple[ReadPlan, frozenset[Key]]:
+    """Resolve what is wanted of rows that ``source`` has, written just now or returned by a function.
+
+    Returns the plan and every relation it reads. Raises as `plan_read`.
+    """
+    planner = _Planner(catalog, rules, max_rows, set())
+    plan = _selection(planner, selection, relation, source, depth=0)
+    return plan, frozenset(planner.touched)
+
+
+def find_relation(schema: str, name: str, catalog: Catalog, rules: Rules) -> Relation:
+    """Return the relation.
+
+    Raises:
+        RelationNotFound: PGRST205.
+    """
+    relation = catalog.find(schema, name)
+    if relation is None:
+        raise RelationNotFound(schema, name, _similar_relation(schema, name, catalog, rules))
+    return relation
+
+
+def plan_conditions(terms: tuple[ast.Condition, ...], relation: Relation) -> tuple[PlannedCondition, ...]:
+    """Resolve conditions on the relation itself, which have no embeds to name."""
+    return tuple(_condition(term, relation, Source(relation.key), {}) for term in terms)
 
 
 def check_open(key: Key, rules: Rules) -> None:
@@ -120,9 +153,9 @@ def check_open(key: Key, rules: Rules) -> None:
         raise refusal(closure.relation, closure.why, closure.hint)
 
 
-def _similar_relation(read: ast.Read, catalog: Catalog, rules: Rules) -> str | None:
-    names = (r.name for r in catalog.in_schema(read.schema) if r.key not in rules.closures)
-    return most_similar(read.relation, names, min_score=SIMILAR_TABLE)
+def _similar_relation(schema: str, name: str, catalog: Catalog, rules: Rules) -> str | None:
+    names = (r.name for r in catalog.in_schema(schema) if r.key not in rules.closures)
+    return most_similar(name, names, min_score=SIMILAR_TABLE)
 
 
 def _selection(

@@ -1,6 +1,7 @@
 """SQL text: the only place that writes any."""
 
 from modules.query.sql.fragment import Statement
+from modules.query.sql.mutate import GUARD, render_mutation
 from modules.query.sql.read import render_count_plan, render_read
 
-__all__ = ["Statement", "render_count_plan", "render_read"]
+__all__ = ["GUARD", "Statement", "render_count_plan", "render_mutation", "render_read"]

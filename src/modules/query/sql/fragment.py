@@ -104,7 +104,7 @@ class Statement(Struct, frozen=True):
     name: str
     slots: tuple[int, ...] = ()
 
-    def choose(self, values: Sequence[str]) -> list[str]:
+    def choose(self, values: Sequence[str | bytes]) -> list[str | bytes]:
         """Return what to bind of a request's values."""
         return [values[slot] for slot in self.slots]
 
@@ -160,6 +160,8 @@ def parameter(slot: int) -> str:
 
 def relation(source: Source) -> str:
     """Write a source as FROM wants it."""
+    if source.rows is not None:
+        return f"{identifier(source.rows)} AS {identifier(source.alias or source.key[1])}"
     name = f"{identifier(source.key[0])}.{identifier(source.key[1])}"
     return name if source.alias is None else f"{name} AS {identifier(source.alias)}"
 
@@ -168,9 +170,9 @@ def qualifier(source: Source | str) -> str:
     """Write a source as a column's prefix."""
     if isinstance(source, str):
         return identifier(source)
-    if source.alias is None:
+    if source.alias is None and source.rows is None:
         return f"{identifier(source.key[0])}.{identifier(source.key[1])}"
-    return identifier(source.alias)
+    return identifier(source.alias or source.key[1])
 
 
 def field(planned: PlannedField) -> str:

@@ -1,8 +1,10 @@
 """Plan of a read → one statement whose only row is the whole answer.
 
 Its columns are: the number of rows there are without limit (or null when nobody
-asked), the number of rows in the document, and the document as text. The
-database builds it, so the process that serves the request never sees a row.
+asked), the number of rows in the document, the document as text, and the settings
+that functions left for the front end; after a write also the primary key and the
+number of rows inserted. The database builds the document, so the process that
+serves the request never sees a row.
 """
 
 # writing SQL is what this file is for; values are parameters and names are quoted
@@ -34,6 +36,7 @@ from modules.query.sql.fragment import (
     comparison,
     field,
     identifier,
+    literal,
     parameter,
     qualifier,
     relation,
@@ -41,20 +44,52 @@ from modules.query.sql.fragment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from modules.query.ast import Shape
 
 ROW: Final = "_row"
 """Alias of the rows; an underscore first, as no table of a project should begin."""
 
 
-def render_read(plan: DocumentPlan) -> Statement:
+def render_read(plan: DocumentPlan, asides: Sequence[str] = ()) -> Statement:
     """Write the statement for ``plan``; its parameters are the plan's slots in order."""
-    total = _total(plan)
-    rows = select(plan.read)
-    if plan.shape == "csv":
-        source = f"(SELECT * FROM _source) AS {ROW}"
-        return statement(f"WITH _source AS ({rows}) SELECT {total}, count(*), {_csv()} FROM {source}")
-    return statement(f"SELECT {total}, count(*), {_document(plan)} FROM ({rows}) AS {ROW}")
+    return statement(
+        answer(select(plan.read), plan.shape, total=_total(plan), strip_nulls=plan.strip_nulls, asides=asides)
+    )
+
+
+def answer(  # noqa: PLR0913 each is a column or clause
+    rows: str,
+    shape: Shape,
+    *,
+    total: str = "NULL::bigint",
+    strip_nulls: bool = False,
+    written: Sequence[str] = (),
+    asides: Sequence[str] = (),
+    first: str = "",
+) -> str:
+    """Write the SELECT whose one row is the answer; ``rows`` is the SELECT that it is made of.
+
+    Args:
+        rows: What the document is made of.
+        shape: The document's.
+        total: Expression of the number of rows without limit.
+        strip_nulls: Leave keys without a value out.
+        written: Expressions of the key and the number of inserted rows.
+        asides: Names of settings to give back.
+        first: Common table expressions that ``rows`` reads, without WITH.
+    """
+    columns = [total, "count(*)", _csv() if shape == "csv" else _document(shape, strip_nulls)]
+    columns += (f"current_setting({literal(name)}, true)" for name in asides)
+    columns += written
+    source = f"({rows})"
+    tables = [first] if first else []
+    if shape == "csv":
+        tables.append(f"_source AS ({rows})")
+        source = "(SELECT * FROM _source)"
+    with_ = f"WITH {', '.join(tables)} " if tables else ""
+    return f"{with_}SELECT {', '.join(columns)} FROM {source} AS {ROW}"
 
 
 def render_count_plan(plan: DocumentPlan) -> Statement:
@@ -71,11 +106,11 @@ def _total(plan: DocumentPlan) -> str:
     return "NULL::bigint"
 
 
-def _document(plan: DocumentPlan) -> str:
+def _document(shape: Shape, strip_nulls: bool) -> str:
     rows = f"json_agg({ROW})"
-    if plan.strip_nulls:
+    if strip_nulls:
         rows = f"json_strip_nulls({rows})"
-    match plan.shape:
+    match shape:
         case "array":
             return f"coalesce({rows}, '[]')::text"
         case "object":
