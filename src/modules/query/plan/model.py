@@ -17,13 +17,22 @@ if TYPE_CHECKING:
 class Source(Struct, frozen=True):
     """A relation in FROM. Without an alias it goes by its own name, schema and all.
 
-    ``rows`` names the common table expression that stands in for it: the rows that were just written, or the
-    result of a function.
+    Attributes:
+        rows: The common table expression that stands in for it: the rows that were just written.
+        computed: How a function makes its rows of another relation's row.
     """
 
     key: Key
     alias: str | None = None
     rows: str | None = None
+    computed: Computed | None = None
+
+
+class Computed(Struct, frozen=True):
+    """A computed relationship: ``function`` of a row of ``parent``."""
+
+    function: Key
+    parent: Source
 
 
 class PlannedField(Struct, frozen=True):
@@ -192,11 +201,13 @@ class BodyColumn(Struct, frozen=True):
     Attributes:
         type: As it is written in SQL, schema and all where it needs one.
         default: Expression of what it is without a value, or None.
+        parse: Function that makes it from JSON, where the project has one.
     """
 
     name: str
     type: str
     default: str | None = None
+    parse: Key | None = None
 
 
 class MutationPlan(Struct, frozen=True):

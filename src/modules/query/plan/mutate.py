@@ -39,6 +39,9 @@ _KEPT_BY_JSONB: Final = frozenset(
 )
 """Types that a nested value goes into unchanged, or not at all."""
 
+BODY: Final = "_body"
+"""The rows that the body gives."""
+
 WRITTEN: Final = "_written"
 """The rows that were written, as the representation reads them."""
 
@@ -57,14 +60,17 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
     check_open(relation.key, rules)
     if mutation.matches_key:
         _check_key_filters(mutation, relation)
+    columns = tuple(_body_column(name, relation, catalog) for name in mutation.columns)
     read, touched = _representation(mutation, relation, catalog, rules)
     key = relation.primary_key if mutation.returning == "keys" else ()
     return MutationPlan(
         mutation=mutation,
         target=Source(relation.key),
-        columns=tuple(_body_column(name, relation) for name in mutation.columns),
-        where=plan_conditions(mutation.selection.where, relation),
-        is_exact=_needs_json(mutation, relation),
+        columns=columns,
+        where=plan_conditions(
+            mutation.selection.where, relation, BODY if mutation.matches_key else Source(relation.key)
+        ),
+        is_exact=_needs_json(mutation, relation, columns),
         returned=_returned(read) if read is not None else key,
         read=read,
         conflict=_conflict(mutation, relation),
@@ -97,20 +103,23 @@ def _representation(
     return plan_rows(selection, relation, source, catalog, rules, max_rows=None)
 
 
-def _body_column(name: str, relation: Relation) -> BodyColumn:
+def _body_column(name: str, relation: Relation, catalog: Catalog) -> BodyColumn:
     column = relation.columns.get(name)
     if column is None:
         raise ColumnNotFound(name, relation.name)
-    return BodyColumn(name, column.type, None)
+    representation = catalog.representations.get(column.type)
+    return BodyColumn(
+        name, column.type, column.default, representation.from_json if representation is not None else None
+    )
 
 
-def _needs_json(mutation: Mutation, relation: Relation) -> bool:
+def _needs_json(mutation: Mutation, relation: Relation, columns: tuple[BodyColumn, ...]) -> bool:
     """Say whether the order of keys and the writing of numbers may end up in a column.
 
     ``jsonb`` is the quicker way, and keeps neither.
     """
     types = {relation.columns[name].base_type for name in mutation.columns}
-    if types & {"json", "_json"}:
+    if types & {"json", "_json"} or any(column.parse is not None for column in columns):
         return True
     return not mutation.is_flat and not types <= _KEPT_BY_JSONB
 
@@ -129,6 +138,8 @@ def _conflict(mutation: Mutation, relation: Relation) -> tuple[str, ...]:
 def _returned(read: ReadPlan) -> tuple[str, ...] | None:
     """Return the columns that the representation needs; a role may be allowed to read no others."""
     if any(isinstance(output, PlannedStar) for output in read.outputs):
+        return None
+    if any(join.read.source.computed is not None for join in read.joins):
         return None
     return tuple(dict.fromkeys(_read_names(read)))
 

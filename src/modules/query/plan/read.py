@@ -26,6 +26,7 @@ from modules.query.errors import (
     RelationNotFound,
 )
 from modules.query.plan.model import (
+    Computed,
     DocumentPlan,
     Link,
     PlannedAbsence,
@@ -136,9 +137,11 @@ def find_relation(schema: str, name: str, catalog: Catalog, rules: Rules) -> Rel
     return relation
 
 
-def plan_conditions(terms: tuple[ast.Condition, ...], relation: Relation) -> tuple[PlannedCondition, ...]:
-    """Resolve conditions on the relation itself, which have no embeds to name."""
-    return tuple(_condition(term, relation, Source(relation.key), {}) for term in terms)
+def plan_conditions(
+    terms: tuple[ast.Condition, ...], relation: Relation, source: Source | str
+) -> tuple[PlannedCondition, ...]:
+    """Resolve conditions on rows of ``source`` that have the relation's columns, and no embeds to name."""
+    return tuple(_condition(term, relation, source, {}) for term in terms)
 
 
 def check_open(key: Key, rules: Rules) -> None:
@@ -229,7 +232,8 @@ def _join(
     planner: _Planner, embed: ast.Embed, way: Relationship, parent: Source, *, depth: int
 ) -> PlannedJoin:
     relation = planner.catalog.relations[way.target]
-    source = Source(relation.key, _short(f"{relation.name}_{depth}"))
+    computed = Computed(way.function, parent) if way.function is not None else None
+    source = Source(relation.key, _short(f"{relation.name}_{depth}"), computed=computed)
     if way.junction is not None:
         check_open(way.junction.key, planner.rules)
         planner.touched.add(way.junction.key)
@@ -304,7 +308,9 @@ def _spread_names(planner: _Planner, embed: ast.Embed, read: ReadPlan) -> tuple[
     return tuple(names)
 
 
-def _condition(term: ast.Condition, relation: Relation, source: Source, joins: Joins) -> PlannedCondition:
+def _condition(
+    term: ast.Condition, relation: Relation, source: Source | str, joins: Joins
+) -> PlannedCondition:
     if isinstance(term, ast.Logic):
         terms = tuple(_condition(inner, relation, source, joins) for inner in term.terms)
         return PlannedLogic(term.connective, terms, term.negated)

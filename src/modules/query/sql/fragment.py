@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modules.query.ast import Filter, Operator, Step
+    from modules.query.catalog import Key
     from modules.query.plan.model import PlannedField, Source
 
 COMPARISONS: Final[Mapping[Operator, str]] = {
@@ -158,11 +159,24 @@ def parameter(slot: int) -> str:
     return f"${slot + 1}"
 
 
+def qualified(key: Key) -> str:
+    """Quote a name with its schema."""
+    return f"{identifier(key[0])}.{identifier(key[1])}"
+
+
+def row(source: Source) -> str:
+    """Write a whole row of a source, of its relation's own type whatever stands in for it."""
+    return f"({qualifier(source)}.*)::{qualified(source.key)}"
+
+
 def relation(source: Source) -> str:
     """Write a source as FROM wants it."""
+    if source.computed is not None:
+        function = qualified(source.computed.function)
+        return f"{function}({row(source.computed.parent)}) AS {identifier(source.alias or source.key[1])}"
     if source.rows is not None:
         return f"{identifier(source.rows)} AS {identifier(source.alias or source.key[1])}"
-    name = f"{identifier(source.key[0])}.{identifier(source.key[1])}"
+    name = qualified(source.key)
     return name if source.alias is None else f"{name} AS {identifier(source.alias)}"
 
 
@@ -171,7 +185,7 @@ def qualifier(source: Source | str) -> str:
     if isinstance(source, str):
         return identifier(source)
     if source.alias is None and source.rows is None:
-        return f"{identifier(source.key[0])}.{identifier(source.key[1])}"
+        return qualified(source.key)
     return identifier(source.alias or source.key[1])
 
 

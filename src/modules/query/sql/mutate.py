@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from modules.query.plan.mutate import WRITTEN
+from modules.query.plan.mutate import BODY, WRITTEN
 from modules.query.sql.fragment import (
     Statement,
     identifier,
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 GUARD: Final = "monohull guard "
 """What a guard's failing cast begins with; its name and a number of rows follow."""
 
-BODY: Final = "_body"
+ELEMENT: Final = "_element"
+"""One row of the body as it came, where it matters which keys it has."""
+
 INSERTED: Final = "monohull.inserted"
 """Counts up for every row that an upsert tries to insert, and down for each that it updates instead."""
 
@@ -74,7 +76,7 @@ def _insert(plan: MutationPlan) -> Iterator[str]:
     yield f"INSERT INTO {relation(plan.target)}"
     if plan.columns:
         yield f"({names})"
-    values = ", ".join(f"{BODY}.{identifier(column.name)}" for column in plan.columns)
+    values = ", ".join(_value(column, plan) for column in plan.columns)
     yield f"SELECT {values} FROM {_body(plan)}"
     conditions = [condition(term) for term in plan.where] if plan.mutation.matches_key else []
     if counts := plan.mutation.conflict is not None:
@@ -107,10 +109,11 @@ def _update(plan: MutationPlan) -> Iterator[str]:
         columns = _columns(plan) or "1"
         yield f"SELECT {columns} FROM {relation(plan.target)} WHERE false"
         return
-    names = (identifier(column.name) for column in plan.columns)
+    names = [identifier(column.name) for column in plan.columns]
+    values = ", ".join(f"{_value(column, plan)} AS {identifier(column.name)}" for column in plan.columns)
     yield f"UPDATE {relation(plan.target)}"
     yield f"SET {', '.join(f'{name} = {BODY}.{name}' for name in names)}"
-    yield f"FROM (SELECT * FROM {_body(plan)} LIMIT 1) AS {BODY}"
+    yield f"FROM (SELECT {values} FROM {_body(plan)} LIMIT 1) AS {BODY}"
     if plan.where:
         yield f"WHERE {' AND '.join(condition(term) for term in plan.where)}"
     yield _returning(plan)
@@ -129,15 +132,30 @@ def _body(plan: MutationPlan) -> str:
     assert asked.body is not None
     kind = "json" if plan.is_exact else "jsonb"
     document = f"{parameter(asked.body)}::{kind}"
+    each = f"{kind}_array_elements({document})" if asked.is_list else f"(SELECT {document})"
     if not plan.columns:
-        rows = f"{kind}_array_elements({document})" if asked.is_list else f"(SELECT {document})"
-        return f"{rows} AS {BODY}"
+        return f"{each} AS {BODY}"
+    types = ", ".join(map(_typed, plan.columns))
+    if asked.defaults:
+        return f"{each} AS {ELEMENT}(value), LATERAL {kind}_to_record({ELEMENT}.value) AS {BODY}({types})"
     function = f"{kind}_to_recordset" if asked.is_list else f"{kind}_to_record"
-    return f"{function}({document}) AS {BODY}({', '.join(map(_typed, plan.columns))})"
+    return f"{function}({document}) AS {BODY}({types})"
+
+
+def _value(column: BodyColumn, plan: MutationPlan) -> str:
+    """Write what a column becomes: the row's value, or the default where the row has no such key."""
+    value = f"{BODY}.{identifier(column.name)}"
+    if column.parse is not None:
+        schema, function = column.parse
+        value = f"{identifier(schema)}.{identifier(function)}({value})"
+    if not plan.mutation.defaults or column.default is None:
+        return value
+    is_missing = f"{ELEMENT}.value -> {literal(column.name)} IS NULL"
+    return f"CASE WHEN {is_missing} THEN {column.default} ELSE {value} END"
 
 
 def _typed(column: BodyColumn) -> str:
-    return f"{identifier(column.name)} {column.type}"
+    return f"{identifier(column.name)} {column.type if column.parse is None else 'json'}"
 
 
 def _returning(plan: MutationPlan) -> str:

@@ -160,7 +160,7 @@ def count_rows(plan: ReadPlan) -> str:
     conditions = [condition(term, counting=True) for term in plan.where]
     conditions += (exists(one) for one in plan.joins if one.is_inner)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    grouped = "".join(f" {clause}" for clause in _group_by(plan))
+    grouped = "".join(f" {clause}" for clause in _group_by(plan)) or (" HAVING TRUE" if plan.grouped else "")
     return f"SELECT 1 FROM {relation(plan.source)}{where}{grouped}"
 
 
@@ -173,7 +173,8 @@ def exists(one: PlannedJoin) -> str:
     conditions = [f"{field(here)} = {field(there)}" for here, there in one.link.equal]
     conditions += (condition(term, counting=True) for term in plan.where)
     conditions += (exists(inner) for inner in plan.joins if inner.is_inner)
-    return f"EXISTS (SELECT FROM {', '.join(tables)} WHERE {' AND '.join(conditions)})"
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"EXISTS (SELECT FROM {', '.join(tables)}{where})"
 
 
 def output(one: PlannedOutput) -> str:
