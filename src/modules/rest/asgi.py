@@ -25,7 +25,9 @@ from modules.query import (
     execute,
 )
 from modules.rest.body import is_json
-from modules.rest.errors import BodyInvalid, DatabaseRefused
+from modules.rest.errors import BodyInvalid
+from modules.rest.guc import SETTINGS, override
+from modules.rest.raised import refusal
 from modules.rest.request import PREFIX, WITH_BODY, ApiRequest, parse_request
 from modules.rest.response import Answer, build_answer
 from modules.rest.transaction import begin_transaction
@@ -34,7 +36,7 @@ from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.errors import Unauthenticated
 
 if TYPE_CHECKING:
-    from modules.rest.settings import RestSettings
+    from modules.rest.config import Config
     from monohull.kernel.principal import Principal
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -44,9 +46,6 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
 ALLOW: Final = b"OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE"
-
-ASIDES: Final = ("response.headers", "response.status")
-"""Settings by which functions of the database speak to the client."""
 
 _STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of things that do not exist: perhaps the catalog knows a database that is no more."""
@@ -59,19 +58,24 @@ class DataApi:
     """The ASGI application below ``/rest/v1``.
 
     Args:
-        settings: ``MONOHULL_REST_*``.
+        config: ``MONOHULL_REST_*``; `configure` replaces it.
         live: The catalog.
         source: Where statements run.
         demands_key: Refuse requests without a credential.
     """
 
     def __init__(
-        self, settings: RestSettings, live: LiveCatalog, source: DataSource, *, demands_key: bool = False
+        self, config: Config, live: LiveCatalog, source: DataSource, *, demands_key: bool = False
     ) -> None:
-        self._settings = settings
         self._live = live
         self._source = source
         self._demands_key = demands_key
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Go by ``config`` from the next request on; requests that run finish by the old one."""
+        self._config = config
+        self._settings = settings = config.settings
         self._exposure = Exposure(frozenset(settings.schemas), settings.expose, settings.public_keys)
         self._search_paths = {
             schema: quoted_search_path((schema, *settings.extra_search_path)) for schema in settings.schemas
@@ -103,7 +107,7 @@ class DataApi:
             principal,
             self._search_paths[request.schema],
             read_only=compiled.is_read_only,
-            rolls_back=self._settings.rolls_back,
+            config=self._config,
         )
         try:
             result = await execute(
@@ -114,8 +118,11 @@ class DataApi:
                 self._live.suspect()
             if _is_about_json(error, request):
                 raise BodyInvalid("Empty or invalid json") from error
-            raise DatabaseRefused(error, anonymous=self._is_anonymous(principal)) from error
-        return build_answer(request, result)
+            raise refusal(error, anonymous=self._is_anonymous(principal)) from error
+        answer = build_answer(request, result)
+        if any(result.asides):
+            return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
+        return answer
 
     async def _compile(self, request: ApiRequest, principal: Principal) -> Compiled:
         """Compile; where a name is unknown look once whether the database has it by now."""
@@ -136,9 +143,9 @@ class DataApi:
             compiler = self._compiler = Compiler(
                 catalog,
                 self._exposure,
-                aggregates=self._settings.aggregates,
+                aggregates=self._settings.allows_aggregates,
                 bypassing_roles=_SEES_EVERYTHING,
-                asides=ASIDES,
+                asides=SETTINGS,
             )
         return compiler
 
@@ -151,7 +158,7 @@ class DataApi:
         if (problem := state.get("credential_problem")) is not None:
             raise problem
         principal: Principal = state["principal"]
-        if principal.is_default and self._demands_key:
+        if principal.is_default and (self._demands_key or self._settings.anon_role is None):
             raise Unauthenticated("Anonymous access is disabled")
         return principal
 

@@ -260,8 +260,8 @@ _BY_CLASS: Final[Mapping[str, int]] = {
 }
 
 
-_CHOSEN_STATUS: Final = re.compile(r"PT([2-5][0-9]{2})")
-"""``RAISE SQLSTATE 'PT418'``: a function says which status it wants."""
+_CHOSEN_STATUS: Final = re.compile(r"PT(?:([2-5][0-9]{2})|.*)")
+"""``RAISE SQLSTATE 'PT418'``: a function says which status it wants; what is no status is 500."""
 
 
 def status_of(sqlstate: str, message: str = "", *, anonymous: bool) -> int:
@@ -271,7 +271,7 @@ def status_of(sqlstate: str, message: str = "", *, anonymous: bool) -> int:
     (409, 418)
     """
     if (chosen := _CHOSEN_STATUS.fullmatch(sqlstate)) is not None:
-        return int(chosen[1])
+        return int(chosen[1] or 500)
     if sqlstate == "42501":
         return 401 if anonymous else 403
     if sqlstate == "22023" and message.startswith("role "):
@@ -299,18 +299,31 @@ _CODES: Final[tuple[tuple[type[Problem], Callable[[Any], str]], ...]] = (
 
 
 def wire_code(problem: Problem) -> str:
-    """Return the code ``problem`` has on this wire."""
+    """Return the code ``problem`` has on this wire; a raised one says its own."""
+    own: str | None = getattr(problem, "wire_code", None)
+    if own is not None:
+        return own
     return next((code(problem) for kind, code in _CODES if isinstance(problem, kind)), problem.code)
 
 
-def render_rest_problem(problem: Problem, _: Any = None) -> Rendered:
-    """Write ``problem`` as PostgREST would."""
+def render_rest_problem(problem: Problem, _: Any = None, *, is_minimal: bool = False) -> Rendered:
+    """Write ``problem`` as PostgREST would; ``is_minimal`` leaves details and hint out."""
     code = wire_code(problem)
     details: Any = problem.details
     if isinstance(problem, QueryProblem) and problem.candidates is not None:
         details = problem.candidates
     body = {"code": code, "details": details, "hint": problem.hint, "message": problem.message}
+    if is_minimal:
+        body = {"code": code, "message": problem.message}
     headers = {**problem.headers, "Proxy-Status": f"PostgREST; error={code}"}
-    if problem.status == HTTPStatus.UNAUTHORIZED:
+    if isinstance(problem, InvalidCredential):
+        headers["WWW-Authenticate"] = (
+            f'Bearer error="invalid_token", error_description="{_quotable(problem.message)}"'
+        )
+    elif problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
     return Rendered(problem.status, headers, msgspec.json.encode(body), JSON)
+
+
+def _quotable(text: str) -> str:
+    return text.replace("\\", "").replace('"', "'")

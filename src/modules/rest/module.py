@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from modules.query import live_catalog
 from modules.rest.asgi import DataApi
+from modules.rest.config import Config, LiveConfig, read_app_settings
 from modules.rest.errors import render_rest_problem
 from modules.rest.request import PREFIX
 from modules.rest.settings import RestSettings
@@ -36,17 +38,29 @@ def parts(runtime: Runtime) -> Parts:
     settings = runtime.settings.of(RestSettings)
     if settings.anon_role is not None:
         runtime.authentication.use_anonymous_role(settings.anon_role)
+    live = live_catalog(runtime)
+    app_settings = read_app_settings(runtime.settings.free)
     api = DataApi(
-        settings,
-        live_catalog(runtime),
+        Config(settings, {}, app_settings),
+        live,
         runtime.data,
-        demands_key=settings.anon_role is None
-        or settings.demands_key(is_production=runtime.settings.core.is_production),
+        demands_key=settings.demands_key(is_production=runtime.settings.core.is_production),
     )
+
+    def configure(config: Config) -> None:
+        if config.settings.anon_role is not None:
+            runtime.authentication.use_anonymous_role(config.settings.anon_role)
+        api.configure(config)
+
+    config = LiveConfig(settings, app_settings, runtime.data, configure, runtime.observer)
+    live.on_reconfigured(config.request_reload)
     origins = settings.server_cors_allowed_origins or runtime.settings.core.effective_cors_origins
     return Parts(
         mounts={PREFIX: api},
-        renderers={PREFIX: render_rest_problem},
+        renderers={
+            PREFIX: partial(render_rest_problem, is_minimal=settings.client_error_verbosity == "minimal")
+        },
+        lifespans=(config.running,),
         cors={PREFIX: Cors(origins, CORS_DIALECT)},
     )
 

@@ -58,10 +58,6 @@ class RestSettings(Struct, frozen=True, kw_only=True):
     config: Annotated[
         bool, Meta(description="Whether pgrst.* settings of the data login in the database are honoured.")
     ] = True
-    channel: Annotated[
-        str, Meta(min_length=1, max_length=63, description="Channel of NOTIFY that asks for a reload.")
-    ] = "pgrst"
-    channel_enabled: Annotated[bool, Meta(description="Whether that channel is listened to.")] = True
     prepared_statements: Annotated[
         bool, Meta(description="Keep statements prepared; no behind poolers that cannot.")
     ] = True
@@ -88,7 +84,7 @@ class RestSettings(Struct, frozen=True, kw_only=True):
             le=86_400,
             description="Longest statement; statement_timeout of a role or function wins. 0: no end.",
         ),
-    ] = 30.0
+    ] = 60.0
     openapi_mode: Annotated[
         OpenApiMode, Meta(description="Which relations and functions the root describes.")
     ] = "follow-privileges"

@@ -12,11 +12,14 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 from modules.query import Transaction
+from modules.rest.config import NOTHING, Config
+from modules.rest.guc import CLEARED
 from modules.rest.request import PREFIX, ApiRequest
 from monohull.kernel.database.role import COOKIE, request_settings
+from monohull.kernel.database.statements import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from monohull.kernel.principal import Principal
 
@@ -28,7 +31,8 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
     search_path: str,
     *,
     read_only: bool,
-    rolls_back: bool = False,
+    config: Config,
+    routine: Sequence[tuple[str, str]] = (),
 ) -> Transaction:
     """Return the transaction of a request by ``principal``.
 
@@ -38,27 +42,41 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
         principal: Who asks.
         search_path: Quoted.
         read_only: A write is an error.
-        rolls_back: How it ends when the client does not say.
+        config: What the roles bring, what runs before, and how it ends when the client does not say.
+        routine: Settings of the function that is called; those that are hoisted hold for all of it.
 
     Raises:
         InvalidRequest: A header holds a zero byte.
     """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     timezone = request.preferences.timezone
+    role = config.of_role(principal.role)
+    hoisted = config.hoist(routine) if routine else NOTHING
     settings = request_settings(
         principal,
         method=scope["method"],
-        path=scope["path"].removeprefix(PREFIX),
+        path=scope["path"].removeprefix(PREFIX) or "/",
         headers=headers,
         cookies=read_cookies(headers),
         search_path=search_path,
         read_only=read_only,
-        more=(("timezone", timezone),) if timezone is not None else (),
+        timeout_ms=config.timeout_ms,
+        more=(
+            *CLEARED,
+            *role.settings,
+            *((("timezone", timezone),) if timezone is not None else ()),
+            *hoisted.settings,
+            *config.app_settings,
+        ),
     )
+    plan_key = f"{principal.role}.{request.schema}"
+    before = config.pre_request
     return Transaction(
         settings,
-        f"{principal.role}.{request.schema}",
-        commit=_commits(request, rolls_back=rolls_back, read_only=read_only),
+        plan_key,
+        before=() if before is None else (Statement(before, (), f"before.{plan_key}.{before}"),),
+        commit=_commits(request, rolls_back=config.settings.rolls_back, read_only=read_only),
+        isolation=hoisted.isolation or role.isolation or (config.read_isolation if read_only else None),
     )
 
 
