@@ -45,6 +45,7 @@ from modules.query.errors import (
     RelationClosed,
     RelationNotFound,
     RelationshipNotFound,
+    RoutineNotFound,
 )
 from modules.query.execute import DataSource, ResultSet, Transaction, execute
 from modules.query.exposure import Exposure
@@ -92,6 +93,7 @@ __all__ = [
     "Request",
     "ResultSet",
     "Returning",
+    "RoutineNotFound",
     "Selection",
     "Shape",
     "Step",

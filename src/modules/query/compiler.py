@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from msgspec import Struct
 
-from modules.query.ast import Mutation, Read
+from modules.query.ast import Call, Mutation, Read
 from modules.query.exposure import Closure, Exposure, find_closures
+from modules.query.plan.call import plan_call
 from modules.query.plan.mutate import plan_mutation
-from modules.query.plan.read import Rules, check_open, plan_read
-from modules.query.sql import Statement, render_count_plan, render_mutation, render_read
+from modules.query.plan.read import Rules, check_open, find_relation, plan_read
+from modules.query.sql import Statement, render_call, render_count_plan, render_mutation, render_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modules.query.ast import Request
-    from modules.query.catalog import Catalog, Key
+    from modules.query.catalog import Catalog, Key, Relation
 
 MAX_STATEMENTS: Final = 2000
 """Shapes kept; the least recently used one goes. A project has some hundred."""
@@ -97,6 +98,18 @@ class Compiler:
                 check_open(key, rules)
         return compiled
 
+    def find(self, schema: str, name: str, *, role: str, anonymous: bool) -> Relation:
+        """Return a relation that exists, whether or not it is open to the role.
+
+        Raises:
+            RelationNotFound: PGRST205.
+        """
+        return find_relation(schema, name, self.catalog, self._rules(role, anonymous=anonymous))
+
+    def closed_to(self, role: str) -> frozenset[Key]:
+        """Return the relations that are closed to ``role``."""
+        return frozenset() if role in self._bypassing else frozenset(self._closures)
+
     def _rules(self, role: str, *, anonymous: bool) -> Rules:
         closures = {} if role in self._bypassing else self._closures
         return Rules(self._schemas, closures, anonymous, self._aggregates)
@@ -109,6 +122,8 @@ class Compiler:
                 compiled = self._read(request, rules)
             case Mutation():
                 compiled = self._mutation(request, rules)
+            case Call():
+                compiled = self._call(request, rules)
             case _:
                 assert_never(request)
         self._kept[request] = compiled
@@ -128,4 +143,15 @@ class Compiler:
             plan.relations,
             is_read_only=False,
             asides=len(self._asides),
+        )
+
+    def _call(self, call: Call, rules: Rules) -> Compiled:
+        plan = plan_call(call, self.catalog, rules)
+        return Compiled(
+            render_call(plan, self._asides),
+            plan.relations,
+            is_read_only=call.is_read or plan.routine.is_read_only,
+            asides=len(self._asides),
+            routine=plan.routine,
+            is_binary=is_binary(call.shape),
         )

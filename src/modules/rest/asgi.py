@@ -27,9 +27,18 @@ from modules.query import (
 from modules.rest.body import is_json
 from modules.rest.errors import BodyInvalid
 from modules.rest.guc import SETTINGS, override
+from modules.rest.openapi import MEDIA_TYPE
 from modules.rest.raised import refusal
-from modules.rest.request import PREFIX, WITH_BODY, ApiRequest, parse_request
+from modules.rest.request import PREFIX, WITH_BODY, ApiRequest, parse_head, parse_request, parse_target
 from modules.rest.response import Answer, build_answer
+from modules.rest.root import (
+    ALLOWS_ROOT,
+    Standpoint,
+    allowed_on_relation,
+    allowed_on_routine,
+    answer_headers,
+    describe_schema,
+)
 from modules.rest.transaction import begin_transaction
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
@@ -45,7 +54,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
-ALLOW: Final = b"OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE"
+ROOTS: Final = (PREFIX, f"{PREFIX}/")
 
 _STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of things that do not exist: perhaps the catalog knows a database that is no more."""
@@ -62,11 +71,19 @@ class DataApi:
         live: The catalog.
         source: Where statements run.
         demands_key: Refuse requests without a credential.
+        address: Where clients reach this, for the description at the root.
     """
 
     def __init__(
-        self, config: Config, live: LiveCatalog, source: DataSource, *, demands_key: bool = False
+        self,
+        config: Config,
+        live: LiveCatalog,
+        source: DataSource,
+        *,
+        demands_key: bool = False,
+        address: str = f"http://127.0.0.1:8000{PREFIX}",
     ) -> None:
+        self._address = address
         self._live = live
         self._source = source
         self._demands_key = demands_key
@@ -86,7 +103,10 @@ class DataApi:
         scope["state"]["route"] = ROUTE
         principal = self._principal(scope)
         if scope["method"] == "OPTIONS":
-            await send_answer(send, Answer(200, [(b"allow", ALLOW), (b"content-length", b"0")], b""))
+            await send_answer(send, self._allowed(scope, principal))
+            return
+        if scope["path"] in ROOTS and self._settings.root_spec is None:
+            await send_answer(send, await self._describe(scope, principal))
             return
         body = await read_body(receive) if scope["method"] in WITH_BODY else b""
         request = parse_request(scope, self._settings, body)
@@ -103,7 +123,7 @@ class DataApi:
         compiled = await self._compile(request, principal)
         transaction = begin_transaction(
             scope,
-            request,
+            request.head,
             principal,
             self._search_paths[request.schema],
             read_only=compiled.is_read_only,
@@ -135,6 +155,51 @@ class DataApi:
                 raise
         compiler = self._compiler_of_now()
         return compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
+
+    def _allowed(self, scope: Scope, principal: Principal) -> Answer:
+        """Say which methods a path has.
+
+        Raises:
+            QueryProblem: 404, there is nothing of this name.
+        """
+        kind, name = parse_target({**scope, "method": "GET"}, self._settings.root_spec)
+        schema = self._settings.schemas[0]
+        compiler = self._compiler_of_now()
+        allow = ALLOWS_ROOT
+        if kind == "function":
+            allow = allowed_on_routine(compiler.catalog, schema, name)
+        elif kind == "relation":
+            anonymous = self._is_anonymous(principal)
+            allow = allowed_on_relation(compiler.find(schema, name, role=principal.role, anonymous=anonymous))
+        return Answer(200, answer_headers(allow), b"")
+
+    async def _describe(self, scope: Scope, principal: Principal) -> Answer:
+        """Answer the root.
+
+        Raises:
+            RootNotDescribed: PGRST126.
+        """
+        head = parse_head(scope, self._settings)
+        compiler = self._compiler_of_now()
+        search_path = self._search_paths[head.schema]
+        transaction = begin_transaction(
+            scope, head, principal, search_path, read_only=True, config=self._config
+        )
+        closed = {name for schema, name in compiler.closed_to(principal.role) if schema == head.schema}
+        try:
+            body = await describe_schema(
+                self._source,
+                transaction,
+                Standpoint(compiler.catalog, self._settings, head.schema, frozenset(closed), self._address),
+            )
+        except PostgresError as error:
+            raise refusal(error, anonymous=self._is_anonymous(principal)) from error
+        headers = [(b"content-type", MEDIA_TYPE.encode())]
+        if head.is_profiled:
+            headers.append((b"content-profile", head.schema.encode()))
+        if head.method == "HEAD":
+            return Answer(200, headers, b"")
+        return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
 
     def _compiler_of_now(self) -> Compiler:
         catalog = self._live.current()

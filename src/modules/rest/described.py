@@ -89,7 +89,7 @@ SELECT pg_catalog.json_build_object(
 
 
 class ColumnFacts(Struct, frozen=True):
-    """A column, its type without what is in parentheses."""
+    """A column, its type without what is in parentheses; ``is_key`` is filled in from the catalog."""
 
     name: str
     type: str
@@ -98,6 +98,7 @@ class ColumnFacts(Struct, frozen=True):
     default: str | None = None
     max_length: int | None = None
     values: tuple[str, ...] | None = None
+    is_key: bool = False
 
 
 class TableFacts(Struct, frozen=True):

@@ -45,6 +45,7 @@ def parts(runtime: Runtime) -> Parts:
         live,
         runtime.data,
         demands_key=settings.demands_key(is_production=runtime.settings.core.is_production),
+        address=runtime.settings.core.public_url.rstrip("/") + PREFIX,
     )
 
     def configure(config: Config) -> None:

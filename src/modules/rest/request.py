@@ -19,13 +19,13 @@ from modules.rest.errors import (
     CallNotSupported,
     MethodNotSupported,
     PathInvalid,
-    RootNotDescribed,
     SchemaNotExposed,
 )
-from modules.rest.media import Media, choose_media
+from modules.rest.media import JSON, Media, choose_media
 from modules.rest.parameters import Parameters, parse_parameters
 from modules.rest.preferences import NONE, Preferences, parse_preferences
 from modules.rest.ranges import WHOLE, Page, parse_range
+from modules.rest.root import demand_description
 from modules.rest.write import parse_write
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ WRITES: Final = ("POST", "PATCH", "PUT", "DELETE")
 WITH_BODY: Final = ("POST", "PATCH", "PUT")
 _CALL_METHODS: Final = ("GET", "HEAD", "POST")
 
-Kind: TypeAlias = Literal["relation", "function"]
+Kind: TypeAlias = Literal["relation", "function", "root"]
 
 
 class Head(Struct, frozen=True):
@@ -145,7 +145,7 @@ def parse_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
         RangeNotSatisfiable: PGRST103.
     """
     headers = _headers(scope["headers"])
-    kind, name = parse_target(scope)
+    kind, name = parse_target(scope, settings.root_spec)
     method: str = scope["method"]
     profile = headers.accept_profile if method in READS else headers.content_profile
     schema = _schema(profile, settings.schemas)
@@ -159,27 +159,35 @@ def parse_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
         name,
         schema,
         preferences,
-        choose_media(headers.accept),
+        _media(kind, headers.accept),
         headers.content_type,
         parse_range(headers.range) if is_ranged and headers.range is not None else WHOLE,
         len(settings.schemas) > 1,
     )
 
 
-def parse_target(scope: Mapping[str, Any]) -> tuple[Kind, str]:
-    """Return what the path names.
+def _media(kind: Kind, accept: str) -> Media:
+    if kind != "root":
+        return choose_media(accept)
+    demand_description(accept)
+    return JSON
+
+
+def parse_target(scope: Mapping[str, Any], root_spec: str | None = None) -> tuple[Kind, str]:
+    """Return what the path names; ``root_spec`` is the function that describes the API in our place.
 
     Raises:
-        RootNotDescribed: PGRST126.
         PathInvalid: PGRST125.
         CallMethodNotAllowed: PGRST101.
         MethodNotSupported: PGRST117.
     """
     path: str = scope["path"]
     name = path.removeprefix(PREFIX).removeprefix("/")
-    if not name:
-        raise RootNotDescribed
     method: str = scope["method"]
+    if not name:
+        if method not in READS:
+            raise MethodNotSupported(method)
+        return ("root", "") if root_spec is None else ("function", root_spec)
     kind: Kind = "relation"
     if name.startswith("rpc/") and name.count("/") == 1:
         kind, name = "function", name[len("rpc/") :]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from modules.query import Transaction
 from modules.rest.config import NOTHING, Config
 from modules.rest.guc import CLEARED
-from modules.rest.request import PREFIX, ApiRequest
+from modules.rest.request import PREFIX, Head
 from monohull.kernel.database.role import COOKIE, request_settings
 from monohull.kernel.database.statements import Statement
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def begin_transaction(  # noqa: PLR0913 each is its own matter
     scope: Mapping[str, Any],
-    request: ApiRequest,
+    request: Head,
     principal: Principal,
     search_path: str,
     *,
@@ -38,7 +38,7 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
 
     Args:
         scope: ASGI's.
-        request: What is asked.
+        request: Its line and headers.
         principal: Who asks.
         search_path: Quoted.
         read_only: A write is an error.
@@ -80,7 +80,7 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
     )
 
 
-def _commits(request: ApiRequest, *, rolls_back: bool, read_only: bool) -> bool:
+def _commits(request: Head, *, rolls_back: bool, read_only: bool) -> bool:
     """Say whether the end is COMMIT; for what only reads it makes no difference, and is quicker."""
     wish = request.preferences.tx
     return read_only or (not rolls_back if wish is None else wish == "commit")
