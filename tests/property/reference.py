@@ -228,7 +228,7 @@ def _embedded(embed: Embed, found: list[dict[str, Any]]) -> dict[str, Any]:
         return {name: type(found)(row[name] for row in found) for name in names}
     if embed.is_spread:
         return found[0] if found else dict.fromkeys(names)
-    if not embed.select.items or not names:
+    if not names:
         return {}
     if embed.way.cardinality == "many":
         return {embed.name: found}

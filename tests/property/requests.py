@@ -237,7 +237,7 @@ def output_names(select: Select) -> list[str]:
             names.append(name_of(item))
         elif item.is_spread:
             names += output_names(item.select)
-        elif item.select.items:
+        elif output_names(item.select):
             names.append(item.name)
     return names
 
