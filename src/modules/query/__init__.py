@@ -8,10 +8,13 @@ from modules.query.ast import (
     MAX_EMBED_DEPTH,
     Action,
     AllColumns,
+    Argument,
+    Call,
     Column,
     Condition,
     Conflict,
     Connective,
+    Content,
     Count,
     Direction,
     Embed,
@@ -34,7 +37,7 @@ from modules.query.ast import (
     Shape,
     Step,
 )
-from modules.query.catalog import Catalog, Relation, TableColumn
+from modules.query.catalog import Catalog, MediaHandler, Relation, TableColumn
 from modules.query.compiler import Compiled, Compiler
 from modules.query.errors import (
     CatalogMissing,
@@ -47,14 +50,17 @@ from modules.query.errors import (
     RelationshipNotFound,
     RoutineNotFound,
 )
-from modules.query.execute import DataSource, ResultSet, Transaction, execute
+from modules.query.execute import DataSource, ResultSet, Transaction, execute, execute_plan
 from modules.query.exposure import Exposure
 from modules.query.live import LiveCatalog, live_catalog
+from modules.query.routines import Routine
 
 __all__ = [
     "MAX_EMBED_DEPTH",
     "Action",
     "AllColumns",
+    "Argument",
+    "Call",
     "Catalog",
     "CatalogMissing",
     "Column",
@@ -63,6 +69,7 @@ __all__ = [
     "Condition",
     "Conflict",
     "Connective",
+    "Content",
     "Count",
     "DataSource",
     "Direction",
@@ -77,6 +84,7 @@ __all__ = [
     "Join",
     "LiveCatalog",
     "Logic",
+    "MediaHandler",
     "Mutation",
     "NotOneRow",
     "Nulls",
@@ -93,6 +101,7 @@ __all__ = [
     "Request",
     "ResultSet",
     "Returning",
+    "Routine",
     "RoutineNotFound",
     "Selection",
     "Shape",
@@ -100,5 +109,6 @@ __all__ = [
     "TableColumn",
     "Transaction",
     "execute",
+    "execute_plan",
     "live_catalog",
 ]

@@ -151,12 +151,14 @@ class MediaHandler(Struct, frozen=True):
     Attributes:
         function: The aggregate; for a function that returns the media type, the type.
         media_type: In small letters; ``*/*`` stands for whatever the client accepts.
+        target: The relation whose rows the aggregate takes, or the function; None for any relation.
         is_aggregate: It is made of rows. Otherwise a function gives it as it is.
         is_binary: It is bytes, and not text.
     """
 
     function: Key
     media_type: str
+    target: Key | None
     is_aggregate: bool
     is_binary: bool
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from msgspec import Struct
 
 from modules.query.ast import Call, Mutation, Read
+from modules.query.catalog import MediaHandler
 from modules.query.exposure import Closure, Exposure, find_closures
 from modules.query.plan.call import plan_call
 from modules.query.plan.mutate import plan_mutation
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from modules.query.ast import Request
     from modules.query.catalog import Catalog, Key, Relation
+    from modules.query.routines import Routine
 
 MAX_STATEMENTS: Final = 2000
 """Shapes kept; the least recently used one goes. A project has some hundred."""
@@ -39,6 +41,8 @@ class Compiled(Struct, frozen=True):
         count_plan: The EXPLAIN that estimates the count, where one was asked for.
         is_read_only: The transaction need not write, and so may not.
         asides: How many settings its row gives back.
+        routine: The function that it calls, if it is a call.
+        is_binary: The document is bytes, written in hexadecimal digits.
     """
 
     statement: Statement
@@ -46,6 +50,8 @@ class Compiled(Struct, frozen=True):
     count_plan: Statement | None = None
     is_read_only: bool = True
     asides: int = 0
+    routine: Routine | None = None
+    is_binary: bool = False
 
 
 class Compiler:
@@ -134,7 +140,13 @@ class Compiler:
     def _read(self, read: Read, rules: Rules) -> Compiled:
         plan = plan_read(read, self.catalog, rules)
         count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
-        return Compiled(render_read(plan, self._asides), plan.relations, count_plan, asides=len(self._asides))
+        return Compiled(
+            render_read(plan, self._asides),
+            plan.relations,
+            count_plan,
+            asides=len(self._asides),
+            is_binary=_is_binary(read),
+        )
 
     def _mutation(self, mutation: Mutation, rules: Rules) -> Compiled:
         plan = plan_mutation(mutation, self.catalog, rules)
@@ -143,6 +155,7 @@ class Compiler:
             plan.relations,
             is_read_only=False,
             asides=len(self._asides),
+            is_binary=_is_binary(mutation),
         )
 
     def _call(self, call: Call, rules: Rules) -> Compiled:
@@ -153,5 +166,9 @@ class Compiler:
             is_read_only=call.is_read or plan.routine.is_read_only,
             asides=len(self._asides),
             routine=plan.routine,
-            is_binary=is_binary(call.shape),
+            is_binary=_is_binary(call),
         )
+
+
+def _is_binary(request: Request) -> bool:
+    return isinstance(request.shape, MediaHandler) and request.shape.is_binary

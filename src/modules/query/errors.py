@@ -179,6 +179,19 @@ class KeyFiltersInvalid(QueryProblem):
         super().__init__("Filters must include all and only primary key columns with 'eq' operators")
 
 
+class RelationNotWritable(QueryProblem):
+    """A view whose rows cannot be traced to one table, and that has no trigger in its place."""
+
+    code = "MH102"
+    status = 405
+
+    def __init__(self, kind: str, name: str, action: str) -> None:
+        super().__init__(
+            f"The {kind} '{name}' has no {action}",
+            hint="Write to the tables it reads, or give the view an INSTEAD OF trigger.",
+        )
+
+
 class ColumnNotFound(QueryProblem):
     """The body, or ``columns``, names a column that the relation does not have."""
 

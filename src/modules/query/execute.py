@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from modules.query.compiler import Compiled
     from monohull.kernel.errors import Problem
 
+CHECKS: Final = (Statement("SET CONSTRAINTS ALL IMMEDIATE", key="constraints"),)
+"""What COMMIT would find, where the end is ROLLBACK."""
+
 _INVALID_TEXT: Final = "22P02"
+_GUARDED: Final = re.compile(GUARD + r"(?P<name>single|affected|key):(?P<rows>\d+)")
 
 
 class DataSource(Protocol):
@@ -106,16 +111,18 @@ async def execute(
     statement = Statement(asked.text, asked.choose(values), f"{asked.name}.{transaction.plan_key}")
     try:
         results = await source.run_batch(
-            (*transaction.before, statement),
+            (*transaction.before, statement, *(() if transaction.commit else CHECKS)),
             settings=transaction.settings,
             commit=transaction.commit,
             isolation=transaction.isolation,
         )
     except PostgresError as error:
-        if (problem := _guarded(error)) is not None:
+        if (not compiled.is_read_only or compiled.routine is not None) and (
+            problem := _guarded(error)
+        ) is not None:
             raise problem from error
         raise
-    total, rows, body, *rest = results[-1].rows[0]
+    total, rows, body, *rest = results[len(transaction.before)].rows[0]
     asides, written = rest[: compiled.asides], rest[compiled.asides :]
     key, inserted = written or (None, None)
     counted = None if total is None else int(total)
@@ -123,7 +130,7 @@ async def execute(
         # an estimate below what was counted already is known to be wrong
         counted = max(counted or 0, await _estimate(source, compiled, values, transaction))
     return ResultSet(
-        body or b"",
+        bytes.fromhex((body or b"").decode()) if compiled.is_binary else body or b"",
         int(rows or 0),
         counted,
         key,
@@ -132,22 +139,44 @@ async def execute(
     )
 
 
+async def execute_plan(
+    source: DataSource,
+    compiled: Compiled,
+    values: Sequence[str | bytes],
+    transaction: Transaction,
+    clause: str,
+) -> bytes:
+    """Return the server's plan of ``compiled``; ``clause`` is EXPLAIN with its options.
+
+    Nothing is prepared: what is explained is the plan for these values.
+
+    Raises:
+        PostgresError: The server refused.
+        Unavailable: No server, or no connection in time.
+    """
+    asked = compiled.statement
+    results = await source.run_batch(
+        (*transaction.before, Statement(f"{clause} {asked.text}", asked.choose(values))),
+        settings=transaction.settings,
+        commit=transaction.commit,
+        isolation=transaction.isolation,
+    )
+    return b"\n".join(row[0] or b"" for row in results[-1].rows)
+
+
 def _guarded(error: PostgresError) -> Problem | None:
     """Return what a guard of our own means: its failed cast names the guard and the number of rows."""
-    if error.sqlstate != _INVALID_TEXT or GUARD not in error.message:
+    found = _GUARDED.search(error.message) if error.sqlstate == _INVALID_TEXT else None
+    if found is None:
         return None
-    name, _, rows = error.message.partition(GUARD)[2].rstrip('"').partition(":")
-    if not rows.isdigit():
-        return None
-    match name:
+    rows = int(found["rows"])
+    match found["name"]:
         case "single":
-            return NotOneRow(int(rows))
+            return NotOneRow(rows)
         case "affected":
-            return TooManyAffected(int(rows))
-        case "key":
-            return KeyMismatch()
+            return TooManyAffected(rows)
         case _:
-            return None
+            return KeyMismatch()
 
 
 async def _estimate(

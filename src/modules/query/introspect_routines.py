@@ -221,6 +221,7 @@ def read_handlers(rows: Sequence[Row], keys: Mapping[int, Key]) -> dict[Key | No
         handler = MediaHandler(
             (row["schema"], row["name"]),
             row["media_type"],
+            target,
             is_aggregate=row["target_name"] is None,
             is_binary=row["base_type"] == "bytea",
         )

@@ -19,14 +19,12 @@ from modules.query.similarity import MIN_SCORE, most_similar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from modules.query.ast import Content
     from modules.query.catalog import Key, TableColumn
 
 Volatility: TypeAlias = Literal["immutable", "stable", "volatile"]
 
-Body: TypeAlias = Literal["none", "named", "json", "text", "xml", "octets"]
-"""What a call brings beside its named arguments: ``named`` is a body that holds nothing but them."""
-
-TAKEN_WHOLE: Final[Mapping[Body, frozenset[str]]] = {
+TAKEN_WHOLE: Final[Mapping[Content, frozenset[str]]] = {
     "json": frozenset({"json", "jsonb"}),
     "text": frozenset({"text"}),
     "xml": frozenset({"xml"}),
@@ -34,7 +32,7 @@ TAKEN_WHOLE: Final[Mapping[Body, frozenset[str]]] = {
 }
 """Types of the one unnamed parameter that takes a body of this kind."""
 
-_UNNAMED_ONLY: Final[Mapping[Body, str]] = {"text": "text", "xml": "xml", "octets": "bytea"}
+_UNNAMED_ONLY: Final[Mapping[Content, str]] = {"text": "text", "xml": "xml", "octets": "bytea"}
 """Bodies without names in them, and the type that a refusal speaks of."""
 
 SIMILAR_ROUTINE: Final = MIN_SCORE
@@ -108,45 +106,45 @@ class Routine(Struct, frozen=True):
         """Its only parameter has no name."""
         return len(self.parameters) == 1 and not self.parameters[0].name
 
-    def fits(self, given: frozenset[str], body: Body) -> bool:
+    def fits(self, given: frozenset[str], content: Content) -> bool:
         """Say whether these arguments can be given to it by name."""
         if not self.parameters:
-            return not given and body not in _UNNAMED_ONLY
+            return not given and content not in _UNNAMED_ONLY
         names = {parameter.name for parameter in self.parameters}
         required = {parameter.name for parameter in self.parameters if parameter.is_required}
         return required <= given <= names
 
-    def takes(self, body: Body) -> bool:
+    def takes(self, content: Content) -> bool:
         """Say whether it takes a body of this kind as a whole."""
-        return self.takes_body and self.parameters[0].type in TAKEN_WHOLE.get(body, ())
+        return self.takes_body and self.parameters[0].type in TAKEN_WHOLE.get(content, ())
 
 
 Routines: TypeAlias = "Mapping[Key, tuple[Routine, ...]]"
 """By schema and name, in the order in which they are listed."""
 
 
-def find_routine(routines: Routines, key: Key, given: frozenset[str], body: Body) -> Routine:
+def find_routine(routines: Routines, key: Key, given: frozenset[str], content: Content) -> Routine:
     """Return the one routine named ``key`` that takes these arguments.
 
     Args:
         routines: What there is.
         key: Schema and name.
         given: Names of the arguments.
-        body: What else there is.
+        content: What the body is.
 
     Raises:
         RoutineNotFound: PGRST202, none takes them.
         RoutineAmbiguous: PGRST203, several do.
     """
     overloads = routines.get(key, ())
-    found = [one for one in overloads if one.fits(given, body)] or [
-        one for one in overloads if one.takes(body)
+    found = [one for one in overloads if one.fits(given, content)] or [
+        one for one in overloads if one.takes(content)
     ]
     if len(found) == 1:
         return found[0]
     if found:
         raise RoutineAmbiguous([_signature(one) for one in found])
-    raise _not_found(routines, key, sorted(given), body)
+    raise _not_found(routines, key, sorted(given), content)
 
 
 def ordered(overloads: Iterable[Routine]) -> tuple[Routine, ...]:
@@ -169,17 +167,17 @@ def _signature(routine: Routine) -> str:
     return f"{routine.schema}.{routine.name}({parameters})"
 
 
-def _not_found(routines: Routines, key: Key, given: Sequence[str], body: Body) -> RoutineNotFound:
+def _not_found(routines: Routines, key: Key, given: Sequence[str], content: Content) -> RoutineNotFound:
     schema, name = key
     function = f"{schema}.{name}"
     listed = ", ".join(given)
-    if (unnamed := _UNNAMED_ONLY.get(body)) is not None:
+    if (unnamed := _UNNAMED_ONLY.get(content)) is not None:
         return RoutineNotFound(function, f" with a single unnamed {unnamed} parameter", hint=None)
     if given:
         shown, sought = f"{function}({listed})", f" with parameter{'s' if len(given) > 1 else ''} {listed}"
     else:
         shown, sought = f"{function} without parameters", " without parameters"
-    if body == "json":
+    if content == "json":
         sought += " or with a single unnamed json/jsonb parameter"
     return RoutineNotFound(shown, sought, hint=_similar(routines, key, listed), function=function)
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from msgspec import Struct
+
 from modules.query import (
     Compiled,
     Compiler,
@@ -22,10 +24,13 @@ from modules.query import (
     Mutation,
     RelationNotFound,
     RelationshipNotFound,
+    RoutineNotFound,
+    Transaction,
     execute,
+    execute_plan,
 )
 from modules.rest.body import is_json
-from modules.rest.errors import BodyInvalid
+from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.openapi import MEDIA_TYPE
 from modules.rest.raised import refusal
@@ -39,6 +44,7 @@ from modules.rest.root import (
     answer_headers,
     describe_schema,
 )
+from modules.rest.timing import OFF, Stopwatch
 from modules.rest.transaction import begin_transaction
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
@@ -63,6 +69,20 @@ _SEES_EVERYTHING: Final = frozenset({"service_role"})
 """Where the role may not bypass row security itself, its requests run as the owner, which does."""
 
 
+class Surroundings(Struct, frozen=True):
+    """What the data API knows of the process that serves it.
+
+    Attributes:
+        address: Where clients reach it, for the description at the root.
+        demands_key: Refuse requests without a credential.
+        is_development: Tell developers about plans and times, unless the settings say otherwise.
+    """
+
+    address: str
+    demands_key: bool = False
+    is_development: bool = False
+
+
 class DataApi:
     """The ASGI application below ``/rest/v1``.
 
@@ -70,23 +90,15 @@ class DataApi:
         config: ``MONOHULL_REST_*``; `configure` replaces it.
         live: The catalog.
         source: Where statements run.
-        demands_key: Refuse requests without a credential.
-        address: Where clients reach this, for the description at the root.
+        surroundings: Where it is served.
     """
 
     def __init__(
-        self,
-        config: Config,
-        live: LiveCatalog,
-        source: DataSource,
-        *,
-        demands_key: bool = False,
-        address: str = f"http://127.0.0.1:8000{PREFIX}",
+        self, config: Config, live: LiveCatalog, source: DataSource, surroundings: Surroundings
     ) -> None:
-        self._address = address
+        self._surroundings = surroundings
         self._live = live
         self._source = source
-        self._demands_key = demands_key
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -97,6 +109,9 @@ class DataApi:
         self._search_paths = {
             schema: quoted_search_path((schema, *settings.extra_search_path)) for schema in settings.schemas
         }
+        is_development = self._surroundings.is_development
+        self._allows_plan = settings.allows_plan(is_development=is_development)
+        self._is_timed = settings.is_timed(is_development=is_development)
         self._compiler: Compiler | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,14 +120,22 @@ class DataApi:
         if scope["method"] == "OPTIONS":
             await send_answer(send, self._allowed(scope, principal))
             return
+        watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
         if scope["path"] in ROOTS and self._settings.root_spec is None:
-            await send_answer(send, await self._describe(scope, principal))
-            return
-        body = await read_body(receive) if scope["method"] in WITH_BODY else b""
-        request = parse_request(scope, self._settings, body)
-        await send_answer(send, await self.answer(scope, request, principal))
+            answer = await self._describe(scope, principal, watch)
+        else:
+            body = await read_body(receive) if scope["method"] in WITH_BODY else b""
+            request = parse_request(scope, self._settings, body)
+            watch.lap("parse")
+            answer = await self.answer(scope, request, principal, watch)
+        if watch is not OFF:
+            watch.lap("response")
+            answer.headers.append(watch.header())
+        await send_answer(send, answer)
 
-    async def answer(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Answer:
+    async def answer(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF
+    ) -> Answer:
         """Answer a read, a write or a call: compile, begin, execute, and say what came of it.
 
         Raises:
@@ -128,8 +151,12 @@ class DataApi:
             self._search_paths[request.schema],
             read_only=compiled.is_read_only,
             config=self._config,
+            routine=() if compiled.routine is None else compiled.routine.settings,
         )
+        watch.lap("plan")
         try:
+            if request.media.explain is not None:
+                return await self._explain(request, compiled, transaction, watch)
             result = await execute(
                 self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
             )
@@ -139,10 +166,31 @@ class DataApi:
             if _is_about_json(error, request):
                 raise BodyInvalid("Empty or invalid json") from error
             raise refusal(error, anonymous=self._is_anonymous(principal)) from error
-        answer = build_answer(request, result)
+        watch.lap("transaction")
+        is_void = compiled.routine is not None and compiled.routine.is_void
+        answer = build_answer(request, result, is_void=is_void)
         if any(result.asides):
             return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
         return answer
+
+    async def _explain(
+        self, request: ApiRequest, compiled: Compiled, transaction: Transaction, watch: Stopwatch
+    ) -> Answer:
+        """Answer with the plan of the statement.
+
+        Raises:
+            MediaTypeNotAvailable: PGRST107, plans are not given out.
+        """
+        explain = request.media.explain
+        assert explain is not None
+        if not self._allows_plan:
+            raise MediaTypeNotAvailable([explain.media_type])
+        body = await execute_plan(self._source, compiled, request.values, transaction, explain.clause)
+        watch.lap("transaction")
+        headers = [(b"content-type", explain.content_type.encode())]
+        if request.head.method == "HEAD":
+            return Answer(200, headers, b"")
+        return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
 
     async def _compile(self, request: ApiRequest, principal: Principal) -> Compiled:
         """Compile; where a name is unknown look once whether the database has it by now."""
@@ -150,7 +198,7 @@ class DataApi:
         anonymous = self._is_anonymous(principal)
         try:
             return compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
-        except (RelationNotFound, RelationshipNotFound):
+        except (RelationNotFound, RelationshipNotFound, RoutineNotFound):
             if await self._live.refreshed(compiler.catalog) is compiler.catalog:
                 raise
         compiler = self._compiler_of_now()
@@ -173,27 +221,36 @@ class DataApi:
             allow = allowed_on_relation(compiler.find(schema, name, role=principal.role, anonymous=anonymous))
         return Answer(200, answer_headers(allow), b"")
 
-    async def _describe(self, scope: Scope, principal: Principal) -> Answer:
+    async def _describe(self, scope: Scope, principal: Principal, watch: Stopwatch) -> Answer:
         """Answer the root.
 
         Raises:
             RootNotDescribed: PGRST126.
         """
         head = parse_head(scope, self._settings)
+        watch.lap("parse")
         compiler = self._compiler_of_now()
         search_path = self._search_paths[head.schema]
         transaction = begin_transaction(
             scope, head, principal, search_path, read_only=True, config=self._config
         )
+        watch.lap("plan")
         closed = {name for schema, name in compiler.closed_to(principal.role) if schema == head.schema}
         try:
             body = await describe_schema(
                 self._source,
                 transaction,
-                Standpoint(compiler.catalog, self._settings, head.schema, frozenset(closed), self._address),
+                Standpoint(
+                    compiler.catalog,
+                    self._settings,
+                    head.schema,
+                    frozenset(closed),
+                    self._surroundings.address,
+                ),
             )
         except PostgresError as error:
             raise refusal(error, anonymous=self._is_anonymous(principal)) from error
+        watch.lap("transaction")
         headers = [(b"content-type", MEDIA_TYPE.encode())]
         if head.is_profiled:
             headers.append((b"content-profile", head.schema.encode()))
@@ -223,7 +280,7 @@ class DataApi:
         if (problem := state.get("credential_problem")) is not None:
             raise problem
         principal: Principal = state["principal"]
-        if principal.is_default and (self._demands_key or self._settings.anon_role is None):
+        if principal.is_default and (self._surroundings.demands_key or self._settings.anon_role is None):
             raise Unauthenticated("Anonymous access is disabled")
         return principal
 

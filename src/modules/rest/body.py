@@ -26,7 +26,7 @@ from modules.rest.errors import BodyInvalid
 from modules.rest.parameters import split_query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from msgspec.json import Decoder
 
@@ -36,16 +36,13 @@ MAX_ROWS: Final = 250_000
 CHUNK: Final = 1000
 """Rows whose keys are compared at once: enough to be quick, and little memory for any size of body."""
 
-FEW: Final = 8
-"""Up to so many rows are compared one by one."""
-
 INVALID: Final = "Empty or invalid json"
 DIFFERENT: Final = "All object keys must match"
 
-Fields: TypeAlias = "dict[str, Raw]"
+Scalar: TypeAlias = "str | int | float | bool | None"
 
-_NESTED: Final = re.compile(rb":\s*[{\[]")
-_ODD_SPACE: Final = re.compile(rb":[ ]?[\t\r\n ]")
+_ODD: Final = re.compile(r'["\\\x00-\x1f]')
+_OPENING: Final = (b"{", b"[")
 _rows: Final = msgspec.json.Decoder(list[Raw])
 _fields: Final = msgspec.json.Decoder(dict[str, Raw])
 _anything: Final = msgspec.json.Decoder()
@@ -57,17 +54,17 @@ class Body(Struct, frozen=True):
     Attributes:
         document: JSON, an array of objects or one object.
         columns: Keys of the first row, or what ``columns=`` says.
+        nested: Columns whose values may be objects or arrays; what is not here surely has none.
         is_list: It is an array.
-        is_flat: No value in it is an object or an array.
     """
 
     document: bytes
     columns: tuple[str, ...]
+    nested: tuple[str, ...]
     is_list: bool
-    is_flat: bool
 
 
-EMPTY: Final = Body(b"[]", (), is_list=True, is_flat=True)
+EMPTY: Final = Body(b"[]", (), (), is_list=True)
 
 
 def parse_body(raw: bytes, content_type: str, columns: tuple[str, ...] | None) -> Body:
@@ -83,15 +80,13 @@ def parse_body(raw: bytes, content_type: str, columns: tuple[str, ...] | None) -
     """
     media = content_type.partition(";")[0].strip().lower()
     match media:
-        case (
-            "" | "application/json" | "application/vnd.pgrst.object+json" | "application/vnd.pgrst.array+json"
-        ):
+        case "" | "application/json":
             return parse_json(raw, columns)
         case "text/csv":
             return parse_csv(raw, columns)
         case "application/x-www-form-urlencoded":
             fields = dict(split_query(raw))
-            return Body(msgspec.json.encode(fields), columns or tuple(fields), is_list=False, is_flat=True)
+            return Body(msgspec.json.encode(fields), columns or tuple(fields), (), is_list=False)
         case _:
             raise BodyInvalid(f"Content-Type not acceptable: {content_type}")
 
@@ -99,66 +94,79 @@ def parse_body(raw: bytes, content_type: str, columns: tuple[str, ...] | None) -
 def parse_json(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
     """Return a JSON body.
 
-    What is neither array nor object counts as an empty array, as in PostgREST. With ``columns`` nothing is
-    looked at: the database refuses what it cannot take.
+    What is neither array nor object counts as an empty array, as in PostgREST. With ``columns`` the keys are
+    not compared: the database refuses what it cannot take.
 
     Raises:
         BodyInvalid: PGRST102, no JSON, or rows with different keys.
     """
     first = raw.lstrip()[:1]
-    if columns is not None:
-        return Body(raw, columns, is_list=first == b"[", is_flat=is_flat(raw))
     try:
+        if first == b"[":
+            rows = _rows.decode(raw)
+            if len(rows) > MAX_ROWS:
+                raise BodyInvalid(f"The body has {len(rows)} rows; {MAX_ROWS} are allowed.")
+            if columns is not None:
+                is_flat = raw.count(b"{") <= len(rows) and raw.count(b"[") == 1
+                return Body(raw, columns, () if is_flat else columns, is_list=True)
+            return Body(raw, *compare_rows(rows), is_list=True)
         if first == b"{":
-            return Body(raw, tuple(_fields.decode(raw)), is_list=False, is_flat=is_flat(raw))
-        if first != b"[":
-            _anything.decode(raw)
-            return EMPTY
-        rows = _rows.decode(raw)
+            fields = _fields.decode(raw)
+            return Body(
+                raw, tuple(fields) if columns is None else columns, nested_keys(fields), is_list=False
+            )
+        _anything.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BodyInvalid(INVALID) from error
-    return Body(raw, _keys(rows), is_list=True, is_flat=is_flat(raw))
+    return EMPTY
 
 
-def is_flat(raw: bytes) -> bool:
-    """Say whether surely no value of the rows is an object or an array."""
-    if _ODD_SPACE.search(raw) is not None:
-        return _NESTED.search(raw) is None
-    return not any(sign in raw for sign in (b":{", b": {", b":[", b": ["))
+def nested_keys(fields: Mapping[str, Raw]) -> tuple[str, ...]:
+    """Return the keys whose values are objects or arrays."""
+    return tuple(key for key, value in fields.items() if bytes(value)[:1] in _OPENING)
 
 
-def _keys(rows: Sequence[Raw]) -> tuple[str, ...]:
-    """Return the keys that all rows have.
+def compare_rows(rows: Sequence[Raw]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys that all rows have, and those whose value may be an object or array.
 
     Raises:
         BodyInvalid: PGRST102.
     """
     if not rows:
-        return ()
-    if len(rows) > MAX_ROWS:
-        raise BodyInvalid(f"The body has {len(rows)} rows; {MAX_ROWS} are allowed.")
+        return (), ()
     try:
-        keys = tuple(_fields.decode(rows[0]))
-        if len(rows) <= FEW:
-            wanted = set(keys)
-            if any(_fields.decode(row).keys() != wanted for row in rows[1:]):
-                raise BodyInvalid(DIFFERENT)
-            return keys
-        decoder = _row_decoder(keys)
-        for start in range(0, len(rows), CHUNK):
-            decoder.decode(b"[" + b",".join(rows[start : start + CHUNK]) + b"]")
+        first = _fields.decode(rows[0])
+        keys, nested = tuple(first), nested_keys(first)
+        if any(_ODD.search(key) for key in keys):
+            _compare_slowly(rows, first.keys())
+            return keys, keys
+        try:
+            _compare(rows, _row_decoder(keys, nested))
+        except msgspec.ValidationError:
+            _compare(rows, _row_decoder(keys, keys))
+            return keys, keys
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BodyInvalid(DIFFERENT) from error
-    return keys
+    return keys, nested
+
+
+def _compare(rows: Sequence[Raw], decoder: Decoder[Any]) -> None:
+    for start in range(0, len(rows), CHUNK):
+        decoder.decode(b"[" + b",".join(rows[start : start + CHUNK]) + b"]")
+
+
+def _compare_slowly(rows: Sequence[Raw], keys: Set[str]) -> None:
+    """Compare rows with keys that no struct can have; no relation is likely to have such columns."""
+    if any(_fields.decode(row).keys() != keys for row in rows):
+        raise BodyInvalid(DIFFERENT)
 
 
 @lru_cache(maxsize=128)
-def _row_decoder(keys: tuple[str, ...]) -> Decoder[Any]:
-    """Make a decoder of rows that have ``keys`` and no others; their values are not looked at."""
-    fields = {f"f{at}": key for at, key in enumerate(keys)}
-    row = msgspec.defstruct(
-        "Row", [(name, Raw) for name in fields], rename=fields, forbid_unknown_fields=True, gc=False
-    )
+def _row_decoder(keys: tuple[str, ...], nested: tuple[str, ...]) -> Decoder[Any]:
+    """Make a decoder of rows that have ``keys`` and no others, and objects and arrays only in ``nested``."""
+    names = {f"f{at}": key for at, key in enumerate(keys)}
+    fields = [(name, Raw if key in nested else Scalar) for name, key in names.items()]
+    row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
     return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
 
 
@@ -190,9 +198,7 @@ def parse_csv(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
     ]
     if not objects:
         return EMPTY
-    return Body(
-        msgspec.json.encode(objects), columns or tuple(dict.fromkeys(names)), is_list=True, is_flat=True
-    )
+    return Body(msgspec.json.encode(objects), columns or tuple(dict.fromkeys(names)), (), is_list=True)
 
 
 def is_json(raw: bytes) -> bool:

@@ -101,19 +101,6 @@ class CallMethodNotAllowed(Problem):
         super().__init__(f"Cannot use the {method} method on RPC", headers={"Allow": "OPTIONS,GET,HEAD,POST"})
 
 
-class CallNotSupported(Problem):
-    """Functions are not called yet."""
-
-    code = "PGRST202"
-    status = 404
-
-    def __init__(self, schema: str, name: str) -> None:
-        super().__init__(
-            f"Could not find the function {schema}.{name} in the schema cache",
-            details="This version does not call functions yet.",
-        )
-
-
 class BodyInvalid(Problem):
     """The body cannot be taken for rows."""
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from modules.rest.errors import MediaTypeNotAvailable
+from modules.rest.explain import DEFAULT_FOR, NAMES, Explain, read_explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,13 +32,16 @@ class Media(Struct, frozen=True):
         shape: The document's shape.
         content_type: Value of the header.
         strip_nulls: Leave keys without a value out.
+        explain: The plan is wanted in its place.
     """
 
     shape: Shape
     content_type: str
     strip_nulls: bool = False
+    explain: Explain | None = None
 
 
+CHARSET: Final = "; charset=utf-8"
 JSON: Final = Media("array", "application/json; charset=utf-8")
 CSV: Final = Media("csv", "text/csv; charset=utf-8")
 OBJECT: Final = Media("object", "application/vnd.pgrst.object+json; charset=utf-8")
@@ -80,9 +84,18 @@ def choose_media(accept: str) -> Media:
         return JSON
     for name, parameters, quality in ranges:
         table = _STRIPPED if parameters.get("nulls") == "stripped" else _PLAIN
-        if quality > 0 and (found := table.get(name)) is not None:
+        if quality > 0 and (found := table.get(name) or _explained(name, parameters)) is not None:
             return found
     raise MediaTypeNotAvailable(name for name, _, _ in ranges)
+
+
+def _explained(name: str, parameters: Mapping[str, str]) -> Media | None:
+    """Return what makes the plan that a range asks for, or None."""
+    if name not in NAMES:
+        return None
+    made = _PLAIN.get(parameters.get("for", DEFAULT_FOR), JSON)
+    explain = read_explain(name, parameters, made.content_type.removesuffix(CHARSET))
+    return structs.replace(made, explain=explain)
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, Mapping[str, str], float]]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from modules.query import live_catalog
-from modules.rest.asgi import DataApi
+from modules.rest.asgi import DataApi, Surroundings
 from modules.rest.config import Config, LiveConfig, read_app_settings
 from modules.rest.errors import render_rest_problem
 from modules.rest.request import PREFIX
@@ -38,14 +38,18 @@ def parts(runtime: Runtime) -> Parts:
     settings = runtime.settings.of(RestSettings)
     if settings.anon_role is not None:
         runtime.authentication.use_anonymous_role(settings.anon_role)
+    core = runtime.settings.core
     live = live_catalog(runtime)
     app_settings = read_app_settings(runtime.settings.free)
     api = DataApi(
         Config(settings, {}, app_settings),
         live,
         runtime.data,
-        demands_key=settings.demands_key(is_production=runtime.settings.core.is_production),
-        address=runtime.settings.core.public_url.rstrip("/") + PREFIX,
+        Surroundings(
+            address=core.public_url.rstrip("/") + PREFIX,
+            demands_key=settings.demands_key(is_production=core.is_production),
+            is_development=core.env == "development",
+        ),
     )
 
     def configure(config: Config) -> None:
@@ -55,7 +59,7 @@ def parts(runtime: Runtime) -> Parts:
 
     config = LiveConfig(settings, app_settings, runtime.data, configure, runtime.observer)
     live.on_reconfigured(config.request_reload)
-    origins = settings.server_cors_allowed_origins or runtime.settings.core.effective_cors_origins
+    origins = settings.server_cors_allowed_origins or core.effective_cors_origins
     return Parts(
         mounts={PREFIX: api},
         renderers={

@@ -11,6 +11,7 @@ Source: RFC 7240; PostgREST 16, ``ApiRequest/Preferences.hs``.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from msgspec import Struct
@@ -41,6 +42,7 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
 
 READ: Final = ("count", "tx", "handling", "timezone")
 INSERT: Final = ("resolution", "missing", "return", "count", "tx", "handling", "timezone")
+UNRESOLVED: Final = INSERT[1:]
 UPDATE: Final = ("missing", "return", "count", "tx", "handling", "timezone", "max-affected")
 DELETE: Final = ("return", "count", "tx", "handling", "timezone", "max-affected")
 CALL: Final = ("count", "tx", "handling", "timezone", "max-affected")
@@ -92,7 +94,8 @@ class Preferences(Struct, frozen=True):
 NONE: Final = Preferences()
 
 
-def parse_preferences(headers: Iterable[str], *, allows_tx: bool = False) -> Preferences:
+@lru_cache(maxsize=512)
+def parse_preferences(headers: tuple[str, ...], *, allows_tx: bool = False) -> Preferences:
     """Return what the ``Prefer`` headers say.
 
     Args:

@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote_to_bytes
 from msgspec import Struct
 
 from modules.query import Mutation, Read, Request
+from modules.rest.call import parse_call
 from modules.rest.errors import (
     CallMethodNotAllowed,
-    CallNotSupported,
     MethodNotSupported,
     PathInvalid,
     SchemaNotExposed,
@@ -76,7 +76,7 @@ class ApiRequest(Struct, frozen=True):
         asked: What is wanted, without values: the shape.
         values: Values by slot; the body is one of them.
         page: The rows wanted, after the ceiling.
-        location: Canonical path and query, for ``Content-Location``.
+        location: Canonical path and query, for ``Content-Location``; empty for a call.
     """
 
     head: Head
@@ -123,11 +123,20 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     head = parse_head(scope, settings)
     query: bytes = scope["query_string"]
     if head.kind == "function":
-        raise CallNotSupported(head.schema, head.name)
+        parameters = parse_parameters(
+            query,
+            range_page=head.range_page,
+            max_rows=settings.max_rows,
+            takes_arguments=head.method in READS,
+        )
+        call = parse_call(head, parameters, body, max_rows=settings.max_rows)
+        return ApiRequest(head, *call, parameters.page, "")
+    asked: Request
+    values: Sequence[str | bytes]
     if head.method in READS:
         parameters = parse_parameters(query, range_page=head.range_page, max_rows=settings.max_rows)
-        asked: Request = _read(head, parameters, settings)
-        values: Sequence[str | bytes] = parameters.values
+        asked = _read(head, parameters, settings)
+        values = parameters.values
     else:
         parameters = parse_parameters(query, range_page=WHOLE, max_rows=None)
         asked, values = parse_write(head, parameters, body)

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from modules.query import Mutation, NotOneRow, OffsetBeyondEnd, ResultSet
-from modules.rest.preferences import DELETE, INSERT, READ, UPDATE
+from modules.query import Call, Mutation, NotOneRow, OffsetBeyondEnd, ResultSet
+from modules.rest.preferences import CALL, DELETE, INSERT, READ, UNRESOLVED, UPDATE
 from modules.rest.ranges import content_range, status_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Answer(Struct, frozen=True):
     body: bytes
 
 
-def build_answer(request: ApiRequest, result: ResultSet) -> Answer:
-    """Write the answer, whatever the kind of request.
+def build_answer(request: ApiRequest, result: ResultSet, *, is_void: bool = False) -> Answer:
+    """Write the answer, whatever the kind of request; ``is_void`` says that a function has no result.
 
     Raises:
         OffsetBeyondEnd: PGRST103, with the total in ``Content-Range``.
@@ -44,6 +44,8 @@ def build_answer(request: ApiRequest, result: ResultSet) -> Answer:
     """
     if isinstance(request.asked, Mutation):
         return _written(request, request.asked, result)
+    if isinstance(request.asked, Call):
+        return _called(request, result, is_void=is_void)
     return _read(request, result)
 
 
@@ -59,6 +61,22 @@ def _read(request: ApiRequest, result: ResultSet) -> Answer:
         (b"content-location", request.location.encode()),
     ]
     headers += _shared(request, READ)
+    if request.head.method != "HEAD":
+        headers.append((b"content-length", str(len(result.body)).encode()))
+    return Answer(status_of(result.rows, result.total), headers, result.body)
+
+
+def _called(request: ApiRequest, result: ResultSet, *, is_void: bool) -> Answer:
+    offset = request.page.offset
+    if request.media.shape == "object" and result.rows != 1:
+        raise NotOneRow(result.rows)
+    if result.total is not None and offset > result.total:
+        raise _beyond_end(offset, result.total)
+    headers: RawHeaders = [(b"content-range", content_range(offset, result.rows, result.total).encode())]
+    headers += _shared(request, CALL)
+    if is_void:
+        return Answer(204, headers, b"")
+    headers.append((b"content-type", request.media.content_type.encode()))
     if request.head.method != "HEAD":
         headers.append((b"content-length", str(len(result.body)).encode()))
     return Answer(status_of(result.rows, result.total), headers, result.body)
@@ -87,7 +105,7 @@ def _written(request: ApiRequest, asked: Mutation, result: ResultSet) -> Answer:
     if not asked.matches_key:
         rows = result.rows if asked.action == "update" else 0
         headers.append((b"content-range", content_range(0, rows, result.total).encode()))
-    headers += _shared(request, _honoured(asked))
+    headers += _shared(request, _honoured(asked, result))
     body = b""
     if asked.returning == "representation":
         body = result.body
@@ -98,7 +116,9 @@ def _written(request: ApiRequest, asked: Mutation, result: ResultSet) -> Answer:
     return Answer(status, headers, body)
 
 
-def _honoured(asked: Mutation) -> tuple[str, ...]:
+def _honoured(asked: Mutation, result: ResultSet) -> tuple[str, ...]:
+    if asked.matches_key or (asked.action == "insert" and result.inserted is None):
+        return UNRESOLVED
     return _HONOURED[asked.action]
 
 
@@ -106,7 +126,7 @@ def _written_status(asked: Mutation, result: ResultSet) -> int:
     has_body = asked.returning == "representation"
     if asked.action != "insert":
         return 200 if has_body else 204
-    if asked.conflict is None or not asked.conflict.merge or (result.inserted or 0) > 0:
+    if asked.conflict is None or not asked.conflict.merge or result.inserted is None or result.inserted > 0:
         return 201
     return 204 if asked.matches_key and not has_body else 200
 

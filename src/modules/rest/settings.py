@@ -139,6 +139,10 @@ class RestSettings(Struct, frozen=True, kw_only=True):
         chosen = self.plan if self.plan_enabled is None else self.plan_enabled
         return is_development if chosen is None else chosen
 
+    def is_timed(self, *, is_development: bool) -> bool:
+        """Say whether answers have ``Server-Timing``."""
+        return is_development if self.server_timing_enabled is None else self.server_timing_enabled
+
     @property
     def allows_override(self) -> bool:
         """``Prefer: tx=`` is honoured."""

@@ -53,7 +53,7 @@ def parse_write(head: Head, parameters: Parameters, raw: bytes) -> tuple[Mutatio
         returning=_returning(preferences, action),
         body=None if body is None else _slot(values, body.document),
         columns=body.columns if body is not None else (),
-        is_flat=body is not None and body.is_flat,
+        nested=body.nested if body is not None else (),
         is_list=body is not None and body.is_list,
         defaults=preferences.missing == "default",
         conflict=_conflict(head, parameters) if action == "insert" else None,

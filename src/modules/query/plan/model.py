@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from modules.query.ast import Connective, Count, Direction, Filter, IsValue, Mutation, Nulls, Shape, Step
+    from modules.query.ast import (
+        Call,
+        Connective,
+        Count,
+        Direction,
+        Filter,
+        IsValue,
+        Mutation,
+        Nulls,
+        Shape,
+        Step,
+    )
     from modules.query.catalog import Key
+    from modules.query.routines import Parameter, Routine
 
 
 class Source(Struct, frozen=True):
@@ -20,12 +32,14 @@ class Source(Struct, frozen=True):
     Attributes:
         rows: The common table expression that stands in for it: the rows that were just written.
         computed: How a function makes its rows of another relation's row.
+        called: The call that gives its rows.
     """
 
     key: Key
     alias: str | None = None
     rows: str | None = None
     computed: Computed | None = None
+    called: Called | None = None
 
 
 class Computed(Struct, frozen=True):
@@ -33,6 +47,25 @@ class Computed(Struct, frozen=True):
 
     function: Key
     parent: Source
+
+
+class Called(Struct, frozen=True):
+    """A call in FROM.
+
+    Attributes:
+        function: What is called.
+        parameters: The parameters that something is given to, each with the slots of its texts; without
+            slots it comes from the body.
+        body: Slot of the body, where something of it is used.
+        is_list: The body is a JSON array.
+        is_row: The function gives rows; otherwise its value is the one column of a row.
+    """
+
+    function: Key
+    parameters: tuple[tuple[Parameter, tuple[int, ...]], ...]
+    body: int | None
+    is_list: bool
+    is_row: bool
 
 
 class PlannedField(Struct, frozen=True):
@@ -235,4 +268,20 @@ class MutationPlan(Struct, frozen=True):
     read: ReadPlan | None
     conflict: tuple[str, ...]
     key: tuple[str, ...]
+    relations: frozenset[Key]
+
+
+class CallPlan(Struct, frozen=True):
+    """A call, and what is read of its rows.
+
+    Attributes:
+        call: What was asked for.
+        routine: What is called.
+        read: How its rows are read.
+        relations: Every relation that is embedded, for the check of access.
+    """
+
+    call: Call
+    routine: Routine
+    read: ReadPlan
     relations: frozenset[Key]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.query.ast import Filter
-from modules.query.errors import ColumnNotFound, KeyFiltersInvalid
+from modules.query.errors import ColumnNotFound, KeyFiltersInvalid, RelationNotWritable
 from modules.query.plan.model import (
     BodyColumn,
     MutationPlan,
@@ -52,12 +52,14 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
     Raises:
         RelationNotFound: PGRST205.
         RelationClosed: MH100.
+        RelationNotWritable: MH102.
         ColumnNotFound: PGRST204.
         KeyFiltersInvalid: PGRST105.
         QueryProblem: What `plan_read` refuses, in the representation.
     """
     relation = find_relation(mutation.schema, mutation.relation, catalog, rules)
     check_open(relation.key, rules)
+    _check_writable(mutation, relation)
     if mutation.matches_key:
         _check_key_filters(mutation, relation)
     columns = tuple(_body_column(name, relation, catalog) for name in mutation.columns)
@@ -79,6 +81,17 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
     )
 
 
+def _check_writable(mutation: Mutation, relation: Relation) -> None:
+    allowed = {
+        "insert": relation.allows_insert,
+        "update": relation.allows_update,
+        "delete": relation.allows_delete,
+    }
+    needed = ("insert", "update") if mutation.matches_key else (mutation.action,)
+    if not all(allowed[action] for action in needed):
+        raise RelationNotWritable(relation.kind, relation.name, mutation.action)
+
+
 def _check_key_filters(mutation: Mutation, relation: Relation) -> None:
     named = [
         term.field.name if isinstance(term, Filter) and _is_plain_equality(term) else None
@@ -95,12 +108,12 @@ def _is_plain_equality(term: Filter) -> bool:
 def _representation(
     mutation: Mutation, relation: Relation, catalog: Catalog, rules: Rules
 ) -> tuple[ReadPlan | None, frozenset[Key]]:
-    if mutation.returning != "representation":
-        return None, frozenset()
     asked = mutation.selection
     selection = type(asked)(items=asked.items, order=asked.order)
     source = Source(relation.key, relation.name, rows=WRITTEN)
-    return plan_rows(selection, relation, source, catalog, rules, max_rows=None)
+    # planned in any case, since a select that makes no sense is refused in any case
+    read, touched = plan_rows(selection, relation, source, catalog, rules, max_rows=None)
+    return (read, touched) if mutation.returning == "representation" else (None, frozenset())
 
 
 def _body_column(name: str, relation: Relation, catalog: Catalog) -> BodyColumn:
@@ -121,23 +134,21 @@ def _needs_json(mutation: Mutation, relation: Relation, columns: tuple[BodyColum
     types = {relation.columns[name].base_type for name in mutation.columns}
     if types & {"json", "_json"} or any(column.parse is not None for column in columns):
         return True
-    return not mutation.is_flat and not types <= _KEPT_BY_JSONB
+    return not {relation.columns[name].base_type for name in mutation.nested if name in relation.columns} <= (
+        _KEPT_BY_JSONB
+    )
 
 
 def _conflict(mutation: Mutation, relation: Relation) -> tuple[str, ...]:
     if mutation.conflict is None:
         return ()
-    if mutation.conflict.columns is None:
-        return relation.primary_key
-    for name in mutation.conflict.columns:
-        if name not in relation.columns:
-            raise ColumnNotFound(name, relation.name)
-    return mutation.conflict.columns
+    return relation.primary_key if mutation.conflict.columns is None else mutation.conflict.columns
 
 
 def _returned(read: ReadPlan) -> tuple[str, ...] | None:
     """Return the columns that the representation needs; a role may be allowed to read no others."""
-    if any(isinstance(output, PlannedStar) for output in read.outputs):
+    takes_rows = any(join.read.source.computed is not None for join in read.joins)
+    if takes_rows or any(isinstance(output, PlannedStar) for output in read.outputs):
         return None
     if any(join.read.source.computed is not None for join in read.joins):
         return None

@@ -103,6 +103,7 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
     """
     planner = _Planner(catalog, rules, read.max_rows, set())
     relation = find_relation(read.schema, read.relation, catalog, rules)
+    _touch(planner, relation.key)
     plan = _selection(planner, read.selection, relation, Source(relation.key), depth=0)
     return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched))
 
@@ -118,7 +119,8 @@ def plan_rows(  # noqa: PLR0913 what a read of rows at hand needs
 ) -> tuple[ReadPlan, frozenset[Key]]:
     """Resolve what is wanted of rows that ``source`` has, written just now or returned by a function.
 
-    Returns the plan and every relation it reads. Raises as `plan_read`.
+    Returns the plan and every relation that is embedded. Raises as `plan_read`, but does not ask whether
+    ``relation`` itself is open.
     """
     planner = _Planner(catalog, rules, max_rows, set())
     plan = _selection(planner, selection, relation, source, depth=0)
@@ -144,6 +146,11 @@ def plan_conditions(
     return tuple(_condition(term, relation, source, {}) for term in terms)
 
 
+def _touch(planner: _Planner, key: Key) -> None:
+    check_open(key, planner.rules)
+    planner.touched.add(key)
+
+
 def check_open(key: Key, rules: Rules) -> None:
     """Let the caller at a relation that is not closed to it.
 
@@ -164,8 +171,6 @@ def _similar_relation(schema: str, name: str, catalog: Catalog, rules: Rules) ->
 def _selection(
     planner: _Planner, selection: ast.Selection, relation: Relation, source: Source, *, depth: int
 ) -> ReadPlan:
-    check_open(relation.key, planner.rules)
-    planner.touched.add(relation.key)
     joins: list[PlannedJoin] = []
     by_name: dict[str, tuple[PlannedJoin, Relationship]] = {}
     by_relation: dict[str, tuple[PlannedJoin, Relationship]] = {}
@@ -234,9 +239,9 @@ def _join(
     relation = planner.catalog.relations[way.target]
     computed = Computed(way.function, parent) if way.function is not None else None
     source = Source(relation.key, _short(f"{relation.name}_{depth}"), computed=computed)
+    _touch(planner, relation.key)
     if way.junction is not None:
-        check_open(way.junction.key, planner.rules)
-        planner.touched.add(way.junction.key)
+        _touch(planner, way.junction.key)
     read = _selection(planner, embed.selection, relation, source, depth=depth)
     if way.is_to_one:
         read = _without_limit(read)

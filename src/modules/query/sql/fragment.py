@@ -164,22 +164,6 @@ def qualified(key: Key) -> str:
     return f"{identifier(key[0])}.{identifier(key[1])}"
 
 
-def row(source: Source) -> str:
-    """Write a whole row of a source, of its relation's own type whatever stands in for it."""
-    return f"({qualifier(source)}.*)::{qualified(source.key)}"
-
-
-def relation(source: Source) -> str:
-    """Write a source as FROM wants it."""
-    if source.computed is not None:
-        function = qualified(source.computed.function)
-        return f"{function}({row(source.computed.parent)}) AS {identifier(source.alias or source.key[1])}"
-    if source.rows is not None:
-        return f"{identifier(source.rows)} AS {identifier(source.alias or source.key[1])}"
-    name = qualified(source.key)
-    return name if source.alias is None else f"{name} AS {identifier(source.alias)}"
-
-
 def qualifier(source: Source | str) -> str:
     """Write a source as a column's prefix."""
     if isinstance(source, str):

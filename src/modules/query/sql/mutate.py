@@ -15,16 +15,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.query.plan.mutate import BODY, WRITTEN
+from modules.query.sql.document import ROW, document
 from modules.query.sql.fragment import (
     Statement,
     identifier,
     literal,
     parameter,
     qualifier,
-    relation,
     statement,
 )
-from modules.query.sql.read import ROW, answer, condition, select
+from modules.query.sql.read import answer, condition, select
+from modules.query.sql.source import relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +54,7 @@ def render_mutation(plan: MutationPlan, asides: Sequence[str] = ()) -> Statement
             rows,
             shape,
             total=_total(plan),
-            strip_nulls=asked.strip_nulls,
+            document=document(shape, strip_nulls=asked.strip_nulls),
             written=(_key(plan), _inserted(plan)),
             asides=asides,
             first=f"{identifier(WRITTEN)} AS ({_write(plan)})",
@@ -79,11 +80,11 @@ def _insert(plan: MutationPlan) -> Iterator[str]:
     values = ", ".join(_value(column, plan) for column in plan.columns)
     yield f"SELECT {values} FROM {_body(plan)}"
     conditions = [condition(term) for term in plan.where] if plan.mutation.matches_key else []
-    if counts := plan.mutation.conflict is not None:
+    if plan.conflict:
         conditions.append(f"{_count(1)} <> ''")
     if conditions:
         yield f"WHERE {' AND '.join(conditions)}"
-    if counts and plan.conflict:
+    if plan.conflict:
         yield from _on_conflict(plan)
     yield _returning(plan)
 
@@ -175,16 +176,17 @@ def _total(plan: MutationPlan) -> str:
     written = f"(SELECT count(*) FROM {identifier(WRITTEN)})" if plan.read is not None else "count(*)"
     guards: list[str] = []
     if asked.matches_key:
-        guards.append(_guard("key", written, "<> 1"))
+        guards.append(guard("key", written, "<> 1"))
     if asked.max_affected is not None:
-        guards.append(_guard("affected", written, f"> {parameter(asked.max_affected)}::bigint"))
+        guards.append(guard("affected", written, f"> {parameter(asked.max_affected)}::bigint"))
     if asked.is_single:
-        guards.append(_guard("single", "count(*)", "<> 1"))
+        guards.append(guard("single", "count(*)", "<> 1"))
     total = "NULL::bigint" if asked.count is None else written
     return f"CASE {' '.join(guards)} ELSE {total} END" if guards else total
 
 
-def _guard(name: str, rows: str, wrong: str) -> str:
+def guard(name: str, rows: str, wrong: str) -> str:
+    """Write a branch of CASE that fails where the number of rows is wrong, and says so by ``name``."""
     return f"WHEN {rows} {wrong} THEN ({literal(f'{GUARD}{name}:')} || {rows})::bigint"
 
 
@@ -200,6 +202,6 @@ def _key(plan: MutationPlan) -> str:
 
 
 def _inserted(plan: MutationPlan) -> str:
-    if plan.mutation.conflict is None:
+    if not plan.conflict:
         return "NULL"
     return f"coalesce(nullif(current_setting({literal(INSERTED)}, true), ''), '0')::int"

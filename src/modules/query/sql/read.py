@@ -11,7 +11,7 @@ serves the request never sees a row.
 # ruff: noqa: S608
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from modules.query.plan.model import (
     DocumentPlan,
@@ -29,6 +29,7 @@ from modules.query.plan.model import (
     ReadPlan,
     Source,
 )
+from modules.query.sql.document import ROW, SOURCE, document
 from modules.query.sql.fragment import (
     IS_VALUES,
     Statement,
@@ -39,23 +40,26 @@ from modules.query.sql.fragment import (
     literal,
     parameter,
     qualifier,
-    relation,
     statement,
 )
+from modules.query.sql.source import relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from modules.query.ast import Shape
 
-ROW: Final = "_row"
-"""Alias of the rows; an underscore first, as no table of a project should begin."""
-
 
 def render_read(plan: DocumentPlan, asides: Sequence[str] = ()) -> Statement:
     """Write the statement for ``plan``; its parameters are the plan's slots in order."""
     return statement(
-        answer(select(plan.read), plan.shape, total=_total(plan), strip_nulls=plan.strip_nulls, asides=asides)
+        answer(
+            select(plan.read),
+            plan.shape,
+            document=document(plan.shape, strip_nulls=plan.strip_nulls),
+            total=_total(plan),
+            asides=asides,
+        )
     )
 
 
@@ -63,8 +67,9 @@ def answer(  # noqa: PLR0913 each is a column or clause
     rows: str,
     shape: Shape,
     *,
+    document: str,
+    counted: str = "count(*)",
     total: str = "NULL::bigint",
-    strip_nulls: bool = False,
     written: Sequence[str] = (),
     asides: Sequence[str] = (),
     first: str = "",
@@ -74,20 +79,21 @@ def answer(  # noqa: PLR0913 each is a column or clause
     Args:
         rows: What the document is made of.
         shape: The document's.
+        document: Its expression.
+        counted: Expression of the number of rows in it.
         total: Expression of the number of rows without limit.
-        strip_nulls: Leave keys without a value out.
         written: Expressions of the key and the number of inserted rows.
         asides: Names of settings to give back.
         first: Common table expressions that ``rows`` reads, without WITH.
     """
-    columns = [total, "count(*)", _csv() if shape == "csv" else _document(shape, strip_nulls)]
+    columns = [total, counted, document]
     columns += (f"current_setting({literal(name)}, true)" for name in asides)
     columns += written
     source = f"({rows})"
     tables = [first] if first else []
     if shape == "csv":
-        tables.append(f"_source AS ({rows})")
-        source = "(SELECT * FROM _source)"
+        tables.append(f"{SOURCE} AS ({rows})")
+        source = f"(SELECT * FROM {SOURCE})"
     with_ = f"WITH {', '.join(tables)} " if tables else ""
     return f"{with_}SELECT {', '.join(columns)} FROM {source} AS {ROW}"
 
@@ -104,30 +110,6 @@ def _total(plan: DocumentPlan) -> str:
         limited = f"{count_rows(plan.read)} LIMIT {plan.read.max_rows + 1}"
         return f"(SELECT count(*) FROM ({limited}) AS _all)"
     return "NULL::bigint"
-
-
-def _document(shape: Shape, strip_nulls: bool) -> str:
-    rows = f"json_agg({ROW})"
-    if strip_nulls:
-        rows = f"json_strip_nulls({rows})"
-    match shape:
-        case "array":
-            return f"coalesce({rows}, '[]')::text"
-        case "object":
-            return f"coalesce(({rows}->0)::text, 'null')"
-        case _:
-            return "''"
-
-
-def _csv() -> str:
-    """Header and lines by PostgreSQL's own row output, which quotes as CSV does."""
-    header = (
-        "(SELECT coalesce(string_agg(k, ','), '') FROM"
-        " (SELECT json_object_keys(to_json(_first)) AS k"
-        " FROM (SELECT * FROM _source LIMIT 1) AS _first) AS _keys)"
-    )
-    line = f"substring({ROW}::text, 2, length({ROW}::text) - 2)"
-    return f"{header} || E'\\n' || coalesce(string_agg({line}, E'\\n'), '')"
 
 
 def select(plan: ReadPlan, link: Link | None = None) -> str:
@@ -148,7 +130,7 @@ def select(plan: ReadPlan, link: Link | None = None) -> str:
     clauses += _group_by(plan)
     if plan.order:
         clauses.append("ORDER BY " + ", ".join(order(term) for term in plan.order))
-    clauses += _window(plan)
+    clauses += window(plan)
     return " ".join(clauses)
 
 
@@ -291,7 +273,8 @@ def _group_key(one: PlannedOutput, source: Source) -> str:
             return f"{qualifier(source)}.*"
 
 
-def _window(plan: ReadPlan) -> Iterator[str]:
+def window(plan: ReadPlan) -> Iterator[str]:
+    """Write LIMIT and OFFSET, each where there is one."""
     if plan.limit is not None:
         yield f"LIMIT {parameter(plan.limit)}"
     elif plan.max_rows is not None:
