@@ -26,7 +26,8 @@ from modules.rest.errors import BodyInvalid
 from modules.rest.parameters import split_query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from msgspec.json import Decoder
 
@@ -155,7 +156,7 @@ def _compare(rows: Sequence[Raw], decoder: Decoder[Any]) -> None:
         decoder.decode(b"[" + b",".join(rows[start : start + CHUNK]) + b"]")
 
 
-def _compare_slowly(rows: Sequence[Raw], keys: Set[str]) -> None:
+def _compare_slowly(rows: Sequence[Raw], keys: AbstractSet[str]) -> None:
     """Compare rows with keys that no struct can have; no relation is likely to have such columns."""
     if any(_fields.decode(row).keys() != keys for row in rows):
         raise BodyInvalid(DIFFERENT)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.query.ast import Filter
-from modules.query.errors import ColumnNotFound, KeyFiltersInvalid, RelationNotWritable
+from modules.query.errors import ColumnNotFound, KeyFiltersInvalid, KeyMismatch, RelationNotWritable
 from modules.query.plan.model import (
     BodyColumn,
     MutationPlan,
@@ -55,6 +55,7 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
         RelationNotWritable: MH102.
         ColumnNotFound: PGRST204.
         KeyFiltersInvalid: PGRST105.
+        KeyMismatch: PGRST115.
         QueryProblem: What `plan_read` refuses, in the representation.
     """
     relation = find_relation(mutation.schema, mutation.relation, catalog, rules)
@@ -99,6 +100,8 @@ def _check_key_filters(mutation: Mutation, relation: Relation) -> None:
     ]
     if not named or len(named) != len(relation.primary_key) or set(named) != set(relation.primary_key):
         raise KeyFiltersInvalid
+    if not set(relation.primary_key) <= set(mutation.columns):
+        raise KeyMismatch
 
 
 def _is_plain_equality(term: Filter) -> bool:
