@@ -37,7 +37,7 @@ from modules.query.ast import (
     Shape,
     Step,
 )
-from modules.query.catalog import Catalog, MediaHandler, Relation, TableColumn
+from modules.query.catalog import Catalog, Handlers, MediaHandler, Relation, TableColumn
 from modules.query.compiler import Compiled, Compiler
 from modules.query.errors import (
     CatalogMissing,
@@ -78,6 +78,7 @@ __all__ = [
     "Exposure",
     "Field",
     "Filter",
+    "Handlers",
     "Is",
     "IsValue",
     "Item",

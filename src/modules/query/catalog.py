@@ -163,6 +163,22 @@ class MediaHandler(Struct, frozen=True):
     is_binary: bool
 
 
+class Handlers(Struct, frozen=True):
+    """The custom media types that can be made of one relation or function.
+
+    Attributes:
+        own: Those made of it; ``*/*`` is made whatever the client accepts.
+        general: Those made of any rows.
+    """
+
+    own: Mapping[str, MediaHandler]
+    general: Mapping[str, MediaHandler]
+
+    def find(self, media_type: str) -> MediaHandler | None:
+        """Return what makes ``media_type``."""
+        return self.own.get("*/*") or self.own.get(media_type) or self.general.get(media_type)
+
+
 class Representation(Struct, frozen=True):
     """Functions that turn a domain into JSON, and make it from JSON or text; None where it does not say."""
 

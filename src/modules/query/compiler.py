@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from msgspec import Struct
 
-from modules.query.ast import Call, Mutation, Read
-from modules.query.catalog import MediaHandler
+from modules.query.ast import AllColumns, Call, Mutation, Read
+from modules.query.catalog import Handlers, MediaHandler
 from modules.query.exposure import Closure, Exposure, find_closures
-from modules.query.plan.call import plan_call
+from modules.query.plan.call import plan_call, routine_of
 from modules.query.plan.mutate import plan_mutation
 from modules.query.plan.read import Rules, check_open, find_relation, plan_read
 from modules.query.sql import Statement, render_call, render_count_plan, render_mutation, render_read
@@ -80,6 +80,7 @@ class Compiler:
         self._schemas = exposure.schemas
         self._closures: Mapping[Key, Closure] = find_closures(catalog, exposure)
         self._bypassing = catalog.bypassing_roles | bypassing_roles
+        self._handlers = _exposed_handlers(catalog, exposure)
         self._kept: OrderedDict[Request, Compiled] = OrderedDict()
 
     def compile(self, request: Request, *, role: str, anonymous: bool) -> Compiled:
@@ -115,6 +116,27 @@ class Compiler:
     def closed_to(self, role: str) -> frozenset[Key]:
         """Return the relations that are closed to ``role``."""
         return frozenset() if role in self._bypassing else frozenset(self._closures)
+
+    def handlers(self, request: Request) -> Handlers | None:
+        """Return what custom media types can be made of what ``request`` asks for; None for none.
+
+        Those that take rows of a relation need all of its columns.
+
+        Raises:
+            QueryProblem: A call means no function, or several.
+        """
+        if not self._handlers:
+            return None
+        is_row = True
+        if isinstance(request, Call):
+            routine = routine_of(request, self.catalog)
+            is_row = routine.is_row
+            key = (routine.schema, (routine.relation or routine.key)[1])
+        else:
+            key = (request.schema, request.relation)
+        own = self._handlers.get(key, {}) if request.selection.items == (AllColumns(),) else {}
+        own = {name: handler for name, handler in own.items() if handler.is_aggregate == is_row}
+        return Handlers(own, self._handlers.get(None, {}))
 
     def _rules(self, role: str, *, anonymous: bool) -> Rules:
         closures = {} if role in self._bypassing else self._closures
@@ -168,6 +190,17 @@ class Compiler:
             routine=plan.routine,
             is_binary=_is_binary(call),
         )
+
+
+def _exposed_handlers(catalog: Catalog, exposure: Exposure) -> dict[Key | None, dict[str, MediaHandler]]:
+    """Leave out the aggregates of schemas that are not exposed."""
+    found: dict[Key | None, dict[str, MediaHandler]] = {}
+    for target, handlers in catalog.handlers.items():
+        for name, handler in handlers.items():
+            is_open = exposure.schemas is None or handler.function[0] in exposure.schemas
+            if is_open or not handler.is_aggregate:
+                found.setdefault(target, {})[name] = handler
+    return found
 
 
 def _is_binary(request: Request) -> bool:

@@ -32,6 +32,8 @@ from modules.query import (
 from modules.rest.body import is_json
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
+from modules.rest.media import UNAVAILABLE, not_available
+from modules.rest.negotiation import negotiate
 from modules.rest.openapi import MEDIA_TYPE
 from modules.rest.raised import refusal
 from modules.rest.request import PREFIX, WITH_BODY, ApiRequest, parse_head, parse_request, parse_target
@@ -143,7 +145,9 @@ class DataApi:
             DatabaseRefused: The database refused the statement.
             Unavailable: There is no catalog, no server, or no free connection.
         """
-        compiled = await self._compile(request, principal)
+        request, compiled = await self._compile(request, principal)
+        if request.media is UNAVAILABLE:
+            raise not_available(request.head.accept)
         transaction = begin_transaction(
             scope,
             request.head,
@@ -192,17 +196,22 @@ class DataApi:
             return Answer(200, headers, b"")
         return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
 
-    async def _compile(self, request: ApiRequest, principal: Principal) -> Compiled:
-        """Compile; where a name is unknown look once whether the database has it by now."""
+    async def _compile(self, request: ApiRequest, principal: Principal) -> tuple[ApiRequest, Compiled]:
+        """Negotiate and compile; where a name is unknown look once whether the database has it by now."""
         compiler = self._compiler_of_now()
-        anonymous = self._is_anonymous(principal)
         try:
-            return compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
+            return self._compile_with(compiler, request, principal)
         except (RelationNotFound, RelationshipNotFound, RoutineNotFound):
             if await self._live.refreshed(compiler.catalog) is compiler.catalog:
                 raise
-        compiler = self._compiler_of_now()
-        return compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
+        return self._compile_with(self._compiler_of_now(), request, principal)
+
+    def _compile_with(
+        self, compiler: Compiler, request: ApiRequest, principal: Principal
+    ) -> tuple[ApiRequest, Compiled]:
+        request = negotiate(request, compiler)
+        anonymous = self._is_anonymous(principal)
+        return request, compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
 
     def _allowed(self, scope: Scope, principal: Principal) -> Answer:
         """Say which methods a path has.
@@ -301,7 +310,7 @@ async def read_body(receive: Receive) -> bytes:
 def _is_about_json(error: PostgresError, request: ApiRequest) -> bool:
     """Say whether the database met a body that is no JSON, which a scan for keys may pass over."""
     asked = request.asked
-    if error.sqlstate != "22P02" or not isinstance(asked, Mutation) or asked.body is None:
+    if error.sqlstate not in ("22P02", "22021") or not isinstance(asked, Mutation) or asked.body is None:
         return False
     body = request.values[asked.body]
     return isinstance(body, bytes) and not is_json(body)

@@ -21,7 +21,7 @@ from modules.rest.errors import (
     PathInvalid,
     SchemaNotExposed,
 )
-from modules.rest.media import JSON, Media, choose_media
+from modules.rest.media import JSON, Media, find_media
 from modules.rest.parameters import Parameters, parse_parameters
 from modules.rest.preferences import NONE, Preferences, parse_preferences
 from modules.rest.ranges import WHOLE, Page, parse_range
@@ -51,7 +51,8 @@ class Head(Struct, frozen=True):
         name: Its name.
         schema: The one that the profile chose.
         preferences: The client's wishes.
-        media: The representation.
+        accept: What representations the client takes.
+        media: The one that is made, as far as the catalog has no say in it.
         content_type: Of the body, empty without.
         range_page: Rows that the ``Range`` header asks for.
         is_profiled: There is more than one schema, so the answer says which.
@@ -62,6 +63,7 @@ class Head(Struct, frozen=True):
     name: str
     schema: str
     preferences: Preferences
+    accept: str
     media: Media
     content_type: str
     range_page: Page
@@ -150,7 +152,7 @@ def parse_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
         PathInvalid: PGRST125, and the other refusals of `parse_target`.
         SchemaNotExposed: PGRST106.
         PreferencesInvalid: PGRST122.
-        MediaTypeNotAvailable: PGRST107.
+        MediaTypeNotAvailable: PGRST107, for the root.
         RangeNotSatisfiable: PGRST103.
     """
     headers = _headers(scope["headers"])
@@ -168,6 +170,7 @@ def parse_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
         name,
         schema,
         preferences,
+        headers.accept,
         _media(kind, headers.accept),
         headers.content_type,
         parse_range(headers.range) if is_ranged and headers.range is not None else WHOLE,
@@ -177,7 +180,7 @@ def parse_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
 
 def _media(kind: Kind, accept: str) -> Media:
     if kind != "root":
-        return choose_media(accept)
+        return find_media(accept)
     demand_description(accept)
     return JSON
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from modules.query.catalog import Relation
 from modules.query.errors import AffectedNotCountable
 from modules.query.plan.model import Called, CallPlan, Source
-from modules.query.plan.read import Rules, plan_rows
+from modules.query.plan.read import Rules, plan_rows, with_text_embeds
 from modules.query.routines import Parameter, Routine, find_routine
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def plan_call(call: Call, catalog: Catalog, rules: Rules) -> CallPlan:
     relation = _rows_of(routine, catalog)
     source = Source(relation.key, CALL, called=_called(call, routine))
     read, touched = plan_rows(call.selection, relation, source, catalog, rules, max_rows=call.max_rows)
-    return CallPlan(call, routine, read, touched)
+    return CallPlan(call, routine, with_text_embeds(read, call.shape), touched)
 
 
 def routine_of(call: Call, catalog: Catalog) -> Routine:

@@ -106,11 +106,12 @@ class PlannedStar(Struct, frozen=True, tag=True):
 
 
 class PlannedEmbed(Struct, frozen=True, tag=True):
-    """The document of an embed, by the join that brings it."""
+    """The document of an embed, by the join that brings it; as ``jsonb`` where it is shown as text."""
 
     join: str
     name: str
     is_list: bool
+    is_jsonb: bool = False
 
 
 PlannedOutput: TypeAlias = PlannedColumn | PlannedStar | PlannedEmbed

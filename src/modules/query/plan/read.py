@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modules.query import ast
 from modules.query.errors import (
@@ -105,7 +106,22 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
     relation = find_relation(read.schema, read.relation, catalog, rules)
     _touch(planner, relation.key)
     plan = _selection(planner, read.selection, relation, Source(relation.key), depth=0)
+    plan = with_text_embeds(plan, read.shape)
     return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched))
+
+
+def with_text_embeds(plan: ReadPlan, shape: ast.Shape) -> ReadPlan:
+    """Have embeds as ``jsonb`` where they are written as text among other values, in CSV and the like.
+
+    PostgREST has them so everywhere. In a JSON document nobody sees it, and ``json`` is quicker.
+    """
+    if shape in ("array", "object", "none"):
+        return plan
+    outputs = (
+        replace(output, is_jsonb=True) if isinstance(output, PlannedEmbed) else output
+        for output in plan.outputs
+    )
+    return replace(plan, outputs=tuple(outputs))
 
 
 def plan_rows(  # noqa: PLR0913 what a read of rows at hand needs
@@ -244,7 +260,7 @@ def _join(
         _touch(planner, way.junction.key)
     read = _selection(planner, embed.selection, relation, source, depth=depth)
     if way.is_to_one:
-        read = _without_limit(read)
+        read = replace(read, max_rows=None)  # a foreign key promises one row at most
     return PlannedJoin(
         name=_short(f"{parent.key[1]}_{embed.name}_{depth}"),
         read=read,
@@ -252,21 +268,6 @@ def _join(
         is_list=not way.is_to_one,
         is_inner=embed.join == "inner",
         spread=_spread_names(planner, embed, read) if embed.spread else None,
-    )
-
-
-def _without_limit(read: ReadPlan) -> ReadPlan:
-    """Drop the server's own limit where a foreign key promises one row at most."""
-    return ReadPlan(
-        read.source,
-        read.outputs,
-        read.joins,
-        read.where,
-        read.order,
-        read.limit,
-        read.offset,
-        None,
-        read.grouped,
     )
 
 

@@ -164,11 +164,10 @@ def output(one: PlannedOutput) -> str:
     match one:
         case PlannedStar(source=source):
             return f"{qualifier(source)}.*"
-        case PlannedEmbed(join=name, name=alias, is_list=True):
-            gathered = f"{identifier(name)}.{identifier(name)}"
-            return f"coalesce({gathered}, '[]') AS {identifier(alias)}"
-        case PlannedEmbed(join=name, name=alias):
-            return f"row_to_json({identifier(name)}.*) AS {identifier(alias)}"
+        case PlannedEmbed(join=name, name=alias, is_list=is_list, is_jsonb=is_jsonb):
+            gathered = f"coalesce({identifier(name)}.{identifier(name)}, '[]')"
+            text = gathered if is_list else f"row_to_json({identifier(name)}.*)"
+            return f"{text}{'::jsonb' if is_jsonb else ''} AS {identifier(alias)}"
         case PlannedColumn():
             text = expression(one)
             return f"{text} AS {identifier(one.name)}" if one.name is not None else text
