@@ -23,7 +23,6 @@ import msgspec
 from msgspec import Struct
 
 from modules.rest.settings import RestSettings
-from monohull.kernel.database.data import AS_LOGIN
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.statements import Isolation, Rows, Statement
 from monohull.kernel.errors import Problem
@@ -195,7 +194,7 @@ class LiveConfig:
         if self._base.pre_config is not None:
             in_force = Statement(_IN_FORCE, (_array(f"pgrst.{name}" for name in stored_names()),))
             statements += [in_force, Statement(call_sql(self._base.pre_config)), in_force]
-        results = await self._source.run_batch(statements, settings=AS_LOGIN, commit=False)
+        results = await self._source.run_batch(statements, commit=False)
         found = _pairs(results[1]) if self._base.config else {}
         if self._base.pre_config is not None:
             before = _pairs(results[2])

@@ -156,11 +156,13 @@ class Edge:
         state = scope["state"]
         state["address"] = credentials.address
         state["credentials"] = credentials
+        began = monotonic_seconds()
         try:
             state["principal"] = principal = await authentication.authenticate(credentials)
             current_actor.set(principal.subject)
         except InvalidCredential as problem:
             state["credential_problem"] = problem
+        state["authentication_seconds"] = monotonic_seconds() - began
 
     def _target(self, scope: Scope) -> ASGIApp:
         path: str = scope["path"]
