@@ -154,7 +154,7 @@ class Selection(Struct, frozen=True):
     offset: int | None = None
 
 
-class Read(Struct, frozen=True):
+class Read(Struct, frozen=True, cache_hash=True):
     """Rows of ``schema.relation``, as one document.
 
     Attributes:

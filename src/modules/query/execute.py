@@ -11,7 +11,7 @@ from msgspec import Struct
 from modules.query.errors import KeyMismatch, NotOneRow, TooManyAffected
 from modules.query.sql import GUARD
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.statements import Isolation, Rows, Statement
+from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ class DataSource(Protocol):
         self,
         statements: Sequence[Statement],
         *,
-        settings: Sequence[tuple[str, str]] = (),
+        settings: Settings = (),
         commit: bool = True,
         isolation: Isolation | None = None,
     ) -> list[Rows]:
@@ -58,7 +58,7 @@ class Transaction(Struct, frozen=True):
         isolation: None for the server's default.
     """
 
-    settings: Sequence[tuple[str, str]]
+    settings: Settings
     plan_key: str
     before: tuple[Statement, ...] = ()
     commit: bool = True

@@ -116,13 +116,18 @@ def split_query(query: bytes) -> list[tuple[str, str]]:
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
         if part:
-            pairs.append((_text(name), _text(value)))
+            pairs.append((decode_text(name), decode_text(value)))
     if len(pairs) > MAX_PARAMETERS:
         raise QueryStringRefused(f"The query string has more than {MAX_PARAMETERS} parameters.")
     return pairs
 
 
-def _text(raw: bytes) -> str:
+def decode_text(raw: bytes) -> str:
+    """Undo the encoding of a name or value.
+
+    Raises:
+        QueryStringRefused: PGRST100, it is not text.
+    """
     if b"+" in raw:
         raw = raw.replace(b"+", b" ")
     if b"%" in raw:

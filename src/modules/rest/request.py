@@ -22,16 +22,34 @@ from modules.rest.errors import (
     SchemaNotExposed,
 )
 from modules.rest.media import JSON, Media, find_media
-from modules.rest.parameters import Parameters, parse_parameters
 from modules.rest.preferences import NONE, Preferences, parse_preferences
 from modules.rest.ranges import WHOLE, Page, parse_range
 from modules.rest.root import demand_description
+from modules.rest.shapes import Shapes
 from modules.rest.write import parse_write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from modules.query import Selection
+    from modules.rest.parameters import Parameters
     from modules.rest.settings import RestSettings
+
+MAX_KEPT: Final = 1000
+"""Heads and reads that are remembered; the oldest goes. A head takes a kilobyte at most."""
+MAX_KEPT_BYTES: Final = 1024
+
+_READ_HEADERS: Final = (
+    b"accept",
+    b"accept-profile",
+    b"content-profile",
+    b"content-type",
+    b"range",
+    b"prefer",
+)
+_heads: Final[dict[tuple[Any, ...], tuple[RestSettings, Head]]] = {}
+_reads: Final[dict[tuple[int, int], tuple[RestSettings, Head, Selection, Read]]] = {}
+_shapes: Final = Shapes()
 
 PREFIX: Final = "/rest/v1"
 READS: Final = ("GET", "HEAD")
@@ -122,10 +140,10 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     Raises:
         Problem: What `parse_head`, `parse_parameters` and `parse_write` refuse.
     """
-    head = parse_head(scope, settings)
+    head = _remembered_head(scope, settings)
     query: bytes = scope["query_string"]
     if head.kind == "function":
-        parameters = parse_parameters(
+        parameters = _shapes.parse(
             query,
             range_page=head.range_page,
             max_rows=settings.max_rows,
@@ -136,13 +154,43 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     asked: Request
     values: Sequence[str | bytes]
     if head.method in READS:
-        parameters = parse_parameters(query, range_page=head.range_page, max_rows=settings.max_rows)
-        asked = _read(head, parameters, settings)
+        parameters = _shapes.parse(query, range_page=head.range_page, max_rows=settings.max_rows)
+        asked = _remembered_read(head, parameters, settings)
         values = parameters.values
     else:
-        parameters = parse_parameters(query, range_page=WHOLE, max_rows=None)
+        parameters = _shapes.parse(query, range_page=WHOLE, max_rows=None)
         asked, values = parse_write(head, parameters, body)
     return ApiRequest(head, asked, values, parameters.page, _location(head.name, parameters.canonical))
+
+
+def _remembered_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
+    """Do what `parse_head` does, which depends on what is in the key and on the settings alone."""
+    headers: Mapping[bytes, bytes] | None = scope["state"].get("headers")
+    if headers is None:  # one is repeated
+        return parse_head(scope, settings)
+    key = (scope["method"], scope["path"], scope.get("raw_path"), *map(headers.get, _READ_HEADERS))
+    kept = _heads.get(key)
+    if kept is not None and kept[0] is settings:
+        return kept[1]
+    head = parse_head(scope, settings)
+    if sum(len(part) for part in key if part is not None) <= MAX_KEPT_BYTES:
+        _heads[key] = settings, head
+        if len(_heads) > MAX_KEPT:
+            del _heads[next(iter(_heads))]
+    return head
+
+
+def _remembered_read(head: Head, parameters: Parameters, settings: RestSettings) -> Read:
+    """Return the same object for the same request: its hash is known, and it is found without comparing."""
+    key = id(head), id(parameters.selection)
+    kept = _reads.get(key)
+    if kept is not None and kept[0] is settings:
+        return kept[3]
+    read = _read(head, parameters, settings)
+    _reads[key] = settings, head, parameters.selection, read  # held, so that their ids stay theirs
+    if len(_reads) > MAX_KEPT:
+        del _reads[next(iter(_reads))]
+    return read
 
 
 def parse_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:

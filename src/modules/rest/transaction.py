@@ -15,7 +15,7 @@ from modules.query import Transaction
 from modules.rest.config import NOTHING, Config
 from modules.rest.guc import CLEARED
 from modules.rest.request import PREFIX, Head
-from monohull.kernel.database.role import COOKIE, request_settings
+from monohull.kernel.database.role import COOKIE, bound_settings
 from monohull.kernel.database.statements import Statement
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
     timezone = request.preferences.timezone
     role = config.of_role(principal.role)
     hoisted = config.hoist(routine) if routine else NOTHING
-    settings = request_settings(
+    settings = bound_settings(
         principal,
         method=scope["method"],
         path=scope["path"].removeprefix(PREFIX) or "/",
