@@ -88,7 +88,9 @@ class PlannedField(Struct, frozen=True):
 class PlannedColumn(Struct, frozen=True, tag=True):
     """One value of SELECT; ``name`` is None where its own name will do.
 
-    ``is_list`` marks an array that a spread gathered, which is empty rather than null.
+    Attributes:
+        is_list: It is an array that a spread gathered, which is empty rather than null.
+        convert: The function by which a domain represents itself as JSON.
     """
 
     field: PlannedField | None
@@ -97,6 +99,7 @@ class PlannedColumn(Struct, frozen=True, tag=True):
     aggregate: str | None = None
     aggregate_cast: str | None = None
     is_list: bool = False
+    convert: Key | None = None
 
 
 class PlannedStar(Struct, frozen=True, tag=True):
@@ -118,10 +121,11 @@ PlannedOutput: TypeAlias = PlannedColumn | PlannedStar | PlannedEmbed
 
 
 class PlannedFilter(Struct, frozen=True, tag=True):
-    """A comparison whose value is bound."""
+    """A comparison whose value is bound; ``convert`` makes a domain of the client's text."""
 
     field: PlannedField
     filter: Filter
+    convert: Key | None = None
 
 
 class PlannedIs(Struct, frozen=True, tag=True):

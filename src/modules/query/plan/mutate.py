@@ -71,7 +71,10 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
         target=Source(relation.key),
         columns=columns,
         where=plan_conditions(
-            mutation.selection.where, relation, BODY if mutation.matches_key else Source(relation.key)
+            mutation.selection.where,
+            relation,
+            BODY if mutation.matches_key else Source(relation.key),
+            catalog,
         ),
         is_exact=_needs_json(mutation, relation, columns),
         returned=_returned(read) if read is not None else key,

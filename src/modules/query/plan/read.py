@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 MAX_IDENTIFIER_BYTES: Final = 63
 """PostgreSQL cuts longer names off, and two that are cut alike collide."""
 
+PATTERNS: Final = ("like", "ilike", "match", "imatch")
+"""Operators whose value is a pattern, and no value of the column's type."""
+
 SIMILAR_TABLE: Final = 0.75
 
 Joins: TypeAlias = Mapping[str, tuple[PlannedJoin, "Relationship"]]
@@ -156,10 +159,10 @@ def find_relation(schema: str, name: str, catalog: Catalog, rules: Rules) -> Rel
 
 
 def plan_conditions(
-    terms: tuple[ast.Condition, ...], relation: Relation, source: Source | str
+    terms: tuple[ast.Condition, ...], relation: Relation, source: Source | str, catalog: Catalog
 ) -> tuple[PlannedCondition, ...]:
     """Resolve conditions on rows of ``source`` that have the relation's columns, and no embeds to name."""
-    return tuple(_condition(term, relation, source, {}) for term in terms)
+    return tuple(_condition(catalog, term, relation, source, {}) for term in terms)
 
 
 def _touch(planner: _Planner, key: Key) -> None:
@@ -202,13 +205,13 @@ def _selection(
             by_relation.setdefault(item.relation, (join, way))
             outputs += _embed_outputs(item, join)
         else:
-            outputs.append(_output(planner, item, relation, source))
+            outputs += _outputs(planner, item, relation, source)
     embeds = by_relation | by_name
     return ReadPlan(
         source=source,
         outputs=tuple(outputs),
         joins=tuple(joins),
-        where=tuple(_condition(term, relation, source, embeds) for term in selection.where),
+        where=tuple(_condition(planner.catalog, term, relation, source, embeds) for term in selection.where),
         order=tuple(_order(term, relation, source, embeds) for term in selection.order),
         limit=selection.limit,
         offset=selection.offset,
@@ -217,17 +220,39 @@ def _selection(
     )
 
 
-def _output(planner: _Planner, item: ast.Item, relation: Relation, source: Source) -> PlannedOutput:
+def _outputs(planner: _Planner, item: ast.Item, relation: Relation, source: Source) -> list[PlannedOutput]:
     if isinstance(item, ast.AllColumns):
-        return PlannedStar(source)
+        return _all_columns(planner, relation, source)
     assert isinstance(item, ast.Column)
     if item.aggregate and not planner.rules.aggregates:
         raise AggregatesOff
     field = _field(item.field, relation, source) if item.field else None
+    convert = _conversion(planner, item, relation)
     name = item.alias or item.aggregate or (_path_name(item.field) if item.field else None)
-    if name is None and field is not None and item.cast:
+    if name is None and field is not None and (item.cast or convert):
         name = field.name
-    return PlannedColumn(field, name, item.cast, item.aggregate, item.aggregate_cast)
+    return [PlannedColumn(field, name, item.cast, item.aggregate, item.aggregate_cast, convert=convert)]
+
+
+def _all_columns(planner: _Planner, relation: Relation, source: Source) -> list[PlannedOutput]:
+    """Write ``*`` out where a column represents itself as something else than its value."""
+    ways = planner.catalog.representations
+    found = [ways.get(column.type) for column in relation.columns.values()] if ways else []
+    if not any(way is not None and way.to_json for way in found):
+        return [PlannedStar(source)]
+    return [
+        output
+        for name in relation.columns
+        for output in _outputs(planner, ast.Column(ast.Field(name)), relation, source)
+    ]
+
+
+def _conversion(planner: _Planner, item: ast.Column, relation: Relation) -> Key | None:
+    if item.field is None or item.field.path or item.aggregate or not planner.catalog.representations:
+        return None
+    column = relation.columns.get(item.field.name)
+    way = planner.catalog.representations.get(column.type) if column is not None else None
+    return way.to_json if way is not None else None
 
 
 def _path_name(field: ast.Field) -> str | None:
@@ -315,10 +340,10 @@ def _spread_names(planner: _Planner, embed: ast.Embed, read: ReadPlan) -> tuple[
 
 
 def _condition(
-    term: ast.Condition, relation: Relation, source: Source | str, joins: Joins
+    catalog: Catalog, term: ast.Condition, relation: Relation, source: Source | str, joins: Joins
 ) -> PlannedCondition:
     if isinstance(term, ast.Logic):
-        terms = tuple(_condition(inner, relation, source, joins) for inner in term.terms)
+        terms = tuple(_condition(catalog, inner, relation, source, joins) for inner in term.terms)
         return PlannedLogic(term.connective, terms, term.negated)
     if (embed := joins.get(term.field.name)) is not None and term.field.name not in relation.columns:
         if not isinstance(term, ast.Is) or term.value not in ("null", "not_null") or term.field.path:
@@ -327,7 +352,16 @@ def _condition(
     field = _field(term.field, relation, source)
     if isinstance(term, ast.Is):
         return PlannedIs(field, term.value, term.negated)
-    return PlannedFilter(field, term)
+    return PlannedFilter(field, term, _parser(catalog, term, relation))
+
+
+def _parser(catalog: Catalog, term: ast.Filter, relation: Relation) -> Key | None:
+    """Return the function that makes the column's domain of a client's text, where there is one."""
+    column = relation.columns.get(term.field.name) if catalog.representations else None
+    if column is None or term.field.path or term.quantifier is not None or term.operator in PATTERNS:
+        return None
+    way = catalog.representations.get(column.type)
+    return way.from_text if way is not None else None
 
 
 def _order(term: ast.Order, relation: Relation, source: Source, joins: Joins) -> PlannedOrder:

@@ -198,23 +198,30 @@ def cast(expression: str, type_name: str) -> str:
     return f"CAST({expression} AS {folded if folded in TYPE_WORDS else identifier(folded)})"
 
 
-def comparison(planned: PlannedField, asked: Filter) -> str:
-    """Write a filter; its value is the parameter of its slot."""
-    text = _comparison(planned, asked)
+def comparison(planned: PlannedField, asked: Filter, convert: Key | None = None) -> str:
+    """Write a filter; its value is the parameter of its slot, which ``convert`` makes a domain of."""
+    text = _comparison(planned, asked, convert)
     return f"NOT {text}" if asked.negated else text
 
 
-def _comparison(planned: PlannedField, asked: Filter) -> str:
+def _comparison(planned: PlannedField, asked: Filter, convert: Key | None) -> str:
     left = field(planned)
     value = parameter(asked.slot)
     if (function := TEXT_SEARCHES.get(asked.operator)) is not None:
         return _text_search(left, planned, function, asked.config, value)
     if asked.operator == "in":
-        return f"{left} = ANY ({value})"
+        return f"{left} = ANY ({value if convert is None else _converted(value, convert)})"
     operator = COMPARISONS[asked.operator]
     if asked.quantifier is not None:
         return f"{left} {operator} {asked.quantifier.upper()} ({value})"
+    if convert is not None:
+        value = f"{qualified(convert)}({value}::text)"
     return f"({left} {operator} {value})" if asked.operator == "isdistinct" else f"{left} {operator} {value}"
+
+
+def _converted(values: str, convert: Key) -> str:
+    converted = f"{qualified(convert)}(_value)"
+    return f"ARRAY(SELECT {converted} FROM unnest({values}::text[]) AS _value)"  # noqa: S608  quoted names
 
 
 def _text_search(left: str, planned: PlannedField, function: str, config: str | None, value: str) -> str:

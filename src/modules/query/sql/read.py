@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from modules.query.plan.model import (
     DocumentPlan,
     Link,
@@ -39,6 +41,7 @@ from modules.query.sql.fragment import (
     identifier,
     literal,
     parameter,
+    qualified,
     qualifier,
     statement,
 )
@@ -104,6 +107,8 @@ def render_count_plan(plan: DocumentPlan) -> Statement:
 
 
 def _total(plan: DocumentPlan) -> str:
+    if plan.count == "exact" and not any(window(plan.read)):
+        return "count(*)"  # all rows are in the document
     if plan.count == "exact":
         return f"(SELECT count(*) FROM ({count_rows(plan.read)}) AS _all)"
     if plan.count == "estimated" and plan.read.max_rows is not None:
@@ -179,6 +184,8 @@ def expression(one: PlannedColumn) -> str:
         text = "count(*)"
     else:
         text = field(one.field)
+        if one.convert is not None:
+            text = f"{qualified(one.convert)}({text})"
         if one.is_list:
             text = f"coalesce({text}, '[]')"
         if one.cast:
@@ -209,8 +216,8 @@ def join(one: PlannedJoin) -> str:
 def condition(term: PlannedCondition, *, counting: bool = False) -> str:
     """Write a condition; while ``counting`` there are no joins to look at."""
     match term:
-        case PlannedFilter(field=planned, filter=asked):
-            return comparison(planned, asked)
+        case PlannedFilter(field=planned, filter=asked, convert=convert):
+            return comparison(planned, asked, convert)
         case PlannedIs(field=planned, value=value, negated=negated):
             text = f"{field(planned)} IS {IS_VALUES[value]}"
             return f"NOT ({text})" if negated else text
@@ -263,7 +270,7 @@ def _group_by(plan: ReadPlan) -> Iterator[str]:
 def _group_key(one: PlannedOutput, source: Source) -> str:
     match one:
         case PlannedColumn():
-            return expression(one)
+            return expression(replace(one, convert=None))
         case PlannedEmbed(join=name, is_list=True):
             return f"{identifier(name)}.{identifier(name)}::jsonb"
         case PlannedEmbed(join=name):
