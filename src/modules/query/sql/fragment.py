@@ -225,6 +225,8 @@ def _converted(values: str, convert: Key) -> str:
 
 
 def _text_search(left: str, planned: PlannedField, function: str, config: str | None, value: str) -> str:
+    if config and config.isdigit():
+        config = identifier(config)  # bare it would be the number of a configuration, and of none: an XX000
     with_config = f"{literal(config)}, " if config else ""
     is_vector = planned.base_type in (None, "tsvector") and not planned.path
     document = left if is_vector else f"to_tsvector({with_config}{left})"
