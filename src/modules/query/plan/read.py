@@ -200,10 +200,14 @@ def _selection(
                 planner.catalog, relation.key, item.relation, item.hint, among=planner.rules.among
             )
             join = _join(planner, item, way, source, depth=depth + 1)
+            if item.spread:
+                join, added = _spread(planner, join)
+            else:
+                added = _embed_outputs(item, join)
             joins.append(join)
             by_name.setdefault(item.name, (join, way))
             by_relation.setdefault(item.relation, (join, way))
-            outputs += _embed_outputs(item, join)
+            outputs += added
         else:
             outputs += _outputs(planner, item, relation, source)
     embeds = by_relation | by_name
@@ -292,7 +296,6 @@ def _join(
         link=_link(way, parent, source, depth),
         is_list=not way.is_to_one,
         is_inner=embed.join == "inner",
-        spread=_spread_names(planner, embed, read) if embed.spread else None,
     )
 
 
@@ -315,28 +318,49 @@ def _link(way: Relationship, parent: Source, source: Source, depth: int) -> Link
 
 def _embed_outputs(embed: ast.Embed, join: PlannedJoin) -> list[PlannedOutput]:
     """Say what an embed adds to its parent's row; nothing when it selects nothing itself."""
-    if join.spread is not None:
-        return [
-            PlannedColumn(PlannedField(join.name, name), name, is_list=join.is_list) for name in join.spread
-        ]
-    if not join.read.outputs:
-        return []
-    return [PlannedEmbed(join.name, embed.name, join.is_list)]
+    return [PlannedEmbed(join.name, embed.name, join.is_list)] if join.read.outputs else []
 
 
-def _spread_names(planner: _Planner, embed: ast.Embed, read: ReadPlan) -> tuple[str, ...]:
-    names: list[str] = []
-    for output in read.outputs:
-        match output:
-            case PlannedStar():
-                names += planner.catalog.relations[read.source.key].columns
-            case PlannedColumn(field=field, name=name, aggregate=aggregate):
-                names.append(name or aggregate or (field.name if field else "count"))
-            case PlannedEmbed(name=name):
-                names.append(name)
-    if read.grouped:
-        raise NotImplementedYet(f"Aggregates inside the spread of {embed.relation} are not supported yet")
-    return tuple(names)
+def _spread(planner: _Planner, join: PlannedJoin) -> tuple[PlannedJoin, list[PlannedOutput]]:
+    """Say what a spread adds to its parent's row, one value for each of its own.
+
+    An aggregate of a to-one spread goes over the parent's rows: the spread gives it what it needs under a
+    name of its own, and the parent computes it.
+
+    Raises:
+        NotImplementedYet: PGRST127, an aggregate of rows that are gathered into arrays.
+    """
+    if join.is_list and join.read.grouped:
+        raise NotImplementedYet("Aggregates are not implemented for one-to-many or many-to-many spreads.")
+    kept: list[PlannedOutput] = []
+    added: list[PlannedOutput] = []
+    for output in join.read.outputs:
+        if isinstance(output, PlannedColumn) and output.aggregate is not None:
+            field = PlannedField(join.name, f"_{len(kept)}") if output.field is not None else None
+            if field is not None:
+                kept.append(PlannedColumn(output.field, field.name, output.cast))
+            name = output.name or output.aggregate
+            added.append(PlannedColumn(field, name, None, output.aggregate, output.aggregate_cast))
+            continue
+        kept.append(output)
+        added += (
+            PlannedColumn(PlannedField(join.name, name), name, is_list=join.is_list)
+            for name in _names(planner, join.read, output)
+        )
+    names = tuple(name for output in kept for name in _names(planner, join.read, output))
+    read = replace(join.read, outputs=tuple(kept), grouped=False)
+    return replace(join, read=read, spread=names), added
+
+
+def _names(planner: _Planner, read: ReadPlan, output: PlannedOutput) -> tuple[str, ...]:
+    """Return the names that an output has in the answer."""
+    match output:
+        case PlannedStar():
+            return tuple(planner.catalog.relations[read.source.key].columns)
+        case PlannedColumn(field=field, name=name):
+            return (name or (field.name if field else "count"),)
+        case PlannedEmbed(name=name):
+            return (name,)
 
 
 def _condition(
