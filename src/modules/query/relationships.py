@@ -154,13 +154,17 @@ def find_relationship(
 
 
 def _matches_self(way: Relationship, target: str, _: str) -> bool:
-    """Without a hint. A self reference is two ways with one name, so that its column means to-one."""
-    if not way.is_target_view and way.junction is None:
-        if way.is_to_self:
-            if way.is_referring and target in (way.constraint, _only(way.pairs, 0)):
-                return True
-        elif target in (way.constraint, _only(way.pairs, 0)):
-            return True
+    """Without a hint.
+
+    A self reference is two ways with one name: the relation's name means the rows that refer here, and the
+    column's name the row that is referred to.
+    """
+    if way.is_to_self and way.junction is None:
+        if way.is_referring:
+            return not way.is_target_view and target in (way.constraint, _only(way.pairs, 0))
+        return target == way.target[1]
+    if not way.is_target_view and way.junction is None and target in (way.constraint, _only(way.pairs, 0)):
+        return True
     return target == way.target[1]
 
 
