@@ -103,7 +103,6 @@ REFUSALS: Final = [
         ("a/b/c", 404, "PGRST125", "Invalid path specified in request URL"),
         ("%ff", 404, "PGRST125", "Invalid path specified in request URL"),
         ("rpc/f", 404, "PGRST202", "Could not find the function public.f without parameters in the schema cache"),
-        ("", 404, "PGRST126", "Root endpoint metadata is disabled"),
 ]  # fmt: skip
 
 
