@@ -81,9 +81,10 @@ class EmbedNotSelected(QueryProblem):
     code = "PGRST108"
     status = 400
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, details: str | None = None) -> None:
         super().__init__(
             f"'{name}' is not an embedded resource in this request",
+            details=details,
             hint=f"Verify that '{name}' is included in the 'select' query parameter.",
         )
 
@@ -132,6 +133,16 @@ class NotImplementedYet(QueryProblem):
 
     def __init__(self, what: str) -> None:
         super().__init__("Feature not implemented", details=what)
+
+
+class GeometryMissing(QueryProblem):
+    """A feature needs a geometry. Code and sentence are PostGIS'."""
+
+    code = "22023"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("geometry column is missing")
 
 
 class NotOneRow(QueryProblem):

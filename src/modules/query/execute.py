@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHECKS: Final = (Statement("SET CONSTRAINTS ALL IMMEDIATE", key="constraints"),)
 """What COMMIT would find, where the end is ROLLBACK."""
 
+_FOR_THESE: Final = Statement("SET LOCAL plan_cache_mode = auto", key="plan_cache_mode")
+
 _INVALID_TEXT: Final = "22P02"
 _GUARDED: Final = re.compile(GUARD + r"(?P<name>single|affected|key):(?P<rows>\d+)")
 
@@ -156,7 +158,7 @@ async def execute_plan(
     """
     asked = compiled.statement
     results = await source.run_batch(
-        (*transaction.before, Statement(f"{clause} {asked.text}", asked.choose(values))),
+        (*transaction.before, _FOR_THESE, Statement(f"{clause} {asked.text}", asked.choose(values))),
         settings=transaction.settings,
         commit=transaction.commit,
         isolation=transaction.isolation,

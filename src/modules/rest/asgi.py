@@ -37,7 +37,7 @@ from modules.rest.negotiation import negotiate
 from modules.rest.openapi import MEDIA_TYPE
 from modules.rest.raised import refusal
 from modules.rest.request import PREFIX, WITH_BODY, ApiRequest, parse_head, parse_request, parse_target
-from modules.rest.response import Answer, build_answer
+from modules.rest.response import Answer, build_answer, outdated_warning
 from modules.rest.root import (
     ALLOWS_ROOT,
     Standpoint,
@@ -130,6 +130,8 @@ class DataApi:
             request = parse_request(scope, self._settings, body)
             watch.lap("parse")
             answer = await self.answer(scope, request, principal, watch)
+            if request.outdated:
+                answer.headers.append(outdated_warning(request.outdated))
         if watch is not OFF:
             watch.lap("response")
             answer.headers.append(watch.header())

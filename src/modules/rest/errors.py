@@ -189,7 +189,6 @@ class RootNotDescribed(Problem):
 
     code = "PGRST126"
     status = 404
-    hint = "Read a table or view as /rest/v1/<name>; the platform API describes itself at /openapi.json."
 
     def __init__(self) -> None:
         super().__init__("Root endpoint metadata is disabled")

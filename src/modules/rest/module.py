@@ -39,6 +39,8 @@ def parts(runtime: Runtime) -> Parts:
     if settings.anon_role is not None:
         runtime.authentication.use_anonymous_role(settings.anon_role)
     core = runtime.settings.core
+    if not settings.prepared_statements:
+        runtime.data.keep_nothing_prepared()
     live = live_catalog(runtime)
     app_settings = read_app_settings(runtime.settings.free)
     api = DataApi(

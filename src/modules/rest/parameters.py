@@ -46,6 +46,7 @@ class Parameters(Struct, frozen=True):
         canonical: The query string in one form for all that mean the same, for ``Content-Location``.
         columns, on_conflict: Of a write; a read ignores them.
         arguments: Of a call: the parameters that are no filters.
+        outdated: Relations by whose name an embed was meant that has an alias, and the alias.
     """
 
     selection: Selection
@@ -55,6 +56,7 @@ class Parameters(Struct, frozen=True):
     columns: tuple[str, ...] | None = None
     on_conflict: tuple[str, ...] | None = None
     arguments: tuple[Argument, ...] = ()
+    outdated: tuple[tuple[str, str], ...] = ()
 
 
 def parse_parameters(
@@ -90,6 +92,7 @@ def parse_parameters(
         _columns(pairs, "columns"),
         _columns(pairs, "on_conflict"),
         tuple(Argument(name, reader.arguments[name]) for name in sorted(reader.arguments)),
+        tuple(dict.fromkeys(reader.root.outdated)),
     )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
 
-from modules.query import Mutation, Read, Request
+from modules.query import EmbedNotSelected, Mutation, Read, Request
 from modules.rest.call import parse_call
 from modules.rest.errors import (
     CallMethodNotAllowed,
@@ -97,6 +97,7 @@ class ApiRequest(Struct, frozen=True):
         values: Values by slot; the body is one of them.
         page: The rows wanted, after the ceiling.
         location: Canonical path and query, for ``Content-Location``; empty for a call.
+        outdated: Embeds that were named as they will not be known for ever; see `Parameters`.
     """
 
     head: Head
@@ -104,6 +105,7 @@ class ApiRequest(Struct, frozen=True):
     values: Sequence[str | bytes]
     page: Page
     location: str
+    outdated: tuple[tuple[str, str], ...] = ()
 
     @property
     def media(self) -> Media:
@@ -149,8 +151,9 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
             max_rows=settings.max_rows,
             takes_arguments=head.method in READS,
         )
+        refuse_outdated(parameters, settings)
         call = parse_call(head, parameters, body, max_rows=settings.max_rows)
-        return ApiRequest(head, *call, parameters.page, "")
+        return ApiRequest(head, *call, parameters.page, "", parameters.outdated)
     asked: Request
     values: Sequence[str | bytes]
     if head.method in READS:
@@ -160,7 +163,22 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     else:
         parameters = _shapes.parse(query, range_page=WHOLE, max_rows=None)
         asked, values = parse_write(head, parameters, body)
-    return ApiRequest(head, asked, values, parameters.page, _location(head.name, parameters.canonical))
+    refuse_outdated(parameters, settings)
+    location = _location(head.name, parameters.canonical)
+    return ApiRequest(head, asked, values, parameters.page, location, parameters.outdated)
+
+
+def refuse_outdated(parameters: Parameters, settings: RestSettings) -> None:
+    """Hold clients to aliases where the settings say so.
+
+    Raises:
+        EmbedNotSelected: PGRST108.
+    """
+    if parameters.outdated and not settings.url_use_legacy_target_names:
+        raise EmbedNotSelected(
+            parameters.outdated[0][0],
+            details="Target names are not allowed in filters if they have an alias",
+        )
 
 
 def _remembered_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:

@@ -16,7 +16,7 @@ from modules.rest.preferences import CALL, DELETE, INSERT, READ, UNRESOLVED, UPD
 from modules.rest.ranges import content_range, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from modules.rest.request import ApiRequest
     from monohull.kernel.errors import Problem
@@ -25,6 +25,10 @@ RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 _HONOURED: Final[Mapping[str, tuple[str, ...]]] = {"insert": INSERT, "update": UPDATE, "delete": DELETE}
 _pairs: Final = msgspec.json.Decoder(list[tuple[str, str | None]])
+
+
+AGENT: Final = "PostgRESTv17(pre-release)"
+"""Who warns: the release whose behaviour this is, as its clients know it."""
 
 
 class Answer(Struct, frozen=True):
@@ -142,3 +146,15 @@ def location(relation: str, key: bytes) -> str:
         for name, value in _pairs.decode(key)
     )
     return f"/{quote(relation)}?{'&'.join(terms)}"
+
+
+def outdated_warning(outdated: Sequence[tuple[str, str]]) -> tuple[bytes, bytes]:
+    """Return the header that says how embeds will have to be named one day."""
+    updates = ", ".join(f"`{relation}` to `{alias}`" for relation, alias in outdated)
+    text = (
+        "Embedded resource was referenced by relation name even though it has an alias. "
+        "This is deprecated and will stop working in a future release. "
+        f"Update {updates} in query string filters, orders or limits."
+    )
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    return (b"warning", f'299 {AGENT} "{quoted}"'.encode())

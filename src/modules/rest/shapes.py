@@ -75,6 +75,7 @@ class Shape(msgspec.Struct, frozen=True):
             known.columns,
             known.on_conflict,
             known.arguments,
+            known.outdated,
         )
 
 

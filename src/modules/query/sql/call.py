@@ -36,7 +36,9 @@ def render_call(plan: CallPlan, asides: Sequence[str] = ()) -> Statement:
     call, routine = plan.call, plan.routine
     value = ROW if routine.is_row else f"{ROW}.{SCALAR}"
     rows, first, total = select(plan.read), "", "NULL::bigint"
-    if call.count in ("exact", "estimated"):
+    if call.count == "exact" and not any(window(plan.read)):
+        total = "count(*)"  # all rows are in the document
+    elif call.count in ("exact", "estimated"):
         everything = replace(plan.read, limit=None, offset=None, max_rows=None)
         first = f"{RETURNED} AS ({select(everything)})"
         rows = " ".join((f"SELECT * FROM {RETURNED}", *window(plan.read)))

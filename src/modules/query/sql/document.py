@@ -34,11 +34,14 @@ def document(shape: Shape, *, strip_nulls: bool = False, value: str = ROW) -> st
         values = f"json_strip_nulls({values})"
     match shape:
         case "array":
-            return f"coalesce({values}, '[]')::text"
+            return f"coalesce({values}, '[]')"
         case "object":
-            return f"coalesce(({values}->0)::text, 'null')"
+            return f"coalesce({values}->0, 'null')"
         case "csv":
             return _csv()
+        case "geojson":
+            features = f"coalesce(json_agg(ST_AsGeoJSON({value})::json), '[]')"
+            return f"json_build_object('type', 'FeatureCollection', 'features', {features})"
         case _:
             return "''"
 
