@@ -25,7 +25,7 @@ Join: TypeAlias = Literal["inner", "left"]
 Direction: TypeAlias = Literal["asc", "desc"]
 Nulls: TypeAlias = Literal["first", "last"]
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
-Shape: TypeAlias = Literal["array", "object", "csv", "none"] | MediaHandler
+Shape: TypeAlias = Literal["array", "object", "csv", "geojson", "none"] | MediaHandler
 """How the rows come back; ``none`` counts them and builds no document, a handler makes what it likes."""
 Connective: TypeAlias = Literal["and", "or"]
 Action: TypeAlias = Literal["insert", "update", "delete"]

@@ -4,6 +4,7 @@
     application/vnd.pgrst.array+json        the same, or with ;nulls=stripped
     application/vnd.pgrst.object+json       the one row as an object
     text/csv                                a header line and one line a row
+    application/geo+json                    a collection of features, made by PostGIS
 
 Ranges are taken in the order of their quality, equals in the client's order.
 A project makes media types of its own by functions and aggregates whose result
@@ -46,6 +47,7 @@ class Media(Struct, frozen=True):
 CHARSET: Final = "; charset=utf-8"
 JSON: Final = Media("array", "application/json; charset=utf-8")
 CSV: Final = Media("csv", "text/csv; charset=utf-8")
+GEOJSON: Final = Media("geojson", "application/geo+json; charset=utf-8")
 OBJECT: Final = Media("object", "application/vnd.pgrst.object+json; charset=utf-8")
 STRIPPED_ARRAY: Final = Media(
     "array", "application/vnd.pgrst.array+json;nulls=stripped; charset=utf-8", strip_nulls=True
@@ -62,6 +64,7 @@ _PLAIN: Final[Mapping[str, Media]] = {
     "application/vnd.pgrst.array": JSON,
     "application/vnd.pgrst.object+json": OBJECT,
     "application/vnd.pgrst.object": OBJECT,
+    "application/geo+json": GEOJSON,
     "text/csv": CSV,
     "text/*": CSV,
 }

@@ -20,6 +20,7 @@ from modules.query.errors import (
     AggregatesOff,
     EmbedNotSelected,
     EmbedOperatorNotAllowed,
+    GeometryMissing,
     NotImplementedYet,
     OrderNotPossible,
     RelationClosed,
@@ -57,6 +58,9 @@ MAX_IDENTIFIER_BYTES: Final = 63
 
 PATTERNS: Final = ("like", "ilike", "match", "imatch")
 """Operators whose value is a pattern, and no value of the column's type."""
+
+GEOMETRIES: Final = ("geometry", "geography")
+"""Types of PostGIS."""
 
 SIMILAR_TABLE: Final = 0.75
 
@@ -104,13 +108,31 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
         OrderNotPossible: PGRST118.
         EmbedOperatorNotAllowed: PGRST120.
         AggregatesOff: PGRST123.
+        GeometryMissing: 22023.
     """
     planner = _Planner(catalog, rules, read.max_rows, set())
     relation = find_relation(read.schema, read.relation, catalog, rules)
     _touch(planner, relation.key)
     plan = _selection(planner, read.selection, relation, Source(relation.key), depth=0)
+    if read.shape == "geojson":
+        _check_geometry(plan, relation)
     plan = with_text_embeds(plan, read.shape)
     return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched))
+
+
+def _check_geometry(plan: ReadPlan, relation: Relation) -> None:
+    """Refuse features of columns that are all known, and none of them a geometry."""
+    known = relation.columns
+    for output in plan.outputs:
+        if isinstance(output, PlannedStar):
+            names = list(known)
+        elif isinstance(output, PlannedColumn) and output.field is not None:
+            names = [output.field.name]
+        else:
+            continue
+        if any(name not in known or known[name].base_type in GEOMETRIES for name in names):
+            return
+    raise GeometryMissing
 
 
 def with_text_embeds(plan: ReadPlan, shape: ast.Shape) -> ReadPlan:
@@ -118,7 +140,7 @@ def with_text_embeds(plan: ReadPlan, shape: ast.Shape) -> ReadPlan:
 
     PostgREST has them so everywhere. In a JSON document nobody sees it, and ``json`` is quicker.
     """
-    if shape in ("array", "object", "none"):
+    if shape in ("array", "object", "geojson", "none"):
         return plan
     outputs = (
         replace(output, is_jsonb=True) if isinstance(output, PlannedEmbed) else output
