@@ -54,6 +54,7 @@ from monohull.kernel.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from modules.rest.config import Config
+    from modules.rest.gate import Gate
     from monohull.kernel.principal import Principal
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -93,11 +94,13 @@ class DataApi:
         live: The catalog.
         source: Where statements run.
         surroundings: Where it is served.
+        gate: Counts the requests of each caller.
     """
 
     def __init__(
-        self, config: Config, live: LiveCatalog, source: DataSource, surroundings: Surroundings
+        self, config: Config, live: LiveCatalog, source: DataSource, surroundings: Surroundings, gate: Gate
     ) -> None:
+        self._gate = gate
         self._surroundings = surroundings
         self._live = live
         self._source = source
@@ -119,6 +122,7 @@ class DataApi:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
         principal = self._principal(scope)
+        self._gate.admit(principal, scope)
         if scope["method"] == "OPTIONS":
             await send_answer(send, self._allowed(scope, principal))
             return

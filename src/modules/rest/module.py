@@ -9,6 +9,7 @@ from modules.query import live_catalog
 from modules.rest.asgi import DataApi, Surroundings
 from modules.rest.config import Config, LiveConfig, read_app_settings
 from modules.rest.errors import render_rest_problem
+from modules.rest.gate import Gate
 from modules.rest.request import PREFIX
 from modules.rest.settings import RestSettings
 from monohull.kernel.cors import EXPOSED_HEADERS, Cors, CorsDialect
@@ -43,6 +44,7 @@ def parts(runtime: Runtime) -> Parts:
         runtime.data.keep_nothing_prepared()
     live = live_catalog(runtime)
     app_settings = read_app_settings(runtime.settings.free)
+    gate = Gate(runtime.limits, settings.rate_limit)
     api = DataApi(
         Config(settings, {}, app_settings),
         live,
@@ -52,6 +54,7 @@ def parts(runtime: Runtime) -> Parts:
             demands_key=settings.demands_key(is_production=core.is_production),
             is_development=core.env == "development",
         ),
+        gate,
     )
 
     def configure(config: Config) -> None:
@@ -67,7 +70,7 @@ def parts(runtime: Runtime) -> Parts:
         renderers={
             PREFIX: partial(render_rest_problem, is_minimal=settings.client_error_verbosity == "minimal")
         },
-        lifespans=(config.running,),
+        lifespans=(config.running, gate.running),
         cors={PREFIX: Cors(origins, CORS_DIALECT)},
     )
 

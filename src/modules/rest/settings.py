@@ -121,6 +121,14 @@ class RestSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Relations declared public, as schema.name; public.name may be name."),
     ] = ()
+    rate_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000_000,
+            description="Requests a minute of one user, or of one address without a user. 0: no limit.",
+        ),
+    ] = 60_000
     api_key_required: Annotated[
         bool | None,
         Meta(description="Whether a key or token is demanded. Unset: in production."),
