@@ -188,7 +188,7 @@ class Conflict(Struct, frozen=True):
     merge: bool = True
 
 
-class Mutation(Struct, frozen=True):
+class Mutation(Struct, frozen=True, cache_hash=True):
     """Rows of ``schema.relation`` to insert, update or delete, and what comes back of them.
 
     Attributes:

@@ -37,6 +37,9 @@ MAX_ROWS: Final = 250_000
 CHUNK: Final = 1000
 """Rows whose keys are compared at once: enough to be quick, and little memory for any size of body."""
 
+MAX_STRUCT_CHARACTERS: Final = 16_384
+"""Of all keys of a row together; rows with more are compared one by one, and their keys are not remembered."""
+
 INVALID: Final = "Empty or invalid json"
 DIFFERENT: Final = "All object keys must match"
 
@@ -138,7 +141,7 @@ def compare_rows(rows: Sequence[Raw]) -> tuple[tuple[str, ...], tuple[str, ...]]
     try:
         first = _fields.decode(rows[0])
         keys, nested = tuple(first), nested_keys(first)
-        if any(_ODD.search(key) for key in keys):
+        if sum(map(len, keys)) > MAX_STRUCT_CHARACTERS or any(_ODD.search(key) for key in keys):
             _compare_slowly(rows, first.keys())
             return keys, keys
         try:

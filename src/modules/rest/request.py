@@ -162,7 +162,9 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
         values = parameters.values
     else:
         parameters = _shapes.parse(query, range_page=WHOLE, max_rows=None)
+        refuse_outdated(parameters, settings)
         asked, values = parse_write(head, parameters, body)
+        return ApiRequest(head, asked, values, parameters.page, "", parameters.outdated)
     refuse_outdated(parameters, settings)
     location = _location(head.name, parameters.canonical)
     return ApiRequest(head, asked, values, parameters.page, location, parameters.outdated)
