@@ -38,7 +38,7 @@ CHUNK: Final = 1000
 """Rows whose keys are compared at once: enough to be quick, and little memory for any size of body."""
 
 MAX_STRUCT_CHARACTERS: Final = 16_384
-"""Of all keys of a row together; rows with more are compared one by one, and their keys are not remembered."""
+"""Of all keys of a row together; rows with more are compared one by one, their keys not remembered."""
 
 INVALID: Final = "Empty or invalid json"
 DIFFERENT: Final = "All object keys must match"
