@@ -155,11 +155,12 @@ PlannedCondition: TypeAlias = PlannedFilter | PlannedIs | PlannedAbsence | Plann
 
 
 class PlannedOrder(Struct, frozen=True):
-    """A term of ORDER BY."""
+    """A term of ORDER BY; ``embed`` is the one it looks into, for a column that the embed does not bring."""
 
     field: PlannedField
     direction: Direction | None = None
     nulls: Nulls | None = None
+    embed: PlannedJoin | None = None
 
 
 class Link(Struct, frozen=True):

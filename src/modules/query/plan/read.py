@@ -238,7 +238,7 @@ def _selection(
         outputs=tuple(outputs),
         joins=tuple(joins),
         where=tuple(_condition(planner.catalog, term, relation, source, embeds) for term in selection.where),
-        order=tuple(_order(term, relation, source, embeds) for term in selection.order),
+        order=tuple(_order(planner.catalog, term, relation, source, embeds) for term in selection.order),
         limit=selection.limit,
         offset=selection.offset,
         max_rows=planner.max_rows,
@@ -410,7 +410,9 @@ def _parser(catalog: Catalog, term: ast.Filter, relation: Relation) -> Key | Non
     return way.from_text if way is not None else None
 
 
-def _order(term: ast.Order, relation: Relation, source: Source, joins: Joins) -> PlannedOrder:
+def _order(
+    catalog: Catalog, term: ast.Order, relation: Relation, source: Source, joins: Joins
+) -> PlannedOrder:
     if term.relation is None:
         return PlannedOrder(_field(term.field, relation, source), term.direction, term.nulls)
     found = joins.get(term.relation)
@@ -419,8 +421,26 @@ def _order(term: ast.Order, relation: Relation, source: Source, joins: Joins) ->
     join, way = found
     if not way.is_to_one:
         raise OrderNotPossible(relation.name, term.relation)
-    field = PlannedField(join.name, term.field.name, term.field.path)
-    return PlannedOrder(field, term.direction, term.nulls)
+    if _brings(join, term.field.name, catalog):
+        field = PlannedField(join.name, term.field.name, term.field.path)
+        return PlannedOrder(field, term.direction, term.nulls)
+    field = _field(term.field, catalog.relations[join.read.source.key], join.read.source)
+    return PlannedOrder(field, term.direction, term.nulls, join)
+
+
+def _brings(join: PlannedJoin, name: str, catalog: Catalog) -> bool:
+    """Say whether the embed's own rows have ``name``, as the database orders it."""
+    for output in join.read.outputs:
+        match output:
+            case PlannedStar() if name in catalog.relations[join.read.source.key].columns:
+                return True
+            case PlannedColumn(field=field, convert=None):
+                if name == (output.name or (field.name if field else None)):
+                    return True
+            case PlannedEmbed():
+                if name == output.name:
+                    return True
+    return False
 
 
 def _short(name: str) -> str:

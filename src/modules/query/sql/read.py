@@ -144,15 +144,22 @@ def count_rows(plan: ReadPlan) -> str:
 
     Embeds do not multiply rows, so only those that drop parents are kept, as EXISTS.
     """
+    if plan.grouped:
+        groups = select(replace(plan, order=(), limit=None, offset=None, max_rows=None))
+        return f"SELECT 1 FROM ({groups}) AS _groups"
     conditions = [condition(term, counting=True) for term in plan.where]
     conditions += (exists(one) for one in plan.joins if one.is_inner)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    grouped = "".join(f" {clause}" for clause in _group_by(plan)) or (" HAVING TRUE" if plan.grouped else "")
-    return f"SELECT 1 FROM {relation(plan.source)}{where}{grouped}"
+    return f"SELECT 1 FROM {relation(plan.source)}{where}"
 
 
 def exists(one: PlannedJoin) -> str:
     """Write the test whether an embed has a row."""
+    return f"EXISTS (SELECT {_linked(one)})"
+
+
+def _linked(one: PlannedJoin) -> str:
+    """Write FROM and WHERE of an embed's rows, where they stand alone."""
     plan = one.read
     tables = [relation(plan.source)]
     if one.link.junction is not None:
@@ -161,7 +168,7 @@ def exists(one: PlannedJoin) -> str:
     conditions += (condition(term, counting=True) for term in plan.where)
     conditions += (exists(inner) for inner in plan.joins if inner.is_inner)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"EXISTS (SELECT FROM {', '.join(tables)}{where})"
+    return f"FROM {', '.join(tables)}{where}"
 
 
 def output(one: PlannedOutput) -> str:
@@ -248,6 +255,8 @@ def _absence(one: PlannedJoin, *, negated: bool) -> str:
 def order(term: PlannedOrder) -> str:
     """Write one term of ORDER BY."""
     text = field(term.field)
+    if term.embed is not None:
+        text = f"(SELECT {text} {_linked(term.embed)} LIMIT 1)"
     if term.direction is not None:
         text += f" {term.direction.upper()}"
     if term.nulls is not None:
