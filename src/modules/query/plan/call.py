@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from modules.query.catalog import Relation
 from modules.query.errors import AffectedNotCountable
 from modules.query.plan.model import Called, CallPlan, Source
-from modules.query.plan.read import Rules, plan_rows, with_text_embeds
+from modules.query.plan.outputs import with_text_embeds
+from modules.query.plan.read import Rules, plan_rows
 from modules.query.routines import Parameter, Routine, find_routine
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from modules.query.plan.model import (
     ReadPlan,
     Source,
 )
-from modules.query.plan.read import Rules, check_open, find_relation, plan_conditions, plan_rows
+from modules.query.plan.read import Rules, check_open, find_relation, plan_rows
+from modules.query.plan.terms import plan_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
