@@ -63,9 +63,16 @@ test-all: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 first, so that nothing 
 	-$(BIN)/python -m tools.postgres_majors
 	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
+.PHONY: clients
+clients: $(INSTALLED) ## install the official clients that tests/clients drives; without them it skips
+	-cd tests/clients/javascript && npm ci --omit=dev --no-audit --no-fund --loglevel=error
+	-$(BIN)/python -m venv tests/clients/python/.venv && \
+		tests/clients/python/.venv/bin/python -m pip install -q --disable-pip-version-check \
+		-r tests/clients/python/requirements.txt
+
 .PHONY: contract
-contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file)
-	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(ARGS)
+contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file, PG=15)
+	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(if $(PG),--pg $(PG)) $(ARGS)
 
 .PHONY: docs
 docs: $(INSTALLED) ## write docs/reference anew from the code

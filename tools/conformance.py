@@ -1,18 +1,25 @@
 """Run PostgREST's own specification against the product, where its cases lie beside the repository.
 
+    python -m tools.conformance [--pg 15] [--group base] [--only REGEX] [-v]
+                                [--server URL --redis URL] [--databases PREFIX]
+
 The cases are data to test with and no part of this project. Each group of cases
 wants settings of its own, so each gets a fresh copy of the fixtures and an API
-process started with those settings.
+process that is started with those settings, translated by the rule of
+`translate`. Data requests log in as ``"Postgrest_Test_Authenticator"``, which
+owns nothing; the platform's own tables are made by the superuser.
 
 What passes must go on passing: ``tests/contract/rest_passing.txt`` names every
 case that did. One of those that fails now is a failure; a case that never
-passed is skipped until it does, and `--record` adds it to the list.
+passed is skipped until it does, and `--record` of ``make contract`` adds it to the list.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -22,12 +29,12 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from monohull.kernel.configuration import load
-from monohull.kernel.settings import variable_name
+from tests.postgres_versions import EMBEDDED, why_not
+from tests.postgres_versions import find as find_server
 from tests.services import Services, start_services
 
 if TYPE_CHECKING:
@@ -36,22 +43,32 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent
 BESIDE: Final = ROOT.parent / "shared" / "conformance" / "rest"
 PASSING: Final = ROOT / "tests" / "contract" / "rest_passing.txt"
-TEMPLATE: Final = "conformance_base"
-ROLES: Final = (
-    "postgrest_test_anonymous",
-    "postgrest_test_default_role",
-    "postgrest_test_author",
-    "postgrest_test_superuser",
-)
+LOGIN: Final = "Postgrest_Test_Authenticator"
 READY_SECONDS: Final = 30
 
 
-class Bench(msgspec.Struct, frozen=True):
-    """What every group is run with."""
+class Bench(msgspec.Struct, frozen=True, kw_only=True):
+    """What every group is run with.
+
+    Attributes:
+        services: Where the servers are; PostgreSQL as superuser.
+        tools: Folder of ``run.py`` and the fixtures.
+        cases: The cases.
+        major: Of the PostgreSQL server, since some expectations depend on it.
+        password: Of the login of data requests.
+        prefix: Of the names of databases.
+        only: What ``run.py`` takes as ``--only``.
+        is_verbose: Show the first difference of every failure.
+    """
 
     services: Services
     tools: Path
     cases: Path
+    major: int = EMBEDDED
+    password: str = "conformance"
+    prefix: str = "conformance"
+    only: str | None = None
+    is_verbose: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -74,24 +91,53 @@ def tool_folder(cases: Path) -> Path:
     return cases.parent if (cases.parent / "run.py").is_file() else BESIDE
 
 
-def run_groups(cases: Path) -> list[Outcome]:
+def run_groups(cases: Path, *, major: int = EMBEDDED) -> list[Outcome]:
     """Run every group against a server of its own and return what became of each case."""
-    tools = tool_folder(cases)
-    groups = json.loads((tools / "config_groups.json").read_text(encoding="utf-8"))
-    wanted = groups_in(cases)
-    found: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="monohull-conformance-", ignore_cleanup_errors=True) as folder:
-        services = start_services(Path(folder))
-        bench = Bench(services, tools, cases)
+        services = start_services(Path(folder), bin_dir=server_programs(major))
+        bench = Bench(
+            services=services,
+            tools=tool_folder(cases),
+            cases=cases,
+            major=major,
+            password=secrets.token_hex(16),
+        )
         try:
-            load_fixtures(bench, TEMPLATE)
-            for number, group in enumerate(sorted(wanted)):
-                outcomes = run_group(bench, group, groups[group]["settings"], f"conformance_{number}")
-                passed = sum(outcome.outcome == "passed" for outcome in outcomes)
-                print(f"{passed:5d} of {len(outcomes):4d}  {group}", flush=True)
-                found += outcomes
+            load_fixtures(bench, template(bench))
+            return run_all(bench, sorted(groups_in(cases)))
         finally:
             services.stop()
+
+
+def run_all(bench: Bench, names: list[str]) -> list[Outcome]:
+    """Run the groups ``names`` and print how many cases of each passed."""
+    groups = json.loads((bench.tools / "config_groups.json").read_text(encoding="utf-8"))
+    found: list[Outcome] = []
+    for number, name in enumerate(names):
+        outcomes = run_group(bench, name, groups[name]["settings"], f"{bench.prefix}_{number}")
+        passed = sum(outcome.outcome == "passed" for outcome in outcomes)
+        ran = sum(outcome.outcome != "skipped" for outcome in outcomes)
+        share = 100 * passed / ran if ran else 100
+        print(f"{passed:5d} of {ran:4d} ({share:5.1f}%), {len(outcomes) - ran} skipped  {name}", flush=True)
+        found += outcomes
+    return found
+
+
+def template(bench: Bench) -> str:
+    """Return the name of the database that each group gets a copy of."""
+    return f"{bench.prefix}_base"
+
+
+def server_programs(major: int) -> Path | None:
+    """Return the folder of the server's programs; None for the embedded one.
+
+    Raises:
+        SystemExit: This machine has no such server.
+    """
+    if major == EMBEDDED:
+        return None
+    if (found := find_server(major)) is None:
+        raise SystemExit(why_not(major))
     return found
 
 
@@ -101,11 +147,11 @@ def groups_in(cases: Path) -> set[str]:
     return {row["config_group"] for row in rows if "expect" in row or "expect_by_pg" in row}
 
 
-def load_fixtures(bench: Bench, name: str, template: str | None = None) -> None:
-    """Make the database ``name`` with the specification's tables."""
+def load_fixtures(bench: Bench, name: str, original: str | None = None) -> None:
+    """Make the database ``name`` with the specification's tables, or as a copy of ``original``."""
     command = ["bash", str(bench.tools / "fixtures.sh"), bench.services.postgres_url]
-    command += [str(bench.tools / "fixtures"), name]
-    command += ["--template", template] if template else ["--no-postgis"]
+    command += [str(bench.tools / "fixtures"), name, "--password", bench.password]
+    command += ["--template", original] if original else ["--no-postgis"]
     call(command, {**os.environ, "PSQL": str(programs() / "psql")})
 
 
@@ -127,10 +173,21 @@ def programs() -> Path:
 
 def run_group(bench: Bench, group: str, settings: Mapping[str, Any], database: str) -> list[Outcome]:
     """Serve a copy of the fixtures with the group's settings and send its cases."""
-    load_fixtures(bench, database, TEMPLATE)
-    url = urlsplit(bench.services.postgres_url)._replace(path=f"/{database}").geturl()
+    load_fixtures(bench, database, template(bench))
+    owner = urlsplit(bench.services.postgres_url)._replace(path=f"/{database}")
+    address = owner.netloc.rpartition("@")[2]
     with tempfile.TemporaryDirectory(prefix="monohull-conformance-") as folder:
-        environ = environment(settings, url, bench.services.redis_url, Path(folder))
+        environ = environment(
+            settings,
+            {
+                "MONOHULL_HOME": folder,
+                "MONOHULL_DATABASE_URL": owner.geturl(),
+                "MONOHULL_DATABASE_AUTHENTICATOR_URL": owner._replace(
+                    netloc=f"{LOGIN}:{quote(bench.password, safe='')}@{address}"
+                ).geturl(),
+                "MONOHULL_REDIS_URL": bench.services.redis_url,
+            },
+        )
         report = Path(folder) / "report.json"
         with serving(environ) as base:
             send(bench, group, base, report)
@@ -144,80 +201,58 @@ def send(bench: Bench, group: str, base: str, report: Path) -> None:
     """Send the group's cases to ``base``; a failed case is told by the report alone."""
     tools = bench.tools
     command = [sys.executable, str(tools / "run.py"), "--cases", str(bench.cases), "--config-group", group]
-    command += ["--base-url", f"{base}/rest/v1", "--fixtures", str(tools / "fixtures"), "--pg-version", "18"]
-    command += ["--groups-file", str(tools / "config_groups.json"), "--without", "postgis,libxml,safeupdate"]
-    command += ["--no-probe", "--json-out", str(report)]
-    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # noqa: S603  our own command line
+    command += ["--base-url", f"{base}/rest/v1", "--fixtures", str(tools / "fixtures")]
+    command += ["--pg-version", str(bench.major), "--groups-file", str(tools / "config_groups.json")]
+    command += ["--without", "postgis,libxml,safeupdate", "--no-probe", "--json-out", str(report)]
+    command += ["--only", bench.only] if bench.only else []
+    command += ["-v"] if bench.is_verbose else []
+    shown = None if bench.is_verbose else subprocess.DEVNULL
+    subprocess.run(command, check=False, stdout=shown)  # noqa: S603  our own command line
 
 
-def environment(settings: Mapping[str, Any], database_url: str, redis_url: str, home: Path) -> dict[str, str]:
-    """Translate PostgREST's settings; those that do not exist here yet are left out."""
+def environment(settings: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, str]:
+    """Translate PostgREST's settings; what is no setting of its own comes from ``places``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MONOHULL_")}
-    known = known_variables()
     own = {
         "PGOPTIONS": "-c client_min_messages=warning",
         "MONOHULL_ENV": "test",
-        "MONOHULL_HOME": str(home),
-        "MONOHULL_DATABASE_URL": database_url,
-        "MONOHULL_REDIS_URL": redis_url,
         "MONOHULL_REST_EXPOSE": "grants",
         "MONOHULL_LOG_LEVEL": "error",
-        "MONOHULL_JWT_SECRET": "reallyreallyreallyreallyverysafe",
     }
-    for name, value in settings.items():
-        variable = translate(name, value)
-        if variable in known and value is not None:
-            own[variable] = written(value)
-    return kept | own
+    translated = {
+        translate(name): written(value)
+        for name, value in settings.items()
+        if not (name == "jwt-secret" and value is None)  # one is generated then
+    }
+    return {**kept, **own, **places, **translated}
 
 
-def translate(name: str, value: Any) -> str:
+def translate(name: str) -> str:
     """Return our name of PostgREST's setting ``name``.
 
-    >>> translate("db-max-rows", 2), translate("jwt-aud", "me"), translate("db-plan-enabled", True)
-    ('MONOHULL_REST_MAX_ROWS', 'MONOHULL_JWT_AUDIENCE', 'MONOHULL_REST_PLAN')
+    >>> translate("db-max-rows"), translate("jwt-aud"), translate("app.settings.app_host")
+    ('MONOHULL_REST_MAX_ROWS', 'MONOHULL_JWT_AUD', 'MONOHULL_REST_APP_SETTINGS_APP_HOST')
     """
-    renamed = {
-        "jwt-aud": "MONOHULL_JWT_AUDIENCE",
-        "db-aggregates-enabled": "MONOHULL_REST_AGGREGATES",
-        "db-plan-enabled": "MONOHULL_REST_PLAN",
-    }
-    if name == "jwt-secret" and isinstance(value, str) and value.startswith("{"):
-        return "MONOHULL_JWT_JWKS"
-    if name in renamed:
-        return renamed[name]
     plain = name.removeprefix("db-").upper().replace("-", "_").replace(".", "_")
     return f"MONOHULL_{plain}" if name.startswith("jwt-") else f"MONOHULL_REST_{plain}"
 
 
 def written(value: Any) -> str:
     """Write a setting's value as the environment has it."""
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith("$."):
-        return value[1:]
     if isinstance(value, list):
         return ",".join(str(item) for item in value)
     return str(value)
 
 
-def known_variables() -> set[str]:
-    """Return every variable that the product knows."""
-    loaded = load({}, project=ROOT / "tests")
-    return {
-        variable_name(shape, field.name)
-        for shape in loaded.settings.structs
-        for field in msgspec.structs.fields(shape)
-    }
-
-
 @contextmanager
 def serving(environ: Mapping[str, str]) -> Iterator[str]:
-    """Migrate, let our login become the specification's roles, serve; yield the base URL."""
+    """Migrate and serve; yield the base URL."""
     program = [sys.executable, "-P", "-m", "monohull"]
     call([*program, "migrate"], environ)
-    grant = f"grant {', '.join(ROLES)} to authenticator"
-    call([str(programs() / "psql"), "-qXc", grant, environ["MONOHULL_DATABASE_URL"]], environ)
     port = free_port()
     command = [*program, "serve", "--port", str(port)]
     process = subprocess.Popen(command, env=environ, cwd=ROOT / "tests")  # noqa: S603  our own command line
@@ -264,3 +299,61 @@ def record_passing(outcomes: list[Outcome]) -> None:
     passed = {outcome.id for outcome in outcomes if outcome.outcome == "passed"}
     PASSING.parent.mkdir(exist_ok=True)
     PASSING.write_text("\n".join(sorted(read_passing() | passed)) + "\n", encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """Run some groups and show what differs; for work on one part of the grammar."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", help="file of cases to run in place of those beside the repository")
+    parser.add_argument("--pg", type=int, default=EMBEDDED, help="major version of the server")
+    parser.add_argument("--group", action="append", help="one of the groups; may be repeated")
+    parser.add_argument("--only", help="regex over id, title, category, method and path of a case")
+    parser.add_argument("--server", help="a server that runs, as superuser, in place of a new one")
+    parser.add_argument("--redis", help="a Redis that runs; goes with --server")
+    parser.add_argument("--databases", default="conformance", help="prefix of the names of databases")
+    parser.add_argument("-v", action="store_true", help="show the first difference of every failure")
+    known = parser.parse_args(arguments)
+    if (cases := find(known.cases)) is None:
+        raise SystemExit("there are no cases beside the repository; name a file with --cases")
+    bench = Bench(
+        services=Services(known.server or "", known.redis or "", lambda: None),
+        tools=tool_folder(cases),
+        cases=cases,
+        major=known.pg,
+        prefix=known.databases,
+        only=known.only,
+        is_verbose=known.v,
+    )
+    groups = known.group or sorted(groups_in(cases))
+    if known.server:
+        if not has_database(bench, template(bench)):
+            load_fixtures(bench, template(bench))
+        outcomes = run_all(bench, groups)
+    else:
+        with tempfile.TemporaryDirectory(
+            prefix="monohull-conformance-", ignore_cleanup_errors=True
+        ) as folder:
+            services = start_services(Path(folder), bin_dir=server_programs(known.pg))
+            try:
+                bench = msgspec.structs.replace(bench, services=services)
+                load_fixtures(bench, template(bench))
+                outcomes = run_all(bench, groups)
+            finally:
+                services.stop()
+    failed = sum(outcome.outcome == "failed" for outcome in outcomes)
+    print(f"{sum(outcome.outcome == 'passed' for outcome in outcomes)} passed, {failed} failed")
+    return int(failed > 0)
+
+
+def has_database(bench: Bench, name: str) -> bool:
+    """Say whether a server that runs already has the database ``name``."""
+    command = [str(programs() / "psql"), "-XqAtc", "select datname from pg_database"]
+    command.append(bench.services.postgres_url)
+    found = subprocess.run(command, capture_output=True, check=True, text=True)  # noqa: S603  our own
+    return name in found.stdout.split()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """``make contract``: the wire, case by case; the last line is ``N passed, N failed, N skipped``.
 
-    python -m tools.contract [--cases FILE] [--record] [arguments of pytest]
+    python -m tools.contract [--cases FILE] [--pg MAJOR] [--record] [arguments of pytest]
 
 First PostgREST's specification, where its cases lie beside the repository or a
 file of cases is named; see `tools.conformance`. Then the project's own wire
@@ -91,7 +91,7 @@ def judge(outcomes: list[conformance.Outcome], passing: set[str] | None) -> Tall
     return Tally(passed, len(lost), len(outcomes) - passed - len(lost))
 
 
-def run_specification(cases: str | None, *, record: bool) -> Tally:
+def run_specification(cases: str | None, *, record: bool, major: int) -> Tally:
     """Run PostgREST's specification where it is at hand.
 
     Cases that were named are all judged; those beside the repository are
@@ -101,7 +101,7 @@ def run_specification(cases: str | None, *, record: bool) -> Tally:
     if path is None:
         print("no cases of PostgREST's specification lie beside the repository; going on without them")
         return Tally()
-    outcomes = conformance.run_groups(path)
+    outcomes = conformance.run_groups(path, major=major)
     if record:
         conformance.record_passing(outcomes)
     return judge(outcomes, conformance.read_passing() if cases is None else None)
@@ -111,9 +111,10 @@ def main(arguments: list[str]) -> int:
     """Run everything and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", help="file of cases to run in place of those beside the repository")
+    parser.add_argument("--pg", type=int, default=18, help="major version of the PostgreSQL server")
     parser.add_argument("--record", action="store_true", help="remember the cases that pass")
     known, rest = parser.parse_known_args(arguments)
-    tally = run_specification(known.cases, record=known.record) + run_wire_tables(rest)
+    tally = run_specification(known.cases, record=known.record, major=known.pg) + run_wire_tables(rest)
     print(tally)
     return int(tally.failed > 0)
 

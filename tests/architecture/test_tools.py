@@ -39,23 +39,22 @@ def test_a_report_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "variable"),
+    ("name", "variable"),
     [
-        ("db-schemas", ["test"], "MONOHULL_REST_SCHEMAS"),
-        ("db-aggregates-enabled", True, "MONOHULL_REST_AGGREGATES"),
-        ("server-timing-enabled", True, "MONOHULL_REST_SERVER_TIMING_ENABLED"),
-        ("app.settings.app_host", "x", "MONOHULL_REST_APP_SETTINGS_APP_HOST"),
-        ("jwt-aud", "me", "MONOHULL_JWT_AUDIENCE"),
-        ("jwt-secret", "text", "MONOHULL_JWT_SECRET"),
-        ("jwt-secret", '{"keys": []}', "MONOHULL_JWT_JWKS"),
+        ("db-schemas", "MONOHULL_REST_SCHEMAS"),
+        ("db-aggregates-enabled", "MONOHULL_REST_AGGREGATES_ENABLED"),
+        ("server-timing-enabled", "MONOHULL_REST_SERVER_TIMING_ENABLED"),
+        ("app.settings.app_host", "MONOHULL_REST_APP_SETTINGS_APP_HOST"),
+        ("jwt-aud", "MONOHULL_JWT_AUD"),
+        ("jwt-secret", "MONOHULL_JWT_SECRET"),
     ],
 )
-def test_settings_are_translated(name: str, value: object, variable: str) -> None:
-    assert translate(name, value) == variable
+def test_settings_are_translated(name: str, variable: str) -> None:
+    assert translate(name) == variable
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(True, "true"), (["a", "b"], "a,b"), ("$.role", ".role"), (2, "2"), ("", "")]
+    ("value", "text"), [(True, "true"), (["a", "b"], "a,b"), (None, ""), (2, "2"), ("", "")]
 )
 def test_values_are_written_as_the_environment_has_them(value: object, text: str) -> None:
     assert written(value) == text

@@ -1,11 +1,11 @@
 """Find the database role among a token's claims, by the path that ``jwt-role-claim-key`` names.
 
-    path  = 1*( key / index / filter )
+    path  = [ "$" ] 1*( key / index / filter )
     key   = "." ( 1*( ALPHA / DIGIT / "_" / "$" / "@" / "-" ) / quoted )
     index = "[" 1*DIGIT "]"
     filter = "[?(@ " ( "==" / "!=" / "^==" / "==^" / "*==" ) " " quoted ")]"
 
-Source: PostgREST 14, ``Config/JSPath.hs``. A filter takes the first element of
+Source: PostgREST 16, ``Config/JSPath.hs``. A filter takes the first element of
 an array that fits: equal, not equal, begins with, ends with, contains.
 """
 
@@ -53,7 +53,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
         ValueError: With the 1-based column where reading stopped.
     """
     steps: list[Step] = []
-    position = 0
+    position = 1 if text.startswith("$") else 0
     while position < len(text):
         match = _STEP.match(text, position)
         if match is None:

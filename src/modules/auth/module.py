@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 from litestar import Router
@@ -52,7 +53,7 @@ def parts(runtime: Runtime) -> Parts:
         Chain(jwt_secret(settings)),
         auth,
         issuer=settings.core.public_url.rstrip("/") + PATH,
-        audience=settings.jwt.audience,
+        audience=settings.jwt.effective_audience,
     )
     passwords = Passwords()
     gate = Gate(runtime.limits, auth)
@@ -83,15 +84,33 @@ def parts(runtime: Runtime) -> Parts:
 
 def build_codec(settings: Settings) -> TokenCodec:
     """Return the codec of these settings."""
+    jwt = settings.jwt
     try:
-        return TokenCodec(secret=jwt_secret(settings), jwks=settings.jwt.jwks, audience=settings.jwt.audience)
+        return TokenCodec(
+            secret=_secret_bytes(settings),
+            jwks=jwt.key_set,
+            audience=jwt.effective_audience,
+        )
     except ValueError as error:
-        raise _fault(settings, "MONOHULL_JWT_JWKS", str(error)) from error
+        variable = "MONOHULL_JWT_JWKS" if jwt.jwks is not None else "MONOHULL_JWT_SECRET"
+        raise _fault(settings, variable, str(error)) from error
+
+
+def _secret_bytes(settings: Settings) -> bytes:
+    """Return the bytes that sign; both alphabets of base64 are read, with or without padding."""
+    secret = jwt_secret(settings)
+    if not settings.jwt.secret_is_base64 or settings.jwt.shared_secret is None:
+        return secret.encode()
+    plain = secret.strip().replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError as error:
+        raise ValueError("it is not base64, and MONOHULL_JWT_SECRET_IS_BASE64 says so") from error
 
 
 def build_authenticator(runtime: Runtime, codec: TokenCodec) -> TokenAuthenticator:
     """Return the authenticator, with its cache's figures among the metrics."""
-    cache: TokenCache[Principal] = TokenCache()
+    cache: TokenCache[Principal] = TokenCache(runtime.settings.jwt.cache_max_entries)
     try:
         authenticator = TokenAuthenticator(
             codec,

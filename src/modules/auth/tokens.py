@@ -88,9 +88,10 @@ class TokenCodec:
         ValueError: ``jwks`` is no key set, or holds a key of an algorithm that is not allowed.
     """
 
-    def __init__(self, *, secret: str, jwks: str | None = None, audience: str | None = None) -> None:
+    def __init__(self, *, secret: str | bytes, jwks: str | None = None, audience: str | None = None) -> None:
         configured = read_keys(jwks) if jwks is not None else []
-        own = SigningKey(OctKey.import_key(secret.encode()), "HS256", is_private=True)
+        raw = secret.encode() if isinstance(secret, str) else secret
+        own = SigningKey(OctKey.import_key(raw), "HS256", is_private=True)
         self._keys: tuple[SigningKey, ...] = (own, *configured)
         self._signer = next((k for k in configured if k.is_private and not k.is_symmetric), own)
         self._audience = audience
@@ -128,7 +129,13 @@ class TokenCodec:
 
     def _claims(self, token: str) -> Claims:
         header, obj = self._open(token)
-        candidates = self._candidates(header)
+        candidates = tuple(self._candidates(header))
+        if not candidates:
+            raise InvalidCredential(
+                "No suitable key or wrong key type",
+                reason="signature",
+                details="No suitable key was found to decode the JWT",
+            )
         if not any(_holds(obj, key) for key in candidates):
             raise InvalidCredential(
                 "No suitable key or wrong key type",
@@ -157,6 +164,12 @@ class TokenCodec:
             is_plain = "crit" not in header and "b64" not in header
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise InvalidCredential("JWT cryptographic operation failed", reason="malformed") from error
+        if algorithm == "none":
+            raise InvalidCredential(
+                "Wrong or unsupported encoding algorithm",
+                reason="algorithm",
+                details="JWT is unsecured but expected 'alg' was not 'none'",
+            )
         if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
             raise InvalidCredential(
                 "Wrong or unsupported encoding algorithm",

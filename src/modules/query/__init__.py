@@ -1,14 +1,18 @@
 """The compiler of data requests: what is asked → plan → one statement → its result. No HTTP.
 
-Front ends build a `Read`, hand it to `Compiler.compile` with the caller's
-rules, and run the statement with `execute_read`. REST is one; others will follow.
+Front ends build a `Read` or a `Mutation`, hand it to `Compiler.compile` with the caller's
+rules, and run the statement with `execute_request`. REST is one; others will follow.
 """
 
 from modules.query.ast import (
     MAX_EMBED_DEPTH,
+    Action,
     AllColumns,
+    Argument,
+    Call,
     Column,
     Condition,
+    Conflict,
     Connective,
     Count,
     Direction,
@@ -20,16 +24,20 @@ from modules.query.ast import (
     Item,
     Join,
     Logic,
+    Mutation,
     Nulls,
     Operator,
     Order,
     Quantifier,
     Read,
+    Request,
+    Returning,
     Selection,
     Shape,
     Step,
 )
-from modules.query.catalog import Catalog, Relation, TableColumn
+from modules.query.catalog import Catalog, Handlers, MediaHandler, Relation
+from modules.query.columns import TableColumn
 from modules.query.compiler import Compiled, Compiler
 from modules.query.errors import (
     CatalogMissing,
@@ -40,21 +48,28 @@ from modules.query.errors import (
     RelationClosed,
     RelationNotFound,
     RelationshipNotFound,
+    RoutineNotFound,
 )
-from modules.query.execute import DataSource, ResultSet, Transaction, execute_read
+from modules.query.execute import DataSource, ResultSet, Transaction, execute_plan, execute_request
 from modules.query.exposure import Exposure
 from modules.query.live import LiveCatalog, live_catalog
+from modules.query.routines import Content, Routine
 
 __all__ = [
     "MAX_EMBED_DEPTH",
+    "Action",
     "AllColumns",
+    "Argument",
+    "Call",
     "Catalog",
     "CatalogMissing",
     "Column",
     "Compiled",
     "Compiler",
     "Condition",
+    "Conflict",
     "Connective",
+    "Content",
     "Count",
     "DataSource",
     "Direction",
@@ -63,12 +78,15 @@ __all__ = [
     "Exposure",
     "Field",
     "Filter",
+    "Handlers",
     "Is",
     "IsValue",
     "Item",
     "Join",
     "LiveCatalog",
     "Logic",
+    "MediaHandler",
+    "Mutation",
     "NotOneRow",
     "Nulls",
     "OffsetBeyondEnd",
@@ -81,12 +99,17 @@ __all__ = [
     "RelationClosed",
     "RelationNotFound",
     "RelationshipNotFound",
+    "Request",
     "ResultSet",
+    "Returning",
+    "Routine",
+    "RoutineNotFound",
     "Selection",
     "Shape",
     "Step",
     "TableColumn",
     "Transaction",
-    "execute_read",
+    "execute_plan",
+    "execute_request",
     "live_catalog",
 ]

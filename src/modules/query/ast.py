@@ -11,9 +11,14 @@ Nothing here knows of HTTP, and nothing here asks whether ``orders`` exists:
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
+
+from modules.query.catalog import MediaHandler
+
+if TYPE_CHECKING:
+    from modules.query.routines import Content
 
 MAX_EMBED_DEPTH: Final = 16
 """Embeds inside embeds. Deeper is refused: each level is one lateral join."""
@@ -23,9 +28,12 @@ Join: TypeAlias = Literal["inner", "left"]
 Direction: TypeAlias = Literal["asc", "desc"]
 Nulls: TypeAlias = Literal["first", "last"]
 Count: TypeAlias = Literal["exact", "planned", "estimated"]
-Shape: TypeAlias = Literal["array", "object", "csv", "none"]
-"""How the rows come back; ``none`` counts them and builds no document."""
+Shape: TypeAlias = Literal["array", "object", "csv", "geojson", "none"] | MediaHandler
+"""How the rows come back; ``none`` counts them and builds no document, a handler makes what it likes."""
 Connective: TypeAlias = Literal["and", "or"]
+Action: TypeAlias = Literal["insert", "update", "delete"]
+Returning: TypeAlias = Literal["minimal", "keys", "representation"]
+"""What comes back of written rows: nothing, the primary key of the one row there is, or the rows."""
 IsValue: TypeAlias = Literal["null", "not_null", "true", "false", "unknown"]
 
 Operator: TypeAlias = Literal[
@@ -147,7 +155,7 @@ class Selection(Struct, frozen=True):
     offset: int | None = None
 
 
-class Read(Struct, frozen=True):
+class Read(Struct, frozen=True, cache_hash=True):
     """Rows of ``schema.relation``, as one document.
 
     Attributes:
@@ -167,3 +175,99 @@ class Read(Struct, frozen=True):
     count: Count | None = None
     strip_nulls: bool = False
     max_rows: int | None = None
+
+
+class Conflict(Struct, frozen=True):
+    """What to do about a row that exists already.
+
+    Attributes:
+        columns: Columns of the unique constraint; None for the primary key.
+        merge: Update the row that exists; otherwise leave it alone.
+    """
+
+    columns: tuple[str, ...] | None = None
+    merge: bool = True
+
+
+class Mutation(Struct, frozen=True, cache_hash=True):
+    """Rows of ``schema.relation`` to insert, update or delete, and what comes back of them.
+
+    Attributes:
+        selection: ``where`` says which rows are changed; the rest is about the rows that come back.
+        body: Slot of the JSON document with the values, an array of objects or one object; None without.
+        columns: What the document gives values to. Empty inserts rows of defaults, and updates nothing.
+        nested: Columns whose values in the document may be objects or arrays.
+        is_list: The document is an array.
+        defaults: A key that a row does not have is the column's default, and not null.
+        conflict: Upsert.
+        is_single: Exactly one row may be written, else everything is rolled back.
+        matches_key: PUT: ``where`` names the primary key and the document must have the same values.
+        max_affected: Slot of the greatest number of rows that may be written, or None.
+    """
+
+    action: Action
+    schema: str
+    relation: str
+    selection: Selection
+    returning: Returning = "minimal"
+    body: int | None = None
+    columns: tuple[str, ...] = ()
+    nested: tuple[str, ...] = ()
+    is_list: bool = False
+    defaults: bool = False
+    conflict: Conflict | None = None
+    is_single: bool = False
+    matches_key: bool = False
+    max_affected: int | None = None
+    shape: Shape = "array"
+    count: Count | None = None
+    strip_nulls: bool = False
+    max_rows: int | None = None
+
+
+class Argument(Struct, frozen=True):
+    """A named argument of a call; ``slots`` are its texts, several when it was given several times."""
+
+    name: str
+    slots: tuple[int, ...]
+
+
+class Call(Struct, frozen=True):
+    """What the function ``schema.function`` returns.
+
+    Attributes:
+        selection: What is wanted of its rows.
+        arguments: Those that are texts.
+        content: What the body is.
+        body: Slot of the body, or None.
+        keys: Names of the arguments in a JSON body.
+        is_list: The JSON body is an array, whose first object counts.
+        is_read: The call must not write, whatever the function says of itself.
+        is_single: Exactly one row may come, else everything is rolled back.
+        max_affected: Slot of the greatest number of rows that may come, or None.
+    """
+
+    schema: str
+    function: str
+    selection: Selection
+    arguments: tuple[Argument, ...] = ()
+    content: Content = "none"
+    body: int | None = None
+    keys: tuple[str, ...] = ()
+    is_list: bool = False
+    is_read: bool = True
+    is_single: bool = False
+    max_affected: int | None = None
+    shape: Shape = "array"
+    count: Count | None = None
+    strip_nulls: bool = False
+    max_rows: int | None = None
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Names of all arguments."""
+        return frozenset((*self.keys, *(argument.name for argument in self.arguments)))
+
+
+Request: TypeAlias = Read | Mutation | Call
+"""Everything that can be compiled; its parts are the shape, and their values come beside it."""

@@ -15,37 +15,13 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Key: TypeAlias = tuple[str, str]
-"""Schema and name."""
+    from modules.query.columns import Key, TableColumn
+    from modules.query.routines import Routine
 
 RelationKind: TypeAlias = Literal["table", "partitioned table", "view", "materialized view", "foreign table"]
 Cardinality: TypeAlias = Literal["one-to-many", "many-to-one", "one-to-one", "many-to-many"]
 
 SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
-
-
-class TableColumn(Struct, frozen=True):
-    """A column of a relation.
-
-    Attributes:
-        type: As ``format_type`` writes it, ``character varying(40)``.
-        base_type: Without modifiers and with domains resolved, ``int4``, ``_text`` for an array.
-        is_document: The base type is ``json`` or ``jsonb``, whose arrows need no conversion.
-        has_default: A value appears when none is given: default, identity or generated.
-        comment: What COMMENT ON COLUMN says, or None.
-    """
-
-    name: str
-    type: str
-    base_type: str
-    is_nullable: bool
-    has_default: bool
-    is_generated: bool
-    comment: str | None
-
-    @property
-    def is_document(self) -> bool:
-        return self.base_type in ("json", "jsonb")
 
 
 class Relation(Struct, frozen=True):
@@ -115,9 +91,10 @@ class Relationship(Struct, frozen=True):
 
     Attributes:
         cardinality: Seen from the origin.
-        constraint: The foreign key, or empty when a junction is in between.
+        constraint: The foreign key, or empty when there is none between the two.
         pairs: Column of the origin, column of the target; empty with a junction.
         is_referring: The origin's columns refer to the target (and not the other way round).
+        function: Computes the target's rows from one of the origin's, where no foreign key does.
     """
 
     origin: Key
@@ -128,6 +105,7 @@ class Relationship(Struct, frozen=True):
     is_referring: bool = False
     junction: Junction | None = None
     is_target_view: bool = False
+    function: Key | None = None
 
     @property
     def is_to_one(self) -> bool:
@@ -138,6 +116,48 @@ class Relationship(Struct, frozen=True):
         return self.origin == self.target
 
 
+class MediaHandler(Struct, frozen=True):
+    """A function or aggregate of the project that makes a media type of its own.
+
+    Attributes:
+        function: The aggregate; for a function that returns the media type, the type.
+        media_type: In small letters; ``*/*`` stands for whatever the client accepts.
+        target: The relation whose rows the aggregate takes, or the function; None for any relation.
+        is_aggregate: It is made of rows. Otherwise a function gives it as it is.
+        is_binary: It is bytes, and not text.
+    """
+
+    function: Key
+    media_type: str
+    target: Key | None
+    is_aggregate: bool
+    is_binary: bool
+
+
+class Handlers(Struct, frozen=True):
+    """The custom media types that can be made of one relation or function.
+
+    Attributes:
+        own: Those made of it; ``*/*`` is made whatever the client accepts.
+        general: Those made of any rows.
+    """
+
+    own: Mapping[str, MediaHandler]
+    general: Mapping[str, MediaHandler]
+
+    def find(self, media_type: str) -> MediaHandler | None:
+        """Return what makes ``media_type``."""
+        return self.own.get("*/*") or self.own.get(media_type) or self.general.get(media_type)
+
+
+class Representation(Struct, frozen=True):
+    """Functions that turn a domain into JSON, and make it from JSON or text; None where it does not say."""
+
+    to_json: Key | None = None
+    from_json: Key | None = None
+    from_text: Key | None = None
+
+
 class Catalog(Struct, frozen=True, dict=True):
     """Everything the compiler knows of a database.
 
@@ -145,11 +165,17 @@ class Catalog(Struct, frozen=True, dict=True):
         relations: By schema and name, system schemas left out.
         relationships: By the relation they start from.
         bypassing_roles: Roles that row security does not apply to.
+        routines: Functions that can be called, by schema and name.
+        handlers: Custom media types by the relation or function they are made of; None: any relation.
+        representations: By domain, as a column's type is written.
     """
 
     relations: Mapping[Key, Relation]
     relationships: Mapping[Key, tuple[Relationship, ...]]
     bypassing_roles: frozenset[str] = frozenset()
+    routines: Mapping[Key, tuple[Routine, ...]] = {}
+    handlers: Mapping[Key | None, Mapping[str, MediaHandler]] = {}
+    representations: Mapping[str, Representation] = {}
 
     def find(self, schema: str, name: str) -> Relation | None:
         return self.relations.get((schema, name))

@@ -9,19 +9,25 @@ catalog is replaced, so is the whole `Compiler`: there is nothing to invalidate.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 from msgspec import Struct
 
+from modules.query.ast import AllColumns, Call, Mutation, Read
+from modules.query.catalog import Handlers, MediaHandler
 from modules.query.exposure import Closure, Exposure, find_closures
-from modules.query.plan.read import Rules, check_open, plan_read
-from modules.query.sql import Statement, render_count_plan, render_read
+from modules.query.plan.call import plan_call, routine_of
+from modules.query.plan.mutate import plan_mutation
+from modules.query.plan.read import Rules, check_open, find_relation, plan_read
+from modules.query.sql import Statement, render_call, render_count_plan, render_mutation, render_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modules.query.ast import Read
-    from modules.query.catalog import Catalog, Key
+    from modules.query.ast import Request
+    from modules.query.catalog import Catalog, Relation
+    from modules.query.columns import Key
+    from modules.query.routines import Routine
 
 MAX_STATEMENTS: Final = 2000
 """Shapes kept; the least recently used one goes. A project has some hundred."""
@@ -32,23 +38,32 @@ class Compiled(Struct, frozen=True):
 
     Attributes:
         statement: SQL and its name.
-        relations: What it reads, junctions included.
+        relations: What it touches, junctions included.
         count_plan: The EXPLAIN that estimates the count, where one was asked for.
+        is_read_only: The transaction need not write, and so may not.
+        asides: How many settings its row gives back.
+        routine: The function that it calls, if it is a call.
+        is_binary: The document is bytes, written in hexadecimal digits.
     """
 
     statement: Statement
     relations: frozenset[Key]
     count_plan: Statement | None = None
+    is_read_only: bool = True
+    asides: int = 0
+    routine: Routine | None = None
+    is_binary: bool = False
 
 
 class Compiler:
-    """Compiles reads against ``catalog``.
+    """Compiles requests against ``catalog``.
 
     Args:
         catalog: What there is.
         exposure: What of it is open.
         aggregates: Whether aggregate functions may be used.
         bypassing_roles: Roles that see everything, beside those the catalog knows.
+        asides: Settings that functions leave for the front end; statements give them back.
     """
 
     def __init__(
@@ -58,45 +73,136 @@ class Compiler:
         *,
         aggregates: bool = True,
         bypassing_roles: frozenset[str] = frozenset(),
+        asides: tuple[str, ...] = (),
     ) -> None:
         self.catalog = catalog
         self._aggregates = aggregates
+        self._asides = asides
         self._schemas = exposure.schemas
         self._closures: Mapping[Key, Closure] = find_closures(catalog, exposure)
         self._bypassing = catalog.bypassing_roles | bypassing_roles
-        self._kept: OrderedDict[Read, Compiled] = OrderedDict()
+        self._handlers = _exposed_handlers(catalog, exposure)
+        self._kept: OrderedDict[Request, Compiled] = OrderedDict()
 
-    def compile(self, read: Read, *, role: str, anonymous: bool) -> Compiled:
-        """Return the statement of ``read`` for a caller that may see all of it.
+    def compile(self, request: Request, *, role: str, anonymous: bool) -> Compiled:
+        """Return the statement of ``request`` for a caller that may see all of it.
 
         Args:
-            read: The shape.
+            request: The shape.
             role: Database role of the caller.
             anonymous: The caller sent no credential; decides on 401 or 403.
 
         Raises:
             RelationClosed: MH100, a relation in it is closed to the role.
-            QueryProblem: Another refusal of `plan_read`.
+            QueryProblem: Another refusal of the planners.
         """
-        compiled = self._kept.get(read)
+        compiled = self._kept.get(request)
         if compiled is None:
-            return self._compile(read, self._rules(role, anonymous=anonymous))
-        self._kept.move_to_end(read)
+            return self._compile(request, self._rules(role, anonymous=anonymous))
+        self._kept.move_to_end(request)
         if self._closures and not self._closures.keys().isdisjoint(compiled.relations):
             rules = self._rules(role, anonymous=anonymous)
             for key in compiled.relations:
                 check_open(key, rules)
         return compiled
 
+    def find(self, schema: str, name: str, *, role: str, anonymous: bool) -> Relation:
+        """Return a relation that exists, whether or not it is open to the role.
+
+        Raises:
+            RelationNotFound: PGRST205.
+        """
+        return find_relation(schema, name, self.catalog, self._rules(role, anonymous=anonymous))
+
+    def closed_to(self, role: str) -> frozenset[Key]:
+        """Return the relations that are closed to ``role``."""
+        return frozenset() if role in self._bypassing else frozenset(self._closures)
+
+    def handlers(self, request: Request) -> Handlers | None:
+        """Return what custom media types can be made of what ``request`` asks for; None for none.
+
+        Those that take rows of a relation need all of its columns.
+
+        Raises:
+            QueryProblem: A call means no function, or several.
+        """
+        if not self._handlers:
+            return None
+        is_row = True
+        if isinstance(request, Call):
+            routine = routine_of(request, self.catalog)
+            is_row = routine.is_row
+            key = (routine.schema, (routine.relation or routine.key)[1])
+        else:
+            key = (request.schema, request.relation)
+        own = self._handlers.get(key, {}) if request.selection.items == (AllColumns(),) else {}
+        own = {name: handler for name, handler in own.items() if handler.is_aggregate == is_row}
+        return Handlers(own, self._handlers.get(None, {}))
+
     def _rules(self, role: str, *, anonymous: bool) -> Rules:
         closures = {} if role in self._bypassing else self._closures
         return Rules(self._schemas, closures, anonymous, self._aggregates)
 
-    def _compile(self, read: Read, rules: Rules) -> Compiled:
-        plan = plan_read(read, self.catalog, rules)
-        count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
-        compiled = Compiled(render_read(plan), plan.relations, count_plan)
-        self._kept[read] = compiled
+    def _compile(self, request: Request, rules: Rules) -> Compiled:
+        """Send each kind of request to its own planner and writer, and keep what comes out."""
+        compiled: Compiled
+        match request:
+            case Read():
+                compiled = self._read(request, rules)
+            case Mutation():
+                compiled = self._mutation(request, rules)
+            case Call():
+                compiled = self._call(request, rules)
+            case _:
+                assert_never(request)
+        self._kept[request] = compiled
         if len(self._kept) > MAX_STATEMENTS:
             self._kept.popitem(last=False)
         return compiled
+
+    def _read(self, read: Read, rules: Rules) -> Compiled:
+        plan = plan_read(read, self.catalog, rules)
+        count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
+        return Compiled(
+            render_read(plan, self._asides),
+            plan.relations,
+            count_plan,
+            asides=len(self._asides),
+            is_binary=_is_binary(read),
+        )
+
+    def _mutation(self, mutation: Mutation, rules: Rules) -> Compiled:
+        plan = plan_mutation(mutation, self.catalog, rules)
+        return Compiled(
+            render_mutation(plan, self._asides),
+            plan.relations,
+            is_read_only=False,
+            asides=len(self._asides),
+            is_binary=_is_binary(mutation),
+        )
+
+    def _call(self, call: Call, rules: Rules) -> Compiled:
+        plan = plan_call(call, self.catalog, rules)
+        return Compiled(
+            render_call(plan, self._asides),
+            plan.relations,
+            is_read_only=call.is_read or plan.routine.is_read_only,
+            asides=len(self._asides),
+            routine=plan.routine,
+            is_binary=_is_binary(call),
+        )
+
+
+def _exposed_handlers(catalog: Catalog, exposure: Exposure) -> dict[Key | None, dict[str, MediaHandler]]:
+    """Leave out the aggregates of schemas that are not exposed."""
+    found: dict[Key | None, dict[str, MediaHandler]] = {}
+    for target, handlers in catalog.handlers.items():
+        for name, handler in handlers.items():
+            is_open = exposure.schemas is None or handler.function[0] in exposure.schemas
+            if is_open or not handler.is_aggregate:
+                found.setdefault(target, {})[name] = handler
+    return found
+
+
+def _is_binary(request: Request) -> bool:
+    return isinstance(request.shape, MediaHandler) and request.shape.is_binary

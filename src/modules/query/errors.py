@@ -81,9 +81,10 @@ class EmbedNotSelected(QueryProblem):
     code = "PGRST108"
     status = 400
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, details: str | None = None) -> None:
         super().__init__(
             f"'{name}' is not an embedded resource in this request",
+            details=details,
             hint=f"Verify that '{name}' is included in the 'select' query parameter.",
         )
 
@@ -134,6 +135,16 @@ class NotImplementedYet(QueryProblem):
         super().__init__("Feature not implemented", details=what)
 
 
+class GeometryMissing(QueryProblem):
+    """A feature needs a geometry. Code and sentence are PostGIS'."""
+
+    code = "22023"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("geometry column is missing")
+
+
 class NotOneRow(QueryProblem):
     """Exactly one row was asked for."""
 
@@ -144,6 +155,62 @@ class NotOneRow(QueryProblem):
         super().__init__(
             "Cannot coerce the result to a single JSON object", details=f"The result contains {rows} rows"
         )
+
+
+class TooManyAffected(QueryProblem):
+    """More rows were written than the client allows; everything is rolled back."""
+
+    code = "PGRST124"
+    status = 400
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(
+            "Query result exceeds max-affected preference constraint",
+            details=f"The query affects {rows} rows",
+        )
+
+
+class KeyMismatch(QueryProblem):
+    """PUT: the body has another primary key than the address."""
+
+    code = "PGRST115"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("Payload values do not match URL in primary key column(s)")
+
+
+class KeyFiltersInvalid(QueryProblem):
+    """PUT: the filters are not the primary key, each column with eq."""
+
+    code = "PGRST105"
+    status = 405
+
+    def __init__(self) -> None:
+        super().__init__("Filters must include all and only primary key columns with 'eq' operators")
+
+
+class RelationNotWritable(QueryProblem):
+    """A view whose rows cannot be traced to one table, and that has no trigger in its place."""
+
+    code = "MH102"
+    status = 405
+
+    def __init__(self, kind: str, name: str, action: str) -> None:
+        super().__init__(
+            f"The {kind} '{name}' has no {action}",
+            hint="Write to the tables it reads, or give the view an INSTEAD OF trigger.",
+        )
+
+
+class ColumnNotFound(QueryProblem):
+    """The body, or ``columns``, names a column that the relation does not have."""
+
+    code = "PGRST204"
+    status = 400
+
+    def __init__(self, column: str, relation: str) -> None:
+        super().__init__(f"Could not find the '{column}' column of '{relation}' in the schema cache")
 
 
 class OffsetBeyondEnd(QueryProblem):
@@ -184,3 +251,48 @@ class CatalogMissing(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("Could not query the database for the schema cache. Retrying.")
+
+
+class RoutineNotFound(QueryProblem):
+    """No function of this name takes these arguments."""
+
+    code = "PGRST202"
+    status = 404
+
+    def __init__(self, shown: str, sought: str, *, hint: str | None, function: str | None = None) -> None:
+        super().__init__(
+            f"Could not find the function {shown} in the schema cache",
+            details=(
+                f"Searched for the function {function or shown}{sought}, "
+                "but no matches were found in the schema cache."
+            ),
+            hint=f"Perhaps you meant to call the function {hint}" if hint else None,
+        )
+
+
+class RoutineAmbiguous(QueryProblem):
+    """Several functions of this name take these arguments."""
+
+    code = "PGRST203"
+    status = 300
+
+    def __init__(self, candidates: Sequence[str]) -> None:
+        super().__init__(
+            f"Could not choose the best candidate function between: {', '.join(candidates)}",
+            hint=(
+                "Try renaming the parameters or the function itself in the database "
+                "so function overloading can be resolved"
+            ),
+        )
+
+
+class AffectedNotCountable(QueryProblem):
+    """``max-affected`` is about rows, and the function gives one value."""
+
+    code = "PGRST128"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Function must return SETOF or TABLE when max-affected preference is used with handling=strict"
+        )

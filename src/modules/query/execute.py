@@ -1,32 +1,45 @@
-"""`execute_read`: statement and values → `ResultSet`. The only await between a request and its answer."""
+"""`execute_request`: statement and values → `ResultSet`. The only await between a request and its answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import re
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from msgspec import Struct
+
+from modules.query.errors import KeyMismatch, NotOneRow, TooManyAffected
+from modules.query.sql import GUARD
+from monohull.kernel.database.frames import PostgresError
+from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modules.query.compiler import Compiled
-    from modules.query.sql import Statement
-    from monohull.kernel.database.statements import Rows
+    from monohull.kernel.errors import Problem
+
+CHECKS: Final = (Statement("SET CONSTRAINTS ALL IMMEDIATE", key="constraints"),)
+"""What COMMIT would find, where the end is ROLLBACK."""
+
+_FOR_THESE: Final = Statement("SET LOCAL plan_cache_mode = auto", key="plan_cache_mode")
+
+_INVALID_TEXT: Final = "22P02"
+_GUARDED: Final = re.compile(GUARD + r"(?P<name>single|affected|key):(?P<rows>\d+)")
 
 
 class DataSource(Protocol):
-    """Runs a statement in a transaction of its own; `monohull.kernel.database.data.DataPool` does."""
+    """Runs statements in a transaction of their own; `monohull.kernel.database.data.DataPool` does."""
 
-    async def run(
+    async def run_batch(
         self,
-        sql: str,
-        args: Sequence[str | bytes | None],
+        statements: Sequence[Statement],
         *,
-        settings: Sequence[tuple[str, str]],
-        key: str,
-    ) -> Rows:
-        """Return the rows, in text format.
+        settings: Settings = (),
+        commit: bool = True,
+        isolation: Isolation | None = None,
+    ) -> list[Rows]:
+        """Return the rows of each, in text format.
 
         Raises:
             PostgresError: The server refused.
@@ -36,16 +49,22 @@ class DataSource(Protocol):
 
 
 class Transaction(Struct, frozen=True):
-    """How the caller's transaction begins.
+    """How the caller's transaction begins and ends.
 
     Attributes:
         settings: Names and values, applied in order, gone with the transaction.
         plan_key: What a prepared plan belongs to beside its text: the role, and the search path,
             which computed fields are found by.
+        before: Statements that run first, in the same transaction and round trip.
+        commit: False rolls back in the end.
+        isolation: None for the server's default.
     """
 
-    settings: Sequence[tuple[str, str]]
+    settings: Settings
     plan_key: str
+    before: tuple[Statement, ...] = ()
+    commit: bool = True
+    isolation: Isolation | None = None
 
 
 class ResultSet(Struct, frozen=True):
@@ -53,19 +72,25 @@ class ResultSet(Struct, frozen=True):
 
     Attributes:
         body: The document, as it goes out.
-        rows: How many rows are in it.
+        rows: How many rows are in it, or were written.
         total: How many there are without limit and offset, None when nobody asked.
+        key: JSON array of names and values of the written row's primary key, where it was asked for.
+        inserted: How many rows an upsert added; None for everything else.
+        asides: What functions left in the settings that the compiler was told to give back.
     """
 
     body: bytes
     rows: int
     total: int | None = None
+    key: bytes | None = None
+    inserted: int | None = None
+    asides: tuple[bytes | None, ...] = ()
 
 
-async def execute_read(
+async def execute_request(
     source: DataSource,
     compiled: Compiled,
-    values: Sequence[str],
+    values: Sequence[str | bytes],
     transaction: Transaction,
     *,
     max_exact: int | None = None,
@@ -81,32 +106,89 @@ async def execute_read(
 
     Raises:
         PostgresError: The server refused.
+        QueryProblem: A limit on written rows was passed; everything is rolled back.
         Unavailable: No server, or no connection in time.
     """
-    result = await _run(source, compiled.statement, values, transaction)
-    total, rows, body = result.rows[0]
+    asked = compiled.statement
+    statement = Statement(asked.text, asked.choose(values), f"{asked.name}.{transaction.plan_key}")
+    try:
+        results = await source.run_batch(
+            (*transaction.before, statement, *(() if transaction.commit else CHECKS)),
+            settings=transaction.settings,
+            commit=transaction.commit,
+            isolation=transaction.isolation,
+        )
+    except PostgresError as error:
+        if (not compiled.is_read_only or compiled.routine is not None) and (
+            problem := _guarded(error)
+        ) is not None:
+            raise problem from error
+        raise
+    total, rows, body, *rest = results[len(transaction.before)].rows[0]
+    asides, written = rest[: compiled.asides], rest[compiled.asides :]
+    key, inserted = written or (None, None)
     counted = None if total is None else int(total)
     if compiled.count_plan is not None and (counted is None or max_exact is None or counted > max_exact):
         # an estimate below what was counted already is known to be wrong
-        counted = max(counted or 0, await _estimate(source, compiled.count_plan, values, transaction))
-    return ResultSet(body or b"", int(rows or 0), counted)
-
-
-async def _run(
-    source: DataSource, statement: Statement, values: Sequence[str], transaction: Transaction
-) -> Rows:
-    return await source.run(
-        statement.text,
-        statement.choose(values),
-        settings=transaction.settings,
-        key=f"{statement.name}.{transaction.plan_key}",
+        counted = max(counted or 0, await _estimate(source, compiled, values, transaction))
+    return ResultSet(
+        bytes.fromhex((body or b"").decode()) if compiled.is_binary else body or b"",
+        int(rows or 0),
+        counted,
+        key,
+        None if inserted is None else int(inserted),
+        tuple(asides),
     )
 
 
+async def execute_plan(
+    source: DataSource,
+    compiled: Compiled,
+    values: Sequence[str | bytes],
+    transaction: Transaction,
+    clause: str,
+) -> bytes:
+    """Return the server's plan of ``compiled``; ``clause`` is EXPLAIN with its options.
+
+    Nothing is prepared: what is explained is the plan for these values.
+
+    Raises:
+        PostgresError: The server refused.
+        Unavailable: No server, or no connection in time.
+    """
+    asked = compiled.statement
+    results = await source.run_batch(
+        (*transaction.before, _FOR_THESE, Statement(f"{clause} {asked.text}", asked.choose(values))),
+        settings=transaction.settings,
+        commit=transaction.commit,
+        isolation=transaction.isolation,
+    )
+    return b"\n".join(row[0] or b"" for row in results[-1].rows)
+
+
+def _guarded(error: PostgresError) -> Problem | None:
+    """Return what a guard of our own means: its failed cast names the guard and the number of rows."""
+    found = _GUARDED.search(error.message) if error.sqlstate == _INVALID_TEXT else None
+    if found is None:
+        return None
+    rows = int(found["rows"])
+    match found["name"]:
+        case "single":
+            return NotOneRow(rows)
+        case "affected":
+            return TooManyAffected(rows)
+        case _:
+            return KeyMismatch()
+
+
 async def _estimate(
-    source: DataSource, statement: Statement, values: Sequence[str], transaction: Transaction
+    source: DataSource, compiled: Compiled, values: Sequence[str | bytes], transaction: Transaction
 ) -> int:
     """Ask the planner how many rows it expects. Its text depends on the values, so nothing is prepared."""
-    result = await source.run(statement.text, statement.choose(values), settings=transaction.settings, key="")
-    explained = msgspec.json.decode(b"".join(row[0] or b"" for row in result.rows))
+    assert compiled.count_plan is not None
+    asked = compiled.count_plan
+    results = await source.run_batch(
+        (*transaction.before, Statement(asked.text, asked.choose(values))), settings=transaction.settings
+    )
+    explained = msgspec.json.decode(b"".join(row[0] or b"" for row in results[-1].rows))
     return int(explained[0]["Plan"]["Plan Rows"])

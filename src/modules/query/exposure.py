@@ -21,7 +21,8 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modules.query.catalog import Catalog, Key, Relation
+    from modules.query.catalog import Catalog, Relation
+    from modules.query.columns import Key
 
 PUBLIC_LINE: Final = "@public"
 

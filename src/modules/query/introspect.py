@@ -17,7 +17,21 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from modules.query.catalog import Catalog, ForeignKey, Key, Relation, RelationKind, TableColumn
+from modules.query.catalog import Catalog, ForeignKey, Relation, RelationKind
+from modules.query.columns import Key, TableColumn
+from modules.query.introspect_routines import (
+    BASE_TYPES,
+    COMPOSITES,
+    HANDLERS,
+    OURS,
+    REPRESENTATIONS,
+    ROUTINES,
+    computed_relationships,
+    read_composites,
+    read_handlers,
+    read_representations,
+    read_routines,
+)
 from modules.query.relationships import derive_relationships
 from modules.query.views import follow, read_targets, stand_ins, with_keys
 
@@ -25,8 +39,6 @@ if TYPE_CHECKING:
     from asyncpg import Connection
 
 Row: TypeAlias = Mapping[str, Any]
-
-_OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
 
 RELATIONS: Final = f"""
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
@@ -38,29 +50,30 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}
 ORDER BY n.nspname, c.relname
 """
 
 COLUMNS: Final = f"""
-WITH RECURSIVE base AS (
-  SELECT oid, oid AS base_oid, typtype, typbasetype FROM pg_type
-  UNION ALL
-  SELECT b.oid, t.oid, t.typtype, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
-  WHERE b.typtype = 'd'
-)
+WITH RECURSIVE {BASE_TYPES}
 SELECT a.attrelid AS relation, a.attnum AS number, a.attname AS name,
        format_type(a.atttypid, a.atttypmod) AS type,
        bt.typname AS base_type, NOT a.attnotnull AS is_nullable,
        a.atthasdef OR a.attidentity <> '' AS has_default, a.attgenerated <> '' AS is_generated,
-       d.description AS comment
+       d.description AS comment,
+       CASE WHEN a.attidentity = 'd' THEN format('nextval(%L::regclass)',
+                pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), a.attname))
+            WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(ad.adbin, ad.adrelid), t.typdefault)
+       END AS default
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN base b ON b.oid = a.atttypid AND b.typtype <> 'd'
+JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_type bt ON bt.oid = b.base_oid
+LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum AND d.classoid = 'pg_class'::regclass
-WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_OURS}
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}
 ORDER BY a.attrelid, a.attnum
 """
 
@@ -74,7 +87,7 @@ SELECT k.conname AS name, k.contype::text AS kind, k.conrelid AS relation, k.con
         JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = p.attnum) AS target_columns
 FROM pg_constraint k
 JOIN pg_namespace n ON n.oid = k.connamespace
-WHERE k.contype IN ('p', 'u') OR (k.contype = 'f' AND k.conparentid = 0) AND {_OURS}
+WHERE k.contype IN ('p', 'u') OR (k.contype = 'f' AND k.conparentid = 0) AND {OURS}
 ORDER BY k.conrelid, k.conname
 """
 
@@ -92,7 +105,7 @@ SELECT r.ev_class AS view, r.ev_action::text AS definition
 FROM pg_rewrite r
 JOIN pg_class c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE r.rulename = '_RETURN' AND {_OURS}
+WHERE r.rulename = '_RETURN' AND {OURS}
 """
 
 ROLES: Final = "SELECT rolname AS name FROM pg_roles WHERE rolbypassrls OR rolsuper"
@@ -111,6 +124,13 @@ DELETE: Final = 16
 """Bits of ``pg_relation_is_updatable``."""
 
 
+QUERIES: Final = (
+    *(RELATIONS, COLUMNS, CONSTRAINTS, VIEW_BASES, VIEWS, ROLES),
+    *(ROUTINES, COMPOSITES, HANDLERS, REPRESENTATIONS),
+)
+"""In the order of the fields of `Rows`."""
+
+
 class Rows(Struct, frozen=True):
     """What the queries above gave."""
 
@@ -120,6 +140,10 @@ class Rows(Struct, frozen=True):
     bases: Sequence[Row]
     views: Sequence[Row]
     roles: Sequence[Row]
+    routines: Sequence[Row] = ()
+    composites: Sequence[Row] = ()
+    handlers: Sequence[Row] = ()
+    representations: Sequence[Row] = ()
 
 
 async def introspect(connection: Connection[Any]) -> Catalog:
@@ -130,8 +154,8 @@ async def introspect(connection: Connection[Any]) -> Catalog:
         OSError: The connection was lost.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        queries = (RELATIONS, COLUMNS, CONSTRAINTS, VIEW_BASES, VIEWS, ROLES)
-        rows = Rows(*[await connection.fetch(query) for query in queries])
+        await connection.execute("SET LOCAL search_path = ''")  # types are then written with their schemas
+        rows = Rows(*[await connection.fetch(query) for query in QUERIES])
     # a thread, for a large schema takes a tenth of a second and requests must not wait for it
     return await asyncio.to_thread(build, rows)
 
@@ -148,10 +172,16 @@ def build(rows: Rows) -> Catalog:
     origins = follow(_direct_origins(rows, keys), relations)
     relations = with_keys(relations, origins)
     foreign_keys = _foreign_keys(rows.constraints, keys)
+    computed = computed_relationships(rows.routines, keys, relations)
     return Catalog(
         relations=relations,
-        relationships=derive_relationships(relations, [*foreign_keys, *stand_ins(foreign_keys, origins)]),
+        relationships=derive_relationships(
+            relations, [*foreign_keys, *stand_ins(foreign_keys, origins)], computed
+        ),
         bypassing_roles=frozenset(row["name"] for row in rows.roles),
+        routines=read_routines(rows.routines, keys, {**columns_of, **read_composites(rows.composites)}),
+        handlers=read_handlers(rows.handlers, keys),
+        representations=read_representations(rows.representations),
     )
 
 

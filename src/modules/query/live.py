@@ -3,7 +3,8 @@
 The next catalog is built beside the current one and swapped in as a whole; who
 holds the old one finishes with it. It is read again
 
-- when somebody says ``NOTIFY pgrst, 'reload schema'``, or nothing but ``NOTIFY pgrst``,
+- when somebody says ``NOTIFY pgrst, 'reload schema'``, or nothing but ``NOTIFY pgrst``; our event trigger
+  says so after every DDL command, where the owner may have one,
 - when the connection that listens was lost and is back, since a notification may have been missed,
 - when a request names something unknown: DDL may come from anywhere.
 
@@ -26,6 +27,7 @@ from asyncpg import Connection
 
 from modules.query.errors import CatalogMissing
 from modules.query.introspect import introspect
+from modules.query.settings import CatalogSettings
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.listen import Listener
 from monohull.kernel.errors import Unavailable
@@ -35,9 +37,9 @@ if TYPE_CHECKING:
     from modules.query.catalog import Catalog
     from monohull.kernel.runtime import Runtime
 
-CHANNEL: Final = "pgrst"
 RELOADS: Final = frozenset({None, "", "reload schema"})
 """None is the listener's word for: I was away, look for yourself."""
+RECONFIGURES: Final = frozenset({None, "", "reload config"})
 RETRY_SECONDS: Final = 1.0
 FIRST_READ_SECONDS: Final = 5.0
 """How long a start waits for the first catalog. A database that refuses does so at once."""
@@ -74,11 +76,21 @@ class LiveCatalog:
         connect: Opens a connection for one read of the system catalogs.
         listen_url: Where to LISTEN, with any login.
         observer: Told of every read.
+        channel: What to listen to; None for nothing.
     """
 
-    def __init__(self, connect: Connect, listen_url: str, observer: Observer = SILENT) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        listen_url: str,
+        observer: Observer = SILENT,
+        *,
+        channel: str | None = "pgrst",
+    ) -> None:
         self._connect = connect
-        self._listener = Listener(listen_url, {CHANNEL: self._on_notification}, observer=observer)
+        callbacks = {channel: self._on_notification} if channel is not None else {}
+        self._listener = Listener(listen_url, callbacks, observer=observer)
+        self._reconfigured: list[Callable[[], None]] = []
         self._observer = observer
         self._current: Catalog | None = None
         self._wanted = asyncio.Event()
@@ -96,6 +108,10 @@ class LiveCatalog:
         if self._current is None:
             raise CatalogMissing
         return self._current
+
+    def on_reconfigured(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when the configuration in the database may have changed."""
+        self._reconfigured.append(callback)
 
     def request_reload(self) -> None:
         """Have the catalog read again soon."""
@@ -165,6 +181,9 @@ class LiveCatalog:
     def _on_notification(self, payload: str | None) -> None:
         if payload in RELOADS:
             self._wanted.set()
+        if payload in RECONFIGURES:
+            for callback in self._reconfigured:
+                callback()
 
     async def _read(self, connection: Connection[Any]) -> None:
         started = monotonic_seconds()
@@ -190,7 +209,11 @@ def live_catalog(runtime: Runtime) -> LiveCatalog:
     """Return the one catalog of a process, which all its front ends share."""
     live = _BY_RUNTIME.get(runtime)
     if live is None:
+        settings = runtime.settings.of(CatalogSettings)
         live = _BY_RUNTIME[runtime] = LiveCatalog(
-            runtime.database.connection, runtime.connections.owner_url, runtime.observer
+            runtime.database.connection,
+            runtime.connections.owner_url,
+            runtime.observer,
+            channel=settings.channel if settings.channel_enabled else None,
         )
     return live

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modules.query.live import live_catalog
+from modules.query.settings import CatalogSettings
 from monohull.kernel.health import Check
 from monohull.kernel.module import Module, Parts
 
@@ -18,4 +19,4 @@ def parts(runtime: Runtime) -> Parts:
     return Parts(lifespans=(live.running,), checks=(Check("catalog", live.probe, timeout_seconds=1.0),))
 
 
-module = Module(name="query", parts=parts)
+module = Module(name="query", settings=CatalogSettings, parts=parts)

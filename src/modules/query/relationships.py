@@ -15,21 +15,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from modules.query.catalog import Catalog, ForeignKey, Junction, Key, Relation, Relationship
+from modules.query.catalog import Catalog, ForeignKey, Junction, Relation, Relationship
 from modules.query.errors import RelationshipAmbiguous, RelationshipNotFound
 from modules.query.similarity import most_similar, rank
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from modules.query.columns import Key
+
 _ORDER: Final = {"one-to-many": 0, "many-to-one": 1, "one-to-one": 2, "many-to-many": 3}
 """In which ambiguous relationships are listed."""
 
 
 def derive_relationships(
-    relations: Mapping[Key, Relation], foreign_keys: Iterable[ForeignKey]
+    relations: Mapping[Key, Relation],
+    foreign_keys: Iterable[ForeignKey],
+    computed: Iterable[Relationship] = (),
 ) -> dict[Key, tuple[Relationship, ...]]:
-    """Return every relationship by the relation it starts from."""
+    """Return every relationship by the relation it starts from.
+
+    A computed one takes the place of those that foreign keys make to a relation of the function's name.
+    """
     known = [fk for fk in foreign_keys if fk.source in relations and fk.target in relations]
     found: dict[Key, list[Relationship]] = {}
     for fk in known:
@@ -37,6 +44,10 @@ def derive_relationships(
             found.setdefault(relationship.origin, []).append(relationship)
     for relationship in _through_junctions(relations, known):
         found.setdefault(relationship.origin, []).append(relationship)
+    for relationship in computed:
+        detected = found.get(relationship.origin, [])
+        kept = [way for way in detected if way.function or way.target != relationship.function]
+        found[relationship.origin] = [*kept, relationship]
     return {
         key: tuple(sorted(ways, key=lambda way: (_ORDER[way.cardinality], way.target, way.constraint)))
         for key, ways in found.items()
@@ -124,7 +135,9 @@ def find_relationship(
     found = [
         way
         for way in catalog.related(origin)
-        if way.target[0] == schema and _is_reachable(way, among) and matches(way, target, hint or "")
+        if _shown_in(way) == schema
+        and _is_reachable(way, among)
+        and (way.function[1] == target if way.function else matches(way, target, hint or ""))
     ]
     if len(found) == 1:
         return found[0]
@@ -143,13 +156,17 @@ def find_relationship(
 
 
 def _matches_self(way: Relationship, target: str, _: str) -> bool:
-    """Without a hint. A self reference is two ways with one name, so that its column means to-one."""
-    if not way.is_target_view and way.junction is None:
-        if way.is_to_self:
-            if way.is_referring and target in (way.constraint, _only(way.pairs, 0)):
-                return True
-        elif target in (way.constraint, _only(way.pairs, 0)):
-            return True
+    """Without a hint.
+
+    A self reference is two ways with one name: the relation's name means the rows that refer here, and the
+    column's name the row that is referred to.
+    """
+    if way.is_to_self and way.junction is None:
+        if way.is_referring:
+            return not way.is_target_view and target in (way.constraint, _only(way.pairs, 0))
+        return target == way.target[1]
+    if not way.is_target_view and way.junction is None and target in (way.constraint, _only(way.pairs, 0)):
+        return True
     return target == way.target[1]
 
 
@@ -161,6 +178,10 @@ def _matches_hint(way: Relationship, target: str, hint: str) -> bool:
     if way.is_to_self:
         return not way.is_referring and hint == _only(way.pairs, 1)
     return hint in (way.constraint, _only(way.pairs, 0), _only(way.pairs, 1))
+
+
+def _shown_in(way: Relationship) -> str:
+    return way.function[0] if way.function else way.target[0]
 
 
 def _is_reachable(way: Relationship, among: Among) -> bool:

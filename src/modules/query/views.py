@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec.structs import replace
 
-from modules.query.catalog import ForeignKey, Key, Relation
+from modules.query.catalog import ForeignKey, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from modules.query.columns import Key
 
 Origin: TypeAlias = "tuple[Key, str]"
 """A table and one of its columns."""

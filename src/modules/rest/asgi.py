@@ -13,26 +13,49 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from msgspec import Struct
+
 from modules.query import (
     Compiled,
     Compiler,
     DataSource,
     Exposure,
     LiveCatalog,
+    Mutation,
     RelationNotFound,
     RelationshipNotFound,
-    execute_read,
+    RoutineNotFound,
+    Transaction,
+    execute_plan,
+    execute_request,
 )
-from modules.rest.errors import DatabaseRefused
-from modules.rest.request import PREFIX, ApiRequest, parse_request, relation_of
-from modules.rest.response import Answer, build_answer
+from modules.rest.body import is_json
+from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
+from modules.rest.guc import SETTINGS, override
+from modules.rest.head import PREFIX
+from modules.rest.media import UNAVAILABLE, not_available
+from modules.rest.negotiation import negotiate
+from modules.rest.openapi import MEDIA_TYPE
+from modules.rest.raised import refusal
+from modules.rest.request import WITH_BODY, ApiRequest, parse_head, parse_request, parse_target
+from modules.rest.response import Answer, build_answer, outdated_warning
+from modules.rest.root import (
+    ALLOWS_ROOT,
+    Standpoint,
+    allowed_on_relation,
+    allowed_on_routine,
+    answer_headers,
+    describe_schema,
+)
+from modules.rest.timing import OFF, Stopwatch
 from modules.rest.transaction import begin_transaction
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.errors import Unauthenticated
 
 if TYPE_CHECKING:
-    from modules.rest.settings import RestSettings
+    from modules.rest.config import Config
+    from modules.rest.gate import Gate
     from monohull.kernel.principal import Principal
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -41,7 +64,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
-ALLOW: Final = b"OPTIONS,GET,HEAD"
+ROOTS: Final = (PREFIX, f"{PREFIX}/")
 
 _STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of things that do not exist: perhaps the catalog knows a database that is no more."""
@@ -50,72 +73,206 @@ _SEES_EVERYTHING: Final = frozenset({"service_role"})
 """Where the role may not bypass row security itself, its requests run as the owner, which does."""
 
 
+class Surroundings(Struct, frozen=True):
+    """What the data API knows of the process that serves it.
+
+    Attributes:
+        address: Where clients reach it, for the description at the root.
+        demands_key: Refuse requests without a credential.
+        is_development: Tell developers about plans and times, unless the settings say otherwise.
+    """
+
+    address: str
+    demands_key: bool = False
+    is_development: bool = False
+
+
 class DataApi:
     """The ASGI application below ``/rest/v1``.
 
     Args:
-        settings: ``MONOHULL_REST_*``.
+        config: ``MONOHULL_REST_*``; `configure` replaces it.
         live: The catalog.
         source: Where statements run.
-        demands_key: Refuse requests without a credential.
+        surroundings: Where it is served.
+        gate: Counts the requests of each caller.
     """
 
     def __init__(
-        self, settings: RestSettings, live: LiveCatalog, source: DataSource, *, demands_key: bool = False
+        self, config: Config, live: LiveCatalog, source: DataSource, surroundings: Surroundings, gate: Gate
     ) -> None:
-        self._settings = settings
+        self._gate = gate
+        self._surroundings = surroundings
         self._live = live
         self._source = source
-        self._demands_key = demands_key
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Go by ``config`` from the next request on; requests that run finish by the old one."""
+        self._config = config
+        self._settings = settings = config.settings
         self._exposure = Exposure(frozenset(settings.schemas), settings.expose, settings.public_keys)
         self._search_paths = {
             schema: quoted_search_path((schema, *settings.extra_search_path)) for schema in settings.schemas
         }
+        is_development = self._surroundings.is_development
+        self._allows_plan = settings.allows_plan(is_development=is_development)
+        self._is_timed = settings.is_timed(is_development=is_development)
         self._compiler: Compiler | None = None
 
-    async def __call__(self, scope: Scope, _: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
         principal = self._principal(scope)
+        self._gate.admit(principal, scope)
         if scope["method"] == "OPTIONS":
-            await send_answer(send, Answer(200, [(b"allow", ALLOW), (b"content-length", b"0")], b""))
+            await send_answer(send, self._allowed(scope, principal))
             return
-        if scope["method"] not in ("GET", "HEAD"):
-            relation_of(scope, self._settings.schemas[0])
-        request = parse_request(scope, self._settings)
-        await send_answer(send, await self.read(scope, request, principal))
+        watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
+        if scope["path"] in ROOTS and self._settings.root_spec is None:
+            answer = await self._describe(scope, principal, watch)
+        else:
+            body = await read_body(receive) if scope["method"] in WITH_BODY else b""
+            request = parse_request(scope, self._settings, body)
+            watch.lap("parse")
+            answer = await self.answer(scope, request, principal, watch)
+            if request.outdated:
+                answer.headers.append(outdated_warning(request.outdated))
+        if watch is not OFF:
+            watch.lap("response")
+            answer.headers.append(watch.header())
+        await send_answer(send, answer)
 
-    async def read(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Answer:
-        """Answer a read.
+    async def answer(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF
+    ) -> Answer:
+        """Answer a read, a write or a call: compile, begin, execute_request, and say what came of it.
 
         Raises:
             QueryProblem: It does not fit the catalog.
             DatabaseRefused: The database refused the statement.
             Unavailable: There is no catalog, no server, or no free connection.
         """
-        compiled = await self._compile(request, principal)
-        search_path = self._search_paths[request.read.schema]
-        transaction = begin_transaction(scope, request, principal, search_path)
+        request, compiled = await self._compile(request, principal)
+        if request.media is UNAVAILABLE:
+            raise not_available(request.head.accept)
+        transaction = begin_transaction(
+            scope,
+            request.head,
+            principal,
+            self._search_paths[request.schema],
+            read_only=compiled.is_read_only,
+            config=self._config,
+            routine=() if compiled.routine is None else compiled.routine.settings,
+        )
+        watch.lap("plan")
         try:
-            result = await execute_read(
+            if request.media.explain is not None:
+                return await self._explain(request, compiled, transaction, watch)
+            result = await execute_request(
                 self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
             )
         except PostgresError as error:
             if error.sqlstate in _STALE:
                 self._live.suspect()
-            raise DatabaseRefused(error, anonymous=self._is_anonymous(principal)) from error
-        return build_answer(request, result)
+            if _is_about_json(error, request):
+                raise BodyInvalid("Empty or invalid json") from error
+            raise refusal(error, anonymous=self._is_anonymous(principal)) from error
+        watch.lap("transaction")
+        is_void = compiled.routine is not None and compiled.routine.is_void
+        answer = build_answer(request, result, is_void=is_void)
+        if any(result.asides):
+            return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
+        return answer
 
-    async def _compile(self, request: ApiRequest, principal: Principal) -> Compiled:
-        """Compile; where a name is unknown look once whether the database has it by now."""
+    async def _explain(
+        self, request: ApiRequest, compiled: Compiled, transaction: Transaction, watch: Stopwatch
+    ) -> Answer:
+        """Answer with the plan of the statement.
+
+        Raises:
+            MediaTypeNotAvailable: PGRST107, plans are not given out.
+        """
+        explain = request.media.explain
+        assert explain is not None
+        if not self._allows_plan:
+            raise MediaTypeNotAvailable([explain.media_type])
+        body = await execute_plan(self._source, compiled, request.values, transaction, explain.clause)
+        watch.lap("transaction")
+        headers = [(b"content-type", explain.content_type.encode())]
+        if request.head.method == "HEAD":
+            return Answer(200, headers, b"")
+        return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
+
+    async def _compile(self, request: ApiRequest, principal: Principal) -> tuple[ApiRequest, Compiled]:
+        """Negotiate and compile; where a name is unknown look once whether the database has it by now."""
         compiler = self._compiler_of_now()
-        anonymous = self._is_anonymous(principal)
         try:
-            return compiler.compile(request.read, role=principal.role, anonymous=anonymous)
-        except (RelationNotFound, RelationshipNotFound):
+            return self._compile_with(compiler, request, principal)
+        except (RelationNotFound, RelationshipNotFound, RoutineNotFound):
             if await self._live.refreshed(compiler.catalog) is compiler.catalog:
                 raise
+        return self._compile_with(self._compiler_of_now(), request, principal)
+
+    def _compile_with(
+        self, compiler: Compiler, request: ApiRequest, principal: Principal
+    ) -> tuple[ApiRequest, Compiled]:
+        request = negotiate(request, compiler)
+        anonymous = self._is_anonymous(principal)
+        return request, compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
+
+    def _allowed(self, scope: Scope, principal: Principal) -> Answer:
+        """Say which methods a path has.
+
+        Raises:
+            QueryProblem: 404, there is nothing of this name.
+        """
+        kind, name = parse_target({**scope, "method": "GET"}, self._settings.root_spec)
+        schema = self._settings.schemas[0]
         compiler = self._compiler_of_now()
-        return compiler.compile(request.read, role=principal.role, anonymous=anonymous)
+        allow = ALLOWS_ROOT
+        if kind == "function":
+            allow = allowed_on_routine(compiler.catalog, schema, name)
+        elif kind == "relation":
+            anonymous = self._is_anonymous(principal)
+            allow = allowed_on_relation(compiler.find(schema, name, role=principal.role, anonymous=anonymous))
+        return Answer(200, answer_headers(allow), b"")
+
+    async def _describe(self, scope: Scope, principal: Principal, watch: Stopwatch) -> Answer:
+        """Answer the root.
+
+        Raises:
+            RootNotDescribed: PGRST126.
+        """
+        head = parse_head(scope, self._settings)
+        watch.lap("parse")
+        compiler = self._compiler_of_now()
+        search_path = self._search_paths[head.schema]
+        transaction = begin_transaction(
+            scope, head, principal, search_path, read_only=True, config=self._config
+        )
+        watch.lap("plan")
+        closed = {name for schema, name in compiler.closed_to(principal.role) if schema == head.schema}
+        try:
+            body = await describe_schema(
+                self._source,
+                transaction,
+                Standpoint(
+                    compiler.catalog,
+                    self._settings,
+                    head.schema,
+                    frozenset(closed),
+                    self._surroundings.address,
+                ),
+            )
+        except PostgresError as error:
+            raise refusal(error, anonymous=self._is_anonymous(principal)) from error
+        watch.lap("transaction")
+        headers = [(b"content-type", MEDIA_TYPE.encode())]
+        if head.is_profiled:
+            headers.append((b"content-profile", head.schema.encode()))
+        if head.method == "HEAD":
+            return Answer(200, headers, b"")
+        return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
 
     def _compiler_of_now(self) -> Compiler:
         catalog = self._live.current()
@@ -124,8 +281,9 @@ class DataApi:
             compiler = self._compiler = Compiler(
                 catalog,
                 self._exposure,
-                aggregates=self._settings.aggregates,
+                aggregates=self._settings.allows_aggregates,
                 bypassing_roles=_SEES_EVERYTHING,
+                asides=SETTINGS,
             )
         return compiler
 
@@ -138,9 +296,31 @@ class DataApi:
         if (problem := state.get("credential_problem")) is not None:
             raise problem
         principal: Principal = state["principal"]
-        if principal.is_default and self._demands_key:
+        if principal.is_default and (self._surroundings.demands_key or self._settings.anon_role is None):
             raise Unauthenticated("Anonymous access is disabled")
         return principal
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body; the edge has limited its size."""
+    message = await receive()
+    first: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return first
+    parts = [first]
+    while message.get("more_body", False):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
+
+
+def _is_about_json(error: PostgresError, request: ApiRequest) -> bool:
+    """Say whether the database met a body that is no JSON, which a scan for keys may pass over."""
+    asked = request.asked
+    if error.sqlstate not in ("22P02", "22021") or not isinstance(asked, Mutation) or asked.body is None:
+        return False
+    body = request.values[asked.body]
+    return isinstance(body, bytes) and not is_json(body)
 
 
 async def send_answer(send: Send, answer: Answer) -> None:

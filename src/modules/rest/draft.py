@@ -34,6 +34,8 @@ class Draft(Struct):
     order: tuple[Order, ...] = ()
     limit: int | None = None
     offset: int | None = None
+    outdated: list[tuple[str, str]] = field(default_factory=list)
+    """On the top: names of relations whose embeds have an alias and were not named by it, and the alias."""
 
     def at(self, path: Sequence[str]) -> Draft:
         """Return the draft of the embed that ``path`` leads to.
@@ -47,9 +49,11 @@ class Draft(Struct):
         for name in path:
             embeds = [item for item in here.items if isinstance(item, DraftEmbed)]
             found = next((e for e in embeds if (e.alias or e.relation) == name), None)
-            found = found or next((e for e in embeds if e.relation == name), None)
             if found is None:
-                raise EmbedNotSelected(name)
+                found = next((e for e in embeds if e.relation == name), None)
+                if found is None:
+                    raise EmbedNotSelected(name)
+                self.outdated.append((name, found.alias or name))
             here = found.draft
         return here
 

@@ -6,9 +6,11 @@ repeats the code for whatever cannot read bodies.
 
     PGRST100 400   the query string does not parse
     PGRST101 405   a function is called by GET, HEAD and POST alone
+    PGRST102 400   the body
     PGRST103 416   a range that no result has
     PGRST106 406   the profile is no exposed schema
     PGRST107 406   no media type that the client accepts
+    PGRST114 400   PUT with limit or offset
     PGRST117 405   a method that relations do not have
     PGRST122 400   handling=strict, and a preference nobody knows
     PGRST125 404   a path that is no relation
@@ -99,17 +101,21 @@ class CallMethodNotAllowed(Problem):
         super().__init__(f"Cannot use the {method} method on RPC", headers={"Allow": "OPTIONS,GET,HEAD,POST"})
 
 
-class CallNotSupported(Problem):
-    """Functions are not called yet."""
+class BodyInvalid(Problem):
+    """The body cannot be taken for rows."""
 
-    code = "PGRST202"
-    status = 404
+    code = "PGRST102"
+    status = 400
 
-    def __init__(self, schema: str, name: str) -> None:
-        super().__init__(
-            f"Could not find the function {schema}.{name} in the schema cache",
-            details="This version does not call functions yet.",
-        )
+
+class LimitsWithPut(Problem):
+    """PUT writes one row, which has no limit or offset."""
+
+    code = "PGRST114"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("limit/offset querystring parameters are not allowed for PUT")
 
 
 class RangeNotSatisfiable(Problem):
@@ -183,7 +189,6 @@ class RootNotDescribed(Problem):
 
     code = "PGRST126"
     status = 404
-    hint = "Read a table or view as /rest/v1/<name>; the platform API describes itself at /openapi.json."
 
     def __init__(self) -> None:
         super().__init__("Root endpoint metadata is disabled")
@@ -241,8 +246,8 @@ _BY_CLASS: Final[Mapping[str, int]] = {
 }
 
 
-_CHOSEN_STATUS: Final = re.compile(r"PT([2-5][0-9]{2})")
-"""``RAISE SQLSTATE 'PT418'``: a function says which status it wants."""
+_CHOSEN_STATUS: Final = re.compile(r"PT(?:([2-5][0-9]{2})|.*)")
+"""``RAISE SQLSTATE 'PT418'``: a function says which status it wants; what is no status is 500."""
 
 
 def status_of(sqlstate: str, message: str = "", *, anonymous: bool) -> int:
@@ -252,7 +257,7 @@ def status_of(sqlstate: str, message: str = "", *, anonymous: bool) -> int:
     (409, 418)
     """
     if (chosen := _CHOSEN_STATUS.fullmatch(sqlstate)) is not None:
-        return int(chosen[1])
+        return int(chosen[1] or 500)
     if sqlstate == "42501":
         return 401 if anonymous else 403
     if sqlstate == "22023" and message.startswith("role "):
@@ -280,18 +285,31 @@ _CODES: Final[tuple[tuple[type[Problem], Callable[[Any], str]], ...]] = (
 
 
 def wire_code(problem: Problem) -> str:
-    """Return the code ``problem`` has on this wire."""
+    """Return the code ``problem`` has on this wire; a raised one says its own."""
+    own: str | None = getattr(problem, "wire_code", None)
+    if own is not None:
+        return own
     return next((code(problem) for kind, code in _CODES if isinstance(problem, kind)), problem.code)
 
 
-def render_rest_problem(problem: Problem, _: Any = None) -> Rendered:
-    """Write ``problem`` as PostgREST would."""
+def render_rest_problem(problem: Problem, _: Any = None, *, is_minimal: bool = False) -> Rendered:
+    """Write ``problem`` as PostgREST would; ``is_minimal`` leaves details and hint out."""
     code = wire_code(problem)
     details: Any = problem.details
     if isinstance(problem, QueryProblem) and problem.candidates is not None:
         details = problem.candidates
     body = {"code": code, "details": details, "hint": problem.hint, "message": problem.message}
+    if is_minimal:
+        body = {"code": code, "message": problem.message}
     headers = {**problem.headers, "Proxy-Status": f"PostgREST; error={code}"}
-    if problem.status == HTTPStatus.UNAUTHORIZED:
+    if isinstance(problem, InvalidCredential):
+        headers["WWW-Authenticate"] = (
+            f'Bearer error="invalid_token", error_description="{_quotable(problem.message)}"'
+        )
+    elif problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
     return Rendered(problem.status, headers, msgspec.json.encode(body), JSON)
+
+
+def _quotable(text: str) -> str:
+    return text.replace("\\", "").replace('"', "'")

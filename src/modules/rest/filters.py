@@ -53,6 +53,11 @@ def parse_filter(field: Field, text: str, values: list[str]) -> Filter | Is:
     return read_condition(Cursor(text, "filter"), field, values, Cursor.rest)
 
 
+def is_filter(text: str) -> bool:
+    """Say whether ``text`` is meant as a condition, where it might be the argument of a function."""
+    return text.startswith(("not.", "in.")) or _OPERATOR.match(text) is not None
+
+
 def read_condition(cursor: Cursor, field: Field, values: list[str], read: ReadValue) -> Filter | Is:
     """Take one condition at the cursor."""
     negated = cursor.take("not.")

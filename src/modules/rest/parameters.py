@@ -15,11 +15,12 @@ from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct
 
-from modules.query import AllColumns, Connective, Field, Selection
+from modules.query import AllColumns, Argument, Connective, Field, Selection
+from modules.rest.columns import parse_columns
 from modules.rest.cursor import NAME_EXPECTED, Cursor
 from modules.rest.draft import Draft
 from modules.rest.errors import QueryStringRefused, QueryStringTooLong
-from modules.rest.filters import parse_filter
+from modules.rest.filters import is_filter, parse_filter
 from modules.rest.logic import parse_logic
 from modules.rest.order import parse_order
 from modules.rest.ranges import Page, overlap, parse_limit, parse_offset
@@ -43,21 +44,31 @@ class Parameters(Struct, frozen=True):
         values: Values by slot.
         page: ``limit`` and ``offset`` of the top.
         canonical: The query string in one form for all that mean the same, for ``Content-Location``.
+        columns, on_conflict: Of a write; a read ignores them.
+        arguments: Of a call: the parameters that are no filters.
+        outdated: Relations by whose name an embed was meant that has an alias, and the alias.
     """
 
     selection: Selection
     values: list[str]
     page: Page
     canonical: str
+    columns: tuple[str, ...] | None = None
+    on_conflict: tuple[str, ...] | None = None
+    arguments: tuple[Argument, ...] = ()
+    outdated: tuple[tuple[str, str], ...] = ()
 
 
-def parse_parameters(query: bytes, *, range_page: Page, max_rows: int | None) -> Parameters:
+def parse_parameters(
+    query: bytes, *, range_page: Page, max_rows: int | None, takes_arguments: bool = False
+) -> Parameters:
     """Parse a query string.
 
     Args:
         query: As it stands in the request, percent-encoded.
         range_page: What the ``Range`` header asks for.
         max_rows: Ceiling of every limit.
+        takes_arguments: Whether a parameter that is no filter is an argument of a call.
 
     Raises:
         QueryStringError: PGRST100, with parameter and column.
@@ -67,13 +78,27 @@ def parse_parameters(query: bytes, *, range_page: Page, max_rows: int | None) ->
         EmbedNotSelected: PGRST108.
     """
     pairs = split_query(query)
-    reader = _Reader(pairs, max_rows)
+    reader = _Reader(pairs, max_rows, takes_arguments=takes_arguments)
     for name, value in pairs:
         if name not in _IGNORED:
             reader.read(name, value)
     page = overlap(reader.page, range_page).capped(max_rows)
     reader.set_page(page, is_asked=reader.page.limit is not None or range_page.limit is not None)
-    return Parameters(reader.root.freeze(), reader.values, page, canonical_query(pairs))
+    return Parameters(
+        reader.root.freeze(),
+        reader.values,
+        page,
+        canonical_query(pairs),
+        _columns(pairs, "columns"),
+        _columns(pairs, "on_conflict"),
+        tuple(Argument(name, reader.arguments[name]) for name in sorted(reader.arguments)),
+        tuple(dict.fromkeys(reader.root.outdated)),
+    )
+
+
+def _columns(pairs: Sequence[tuple[str, str]], name: str) -> tuple[str, ...] | None:
+    text = next((value for key, value in pairs if key == name), None)
+    return parse_columns(text, f"{name} parameter") if text else None
 
 
 def split_query(query: bytes) -> list[tuple[str, str]]:
@@ -94,13 +119,18 @@ def split_query(query: bytes) -> list[tuple[str, str]]:
     for part in query.split(b"&"):
         name, _, value = part.partition(b"=")
         if part:
-            pairs.append((_text(name), _text(value)))
+            pairs.append((decode_text(name), decode_text(value)))
     if len(pairs) > MAX_PARAMETERS:
         raise QueryStringRefused(f"The query string has more than {MAX_PARAMETERS} parameters.")
     return pairs
 
 
-def _text(raw: bytes) -> str:
+def decode_text(raw: bytes) -> str:
+    """Undo the encoding of a name or value.
+
+    Raises:
+        QueryStringRefused: PGRST100, it is not text.
+    """
     if b"+" in raw:
         raw = raw.replace(b"+", b" ")
     if b"%" in raw:
@@ -128,11 +158,15 @@ def canonical_query(pairs: Sequence[tuple[str, str]]) -> str:
 class _Reader:
     """The tree under construction, with the values by slot."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]], max_rows: int | None) -> None:
+    def __init__(
+        self, pairs: Sequence[tuple[str, str]], max_rows: int | None, *, takes_arguments: bool
+    ) -> None:
         selected = next((value for name, value in pairs if name == "select"), None)
         self.root = Draft([AllColumns()] if selected is None else parse_select(selected))
         self.values: list[str] = []
         self.page = Page()
+        self.arguments: dict[str, tuple[int, ...]] = {}
+        self._takes_arguments = takes_arguments
         self._max_rows = max_rows
 
     def read(self, name: str, value: str) -> None:
@@ -145,6 +179,10 @@ class _Reader:
         steps = cursor.path()
         if not cursor.at_end():
             cursor.refuse(NAME_EXPECTED)
+        if self._takes_arguments and not is_filter(value):
+            self.values.append(value)
+            self.arguments[path[-1]] = (*self.arguments.get(path[-1], ()), len(self.values) - 1)
+            return
         draft = self.root.at(path[:-1])
         draft.where.append(parse_filter(Field(path[-1], steps), value, self.values))
 

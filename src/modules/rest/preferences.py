@@ -11,57 +11,96 @@ Source: RFC 7240; PostgREST 16, ``ApiRequest/Preferences.hs``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from msgspec import Struct
 
 from modules.rest.errors import PreferencesInvalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from modules.query import Count
 
-COUNTS: Final = ("exact", "planned", "estimated")
+Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
+Return: TypeAlias = Literal["representation", "headers-only", "minimal"]
+TxEnd: TypeAlias = Literal["commit", "rollback"]
+Missing: TypeAlias = Literal["default", "null"]
+
 MAX_TIMEZONE: Final = 64
-_NOT_FOR_READS: Final = {
+MAX_DIGITS: Final = 18
+
+_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "resolution": ("merge-duplicates", "ignore-duplicates"),
-    "return": ("representation", "headers-only", "minimal"),
     "missing": ("default", "null"),
+    "return": ("representation", "headers-only", "minimal"),
+    "count": ("exact", "planned", "estimated"),
     "tx": ("commit", "rollback"),
+    "handling": ("strict", "lenient"),
 }
-"""Preferences that are understood and say nothing about a read."""
+
+READ: Final = ("count", "tx", "handling", "timezone")
+INSERT: Final = ("resolution", "missing", "return", "count", "tx", "handling", "timezone")
+UNRESOLVED: Final = INSERT[1:]
+UPDATE: Final = ("missing", "return", "count", "tx", "handling", "timezone", "max-affected")
+DELETE: Final = ("return", "count", "tx", "handling", "timezone", "max-affected")
+CALL: Final = ("count", "tx", "handling", "timezone", "max-affected")
+"""What each kind of request can honour, in the order of ``Preference-Applied``."""
 
 
 class Preferences(Struct, frozen=True):
     """What the client would like.
 
     Attributes:
+        resolution: What an insert does about rows that exist.
+        missing: What a key that a row of the body lacks means.
+        returning: What comes back of written rows.
         count: Which total goes into ``Content-Range``.
-        is_strict: Unknown preferences are refused.
+        tx: How the transaction ends; None where the client has no say.
         handling: As given, for the echo.
         timezone: Time zone of the transaction.
+        max_affected: Most rows that may be written, where handling is strict.
     """
 
+    resolution: Resolution | None = None
+    missing: Missing | None = None
+    returning: Return | None = None
     count: Count | None = None
+    tx: TxEnd | None = None
     handling: str | None = None
     timezone: str | None = None
+    max_affected: str | None = None
 
-    @property
-    def is_strict(self) -> bool:
-        return self.handling == "strict"
+    def applied(self, honoured: Iterable[str] = READ) -> str:
+        """Return the value of ``Preference-Applied``, empty for none.
 
-    def applied(self) -> str:
-        """Return the value of ``Preference-Applied``, empty for none; PostgREST's order."""
-        pairs = (("count", self.count), ("handling", self.handling), ("timezone", self.timezone))
-        return ", ".join(f"{name}={value}" for name, value in pairs if value is not None)
+        Args:
+            honoured: Names that this kind of request can honour, in order.
+        """
+        given = {
+            "resolution": self.resolution,
+            "missing": self.missing,
+            "return": self.returning,
+            "count": self.count,
+            "tx": self.tx,
+            "handling": self.handling,
+            "timezone": self.timezone,
+            "max-affected": self.max_affected,
+        }
+        return ", ".join(f"{name}={given[name]}" for name in honoured if given[name] is not None)
 
 
 NONE: Final = Preferences()
 
 
-def parse_preferences(headers: Iterable[str]) -> Preferences:
-    """Return what the ``Prefer`` headers of a read say.
+@lru_cache(maxsize=512)
+def parse_preferences(headers: tuple[str, ...], *, allows_tx: bool = False) -> Preferences:
+    """Return what the ``Prefer`` headers say.
+
+    Args:
+        headers: Their values.
+        allows_tx: Whether the client may say how the transaction ends.
 
     Raises:
         PreferencesInvalid: PGRST122, strict and not understood.
@@ -75,20 +114,26 @@ def parse_preferences(headers: Iterable[str]) -> Preferences:
             first.setdefault(name, value)
         elif wish:
             unknown.append(wish)
-    if unknown and first.get("handling") == "strict":
+    is_strict = first.get("handling") == "strict"
+    if unknown and is_strict:
         raise PreferencesInvalid(unknown)
-    return Preferences(cast("Count | None", first.get("count")), first.get("handling"), first.get("timezone"))
+    return Preferences(
+        cast("Resolution | None", first.get("resolution")),
+        cast("Missing | None", first.get("missing")),
+        cast("Return | None", first.get("return")),
+        cast("Count | None", first.get("count")),
+        cast("TxEnd | None", first.get("tx")) if allows_tx else None,
+        first.get("handling"),
+        first.get("timezone"),
+        first.get("max-affected") if is_strict else None,
+    )
 
 
 def _is_known(name: str, value: str) -> bool:
     match name:
-        case "count":
-            return value in COUNTS
-        case "handling":
-            return value in ("strict", "lenient")
         case "timezone":
             return 0 < len(value) <= MAX_TIMEZONE and value.isprintable()
         case "max-affected":
-            return value.isdigit()
+            return value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS
         case _:
-            return value in _NOT_FOR_READS.get(name, ())
+            return value in _VALUES.get(name, ())

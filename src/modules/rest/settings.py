@@ -1,4 +1,9 @@
-"""Settings of the data API. Names and meanings are those of PostgREST's ``db-*`` settings."""
+"""Settings of the data API. Names and meanings are those of PostgREST's configuration.
+
+The rule: ``db-`` is dropped, the rest is written in capitals with underscores.
+``db-aggregates-enabled`` and ``db-plan-enabled`` have a shorter name beside the
+one that the rule gives.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,15 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+TxEnd = Literal["commit", "commit-allow-override", "rollback", "rollback-allow-override"]
+OpenApiMode = Literal["follow-privileges", "ignore-privileges", "disabled"]
+
 
 class RestSettings(Struct, frozen=True, kw_only=True):
-    """``MONOHULL_REST_*``; what PostgREST has and is not here is not honoured yet, and refused."""
+    """``MONOHULL_REST_*``; ``MONOHULL_REST_APP_SETTINGS_<NAME>`` becomes ``app.settings.<name>``."""
 
     prefix: ClassVar[str] = "REST_"
+    open_prefixes: ClassVar[tuple[str, ...]] = ("REST_APP_SETTINGS_",)
 
     schemas: Annotated[
         tuple[str, ...], Meta(min_length=1, description="Exposed schemas; the first is the default one.")
@@ -19,14 +28,91 @@ class RestSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Schemas that follow the exposed one in the search path.")
     ] = ("public", "extensions")
     anon_role: Annotated[
-        str, Meta(min_length=1, description="Database role of requests without a credential.")
+        str | None,
+        Meta(min_length=1, description="Database role of requests without a credential; empty: none may."),
     ] = "anon"
     max_rows: Annotated[
-        int | None, Meta(ge=0, description="Most rows of one answer and of each embed; unset: no ceiling.")
+        int | None, Meta(ge=0, description="Most rows of one answer and of each embed; empty: no ceiling.")
     ] = 1000
     aggregates: Annotated[bool, Meta(description="Whether sum(), avg(), count() and so on may be used.")] = (
         True
     )
+    aggregates_enabled: Annotated[
+        bool | None, Meta(description="PostgREST's name of `aggregates`; wins when it is set.")
+    ] = None
+    plan: Annotated[
+        bool | None, Meta(description="Whether execution plans are given out. Unset: in development.")
+    ] = None
+    plan_enabled: Annotated[
+        bool | None, Meta(description="PostgREST's name of `plan`; wins when it is set.")
+    ] = None
+    pre_request: Annotated[
+        str | None, Meta(description="Function without arguments that runs before each request's statement.")
+    ] = None
+    pre_config: Annotated[
+        str | None,
+        Meta(
+            description="Function without arguments that runs before the settings in the database are read."
+        ),
+    ] = None
+    config: Annotated[
+        bool, Meta(description="Whether pgrst.* settings of the data login in the database are honoured.")
+    ] = True
+    prepared_statements: Annotated[
+        bool, Meta(description="Keep statements prepared; no behind poolers that cannot.")
+    ] = True
+    root_spec: Annotated[
+        str | None, Meta(description="Function without arguments whose result describes the API at the root.")
+    ] = None
+    tx_end: Annotated[
+        TxEnd, Meta(description="How transactions end; allow-override: unless Prefer: tx= says otherwise.")
+    ] = "commit"
+    hoisted_tx_settings: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Settings of a called function (ALTER FUNCTION … SET) that hold for its transaction."
+        ),
+    ] = ("statement_timeout", "plan_filter.statement_cost_limit", "default_transaction_isolation")
+    tx_read_isolation: Annotated[
+        Literal["read-committed", "repeatable-read", "serializable"],
+        Meta(description="Isolation of reads, where neither role nor function says otherwise."),
+    ] = "read-committed"
+    statement_timeout_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Longest statement; statement_timeout of a role or function wins. 0: no end.",
+        ),
+    ] = 60.0
+    openapi_mode: Annotated[
+        OpenApiMode, Meta(description="Which relations and functions the root describes.")
+    ] = "follow-privileges"
+    openapi_security_active: Annotated[
+        bool, Meta(description="Whether the root's description says how to send a token.")
+    ] = False
+    openapi_server_proxy_uri: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+")] | None,
+        Meta(description="External address of the data API, for the root's description."),
+    ] = None
+    server_cors_allowed_origins: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description="Origins that may read answers below /rest/v1. Unset: those of MONOHULL_CORS_ORIGINS."
+        ),
+    ] = None
+    server_trace_header: Annotated[
+        str | None, Meta(description="Header of the request that the answer repeats.")
+    ] = "X-Request-Id"
+    server_timing_enabled: Annotated[
+        bool | None, Meta(description="Whether answers have Server-Timing. Unset: in development.")
+    ] = None
+    client_error_verbosity: Annotated[
+        Literal["verbose", "minimal"], Meta(description="minimal: errors say code and message alone.")
+    ] = "verbose"
+    url_use_legacy_target_names: Annotated[
+        bool, Meta(description="Whether an embed that has an alias is also known by its own name in filters.")
+    ] = True
     expose: Annotated[
         Literal["secure", "grants"],
         Meta(description="secure: what has no row level security is closed until it is declared public."),
@@ -35,6 +121,14 @@ class RestSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Relations declared public, as schema.name; public.name may be name."),
     ] = ()
+    rate_limit: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000_000,
+            description="Requests a minute of one user, or of one address without a user. 0: no limit.",
+        ),
+    ] = 60_000
     api_key_required: Annotated[
         bool | None,
         Meta(description="Whether a key or token is demanded. Unset: in production."),
@@ -43,6 +137,29 @@ class RestSettings(Struct, frozen=True, kw_only=True):
     def demands_key(self, *, is_production: bool) -> bool:
         """Say whether a request without a credential is refused."""
         return is_production if self.api_key_required is None else self.api_key_required
+
+    @property
+    def allows_aggregates(self) -> bool:
+        return self.aggregates if self.aggregates_enabled is None else self.aggregates_enabled
+
+    def allows_plan(self, *, is_development: bool) -> bool:
+        """Say whether execution plans are given out."""
+        chosen = self.plan if self.plan_enabled is None else self.plan_enabled
+        return is_development if chosen is None else chosen
+
+    def is_timed(self, *, is_development: bool) -> bool:
+        """Say whether answers have ``Server-Timing``."""
+        return is_development if self.server_timing_enabled is None else self.server_timing_enabled
+
+    @property
+    def allows_override(self) -> bool:
+        """``Prefer: tx=`` is honoured."""
+        return self.tx_end.endswith("-allow-override")
+
+    @property
+    def rolls_back(self) -> bool:
+        """Transactions end with ROLLBACK unless something else was asked for and may be."""
+        return self.tx_end.startswith("rollback")
 
     @property
     def public_keys(self) -> frozenset[tuple[str, str]]:

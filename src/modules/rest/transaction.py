@@ -1,6 +1,6 @@
-"""What a request tells the database about itself, as settings of its transaction.
+"""What a request tells the database about itself, and how its transaction ends.
 
-Policies and functions read them: ``current_setting('request.jwt.claims')``,
+Policies and functions read the settings: ``current_setting('request.jwt.claims')``,
 ``request.headers``, ``request.cookies``, ``request.method``, ``request.path``.
 
 Source: PostgREST, "Transactions", section "Request Headers, Cookies and JWT claims".
@@ -12,36 +12,78 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 from modules.query import Transaction
-from modules.rest.request import PREFIX, ApiRequest
-from monohull.kernel.database.role import COOKIE, request_settings
+from modules.rest.config import NOTHING, Config
+from modules.rest.guc import CLEARED
+from modules.rest.head import PREFIX, Head
+from monohull.kernel.database.role import COOKIE, bound_settings
+from monohull.kernel.database.statements import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from monohull.kernel.principal import Principal
 
 
-def begin_transaction(
-    scope: Mapping[str, Any], request: ApiRequest, principal: Principal, search_path: str
+def begin_transaction(  # noqa: PLR0913 each is its own matter
+    scope: Mapping[str, Any],
+    request: Head,
+    principal: Principal,
+    search_path: str,
+    *,
+    read_only: bool,
+    config: Config,
+    routine: Sequence[tuple[str, str]] = (),
 ) -> Transaction:
-    """Return the settings of a read by ``principal``.
+    """Return the transaction of a request by ``principal``.
+
+    Args:
+        scope: ASGI's.
+        request: Its line and headers.
+        principal: Who asks.
+        search_path: Quoted.
+        read_only: A write is an error.
+        config: What the roles bring, what runs before, and how it ends when the client does not say.
+        routine: Settings of the function that is called; those that are hoisted hold for all of it.
 
     Raises:
         InvalidRequest: A header holds a zero byte.
     """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     timezone = request.preferences.timezone
-    settings = request_settings(
+    role = config.of_role(principal.role)
+    hoisted = config.hoist(routine) if routine else NOTHING
+    settings = bound_settings(
         principal,
         method=scope["method"],
-        path=scope["path"].removeprefix(PREFIX),
+        path=scope["path"].removeprefix(PREFIX) or "/",
         headers=headers,
         cookies=read_cookies(headers),
         search_path=search_path,
-        read_only=True,
-        more=(("timezone", timezone),) if timezone is not None else (),
+        read_only=read_only,
+        timeout_ms=config.timeout_ms,
+        more=(
+            *CLEARED,
+            *role.settings,
+            *((("timezone", timezone),) if timezone is not None else ()),
+            *hoisted.settings,
+            *config.app_settings,
+        ),
     )
-    return Transaction(settings, f"{principal.role}.{request.read.schema}")
+    plan_key = f"{principal.role}.{request.schema}"
+    before = config.pre_request
+    return Transaction(
+        settings,
+        plan_key,
+        before=() if before is None else (Statement(before, (), f"before.{plan_key}.{before}"),),
+        commit=_commits(request, rolls_back=config.settings.rolls_back, read_only=read_only),
+        isolation=hoisted.isolation or role.isolation or (config.read_isolation if read_only else None),
+    )
+
+
+def _commits(request: Head, *, rolls_back: bool, read_only: bool) -> bool:
+    """Say whether the end is COMMIT; for what only reads it makes no difference, and is quicker."""
+    wish = request.preferences.tx
+    return read_only or (not rolls_back if wish is None else wish == "commit")
 
 
 def read_cookies(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

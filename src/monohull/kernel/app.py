@@ -101,7 +101,8 @@ def build_app(runtime: Runtime, modules: Sequence[Module]) -> Application:
     app.runtime = runtime
     mounts = {prefix: mount for part in parts for prefix, mount in part.mounts.items()}
     renderers: dict[str, ProblemRenderer] = {p: r for part in parts for p, r in part.renderers.items()}
-    app.edge = Edge(runtime, app.behind_the_edge, mounts, renderers)  # type: ignore[arg-type]
+    cors = {prefix: rules for part in parts for prefix, rules in part.cors.items()}
+    app.edge = Edge(runtime, app.behind_the_edge, mounts, renderers, cors)  # type: ignore[arg-type]
     return app
 
 

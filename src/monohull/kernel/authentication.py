@@ -69,8 +69,22 @@ class Authentication:
         """Set the database role of requests that bring no credential."""
         self.anonymous = anonymous(role)
 
-    def credentials(self, scope: Mapping[str, Any]) -> Credentials:
-        """Read the credentials of an ASGI scope."""
+    def credentials(
+        self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes] | None = None
+    ) -> Credentials:
+        """Read the credentials of an ASGI scope.
+
+        Args:
+            scope: Of a request or a websocket.
+            headers: The scope's headers by name, when none of them is repeated.
+        """
+        if headers is not None and scope["type"] == "http":
+            return self._read(
+                scope,
+                _text(headers.get(b"apikey")),
+                _text(headers.get(b"authorization")),
+                _text(headers.get(b"x-forwarded-for")),
+            )
         apikey: str | None = None
         authorization: str | None = None
         forwarded: str | None = None
@@ -85,6 +99,11 @@ class Authentication:
                 )
         if apikey is None and scope["type"] == "websocket":
             apikey = parse_qs(scope["query_string"].decode("latin-1")).get("apikey", [None])[0]
+        return self._read(scope, apikey, authorization, forwarded)
+
+    def _read(
+        self, scope: Mapping[str, Any], apikey: str | None, authorization: str | None, forwarded: str | None
+    ) -> Credentials:
         bearer, scheme_error = _bearer(authorization)
         return Credentials(
             apikey=apikey,
@@ -133,6 +152,10 @@ class Authentication:
 
     def _networks(self, version: int) -> list[IPv4Network | IPv6Network]:
         return [network for network in self._trusted if network.version == version]
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1").strip() or None
 
 
 def _bearer(authorization: str | None) -> tuple[str | None, str | None]:

@@ -64,7 +64,8 @@ async def packages(_: Runtime) -> Diagnosis:
 async def secrets(runtime: Runtime) -> Diagnosis:
     """Weigh the JWT secret and look at the mode of the files in the home."""
     settings = runtime.settings
-    if settings.jwt.secret is not None and (reason := weakness(settings.jwt.secret)) is not None:
+    secret = settings.jwt.shared_secret
+    if secret is not None and (reason := weakness(secret)) is not None:
         state: Literal["wrong", "advice"] = "wrong" if settings.core.is_production else "advice"
         return Diagnosis(
             "secrets", state, f"MONOHULL_JWT_SECRET: {reason}; make one with `openssl rand -base64 48`"

@@ -28,10 +28,11 @@ from monohull.kernel.errors import (
 )
 from monohull.kernel.observation import RequestFailed, RequestFinished
 from monohull.kernel.outbox import current_actor
-from monohull.kernel.trace import Trace, current_trace, read_trace
+from monohull.kernel.principal import PrincipalKind
+from monohull.kernel.trace import Trace, current_trace, read_trace, trace_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Mapping
 
     from monohull.kernel.asgi import ASGIApp, Message, ProblemRenderer, Receive, Scope, Send
     from monohull.kernel.runtime import Runtime
@@ -55,6 +56,7 @@ class Edge:
         inner: Litestar, for everything that is not a mount.
         mounts: Raw ASGI applications by path prefix.
         renderers: How problems look below a path prefix.
+        cors: What browsers are told below a path prefix, where it is not what they are told elsewhere.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class Edge:
         inner: ASGIApp,
         mounts: Mapping[str, ASGIApp],
         renderers: Mapping[str, ProblemRenderer],
+        cors: Mapping[str, Cors] | None = None,
     ) -> None:
         self._runtime = runtime
         self._inner = inner
         self._mounts = sorted(mounts.items(), key=lambda item: -len(item[0]))
         self._renderers = sorted(renderers.items(), key=lambda item: -len(item[0]))
         self._cors = Cors(runtime.settings.core.effective_cors_origins)
+        self._cors_below = tuple((cors or {}).items())
         self._body_limit = runtime.settings.core.body_limit_bytes
 
     def render(self, problem: Problem, scope: Scope) -> Rendered:
@@ -82,22 +86,35 @@ class Edge:
         if scope["type"] != "http":
             await self._socket(scope, receive, send)
             return
-        exchange = Exchange(scope, send, self._cors, read_trace(scope["headers"]))
-        token, actor = current_trace.set(exchange.trace), current_actor.set(None)
+        headers = single_headers(scope)
+        trace = read_trace(scope["headers"]) if headers is None else trace_of(headers)
+        exchange = Exchange(scope, send, self._cors_of(scope["path"]), trace, headers)
+        runtime = self._runtime
+        token, actor = current_trace.set(trace), current_actor.set(None)
+        runtime.lifecycle.begin()
         try:
-            with self._runtime.lifecycle.working():
-                await self._answer(exchange, receive)
+            if scope["method"] == "OPTIONS" and is_preflight("OPTIONS", scope["headers"]):
+                await self._answer_preflight(exchange)
+            elif runtime.tracing.is_on:
+                await self._record(exchange, receive)
+            else:
+                await self._serve(exchange, receive)
         finally:
+            runtime.lifecycle.end()
             current_trace.reset(token)
             current_actor.reset(actor)
-            self._runtime.observer.observe(exchange.finished())
+            runtime.observer.observe(exchange.finished())
 
-    async def _answer(self, exchange: Exchange, receive: Receive) -> None:
+    async def _answer_preflight(self, exchange: Exchange) -> None:
         scope = exchange.scope
-        if is_preflight(scope["method"], scope["headers"]):
-            scope["state"]["route"] = "preflight"
-            await exchange.respond(204, self._cors.preflight(scope["headers"]), b"", with_cors=False)
-            return
+        scope["state"]["route"] = "preflight"
+        cors = self._cors_of(scope["path"])
+        preflight = cors.preflight(scope["headers"])
+        await exchange.respond(cors.preflight_status, preflight, b"", with_cors=False)
+
+    async def _record(self, exchange: Exchange, receive: Receive) -> None:
+        """Serve inside a span."""
+        scope = exchange.scope
         with self._runtime.tracing.span(scope["method"], kind=SpanKind.SERVER) as span:
             await self._serve(exchange, receive)
             if span.is_recording():
@@ -106,12 +123,18 @@ class Edge:
                 span.set_attribute("http.route", route_of(scope))
                 span.set_attribute("http.response.status_code", exchange.status)
 
+    def _cors_of(self, path: str) -> Cors:
+        for prefix, cors in self._cors_below:
+            if path.startswith(prefix):
+                return cors
+        return self._cors
+
     async def _serve(self, exchange: Exchange, receive: Receive) -> None:
         scope = exchange.scope
         try:
             self._admit(scope)
-            await self._identify(scope)
-            body = limited(receive, _content_length(scope), self._body_limit)
+            await self._identify(scope, exchange.headers)
+            body = limited(receive, _content_length(scope, exchange.headers), self._body_limit)
             await self._target(scope)(scope, body, exchange.send)
         except Problem as problem:
             await self._refuse(exchange, problem)
@@ -126,23 +149,25 @@ class Edge:
             raise Draining("This process is about to stop.")
         self._runtime.schema.demand()
 
-    async def _identify(self, scope: Scope) -> None:
+    async def _identify(self, scope: Scope, headers: Mapping[bytes, bytes] | None = None) -> None:
         """Leave the principal in the scope, or the problem for whoever asks for the principal."""
         authentication = self._runtime.authentication
-        credentials = authentication.credentials(scope)
+        credentials = authentication.credentials(scope, headers)
         state = scope["state"]
         state["address"] = credentials.address
         state["credentials"] = credentials
+        began = monotonic_seconds()
         try:
             state["principal"] = principal = await authentication.authenticate(credentials)
             current_actor.set(principal.subject)
         except InvalidCredential as problem:
             state["credential_problem"] = problem
+        state["authentication_seconds"] = monotonic_seconds() - began
 
     def _target(self, scope: Scope) -> ASGIApp:
         path: str = scope["path"]
         for prefix, mount in self._mounts:
-            if path == prefix or path.startswith(f"{prefix}/"):
+            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
                 scope["state"].setdefault("route", f"{prefix}/")
                 return mount
         return self._inner
@@ -174,39 +199,48 @@ class Edge:
 class Exchange:
     """One request and what is known of its answer so far."""
 
-    __slots__ = ("_cors", "_send", "_started_at", "has_started", "response_bytes", "scope", "status", "trace")
+    __slots__ = (
+        "_cors",
+        "_send",
+        "_started_at",
+        "has_started",
+        "headers",
+        "response_bytes",
+        "scope",
+        "status",
+        "trace",
+    )
 
-    def __init__(self, scope: Scope, send: Send, cors: Cors, trace: Trace) -> None:
+    def __init__(
+        self, scope: Scope, send: Send, cors: Cors, trace: Trace, headers: Mapping[bytes, bytes] | None
+    ) -> None:
         self.scope = scope
         self.trace = trace
+        self.headers = headers
         self.status = 500
         self.response_bytes = 0
         self.has_started = False
         self._send = send
         self._cors = cors
         self._started_at = monotonic_seconds()
-        scope["state"] = {"trace": trace, "request_id": trace.request_id}
+        scope["state"] = {"trace": trace, "request_id": trace.request_id, "headers": headers}
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass a message of the application on, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.has_started = True
             self.status = message["status"]
-            message["headers"] = [
-                *message.get("headers", ()),
-                *self._cors.headers(_header(self.scope, b"origin")),
-                *self._own_headers(),
-            ]
+            message["headers"] = [*message.get("headers", ()), *self._cors_headers(), *self._own_headers()]
         else:
             self.response_bytes += len(message.get("body", b""))
-        await self._send(message)
+        return self._send(message)
 
     async def respond(self, status: int, headers: RawHeaders, body: bytes, *, with_cors: bool = True) -> None:
         """Send a whole answer of the edge's own."""
         self.has_started = True
         self.status = status
         self.response_bytes = len(body)
-        cors = self._cors.headers(_header(self.scope, b"origin")) if with_cors else []
+        cors = self._cors_headers() if with_cors else []
         own = [(b"content-length", str(len(body)).encode())] if status != 204 else []  # noqa: PLR2004
         all_headers = [*headers, *own, *cors, *self._own_headers()]
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
@@ -224,7 +258,7 @@ class Exchange:
             route=route_of(self.scope),
             status=self.status,
             duration_seconds=round(monotonic_seconds() - self._started_at, 6),
-            principal=principal.kind.value if principal is not None else "refused",
+            principal=_KINDS[principal.kind] if principal is not None else "refused",
             response_bytes=self.response_bytes,
         )
 
@@ -232,10 +266,17 @@ class Exchange:
         return [
             (b"x-request-id", self.trace.request_id.encode()),
             (b"traceparent", self.trace.traceparent.encode()),
-            (b"x-content-type-options", b"nosniff"),
+            _NO_SNIFFING,
         ]
 
+    def _cors_headers(self) -> RawHeaders:
+        headers = self.headers
+        origin = _header(self.scope, b"origin") if headers is None else headers.get(b"origin")
+        return [] if origin is None else self._cors.headers(origin)
 
+
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_KINDS: Final = {kind: kind.value for kind in PrincipalKind}
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -274,8 +315,14 @@ def limited(receive: Receive, content_length: int | None, limit_bytes: int) -> R
     return counted
 
 
-def _content_length(scope: Scope) -> int | None:
-    raw = _header(scope, b"content-length")
+def single_headers(scope: Scope) -> dict[bytes, bytes] | None:
+    """Return the headers by name, or None when one of them is repeated and has to be looked at with care."""
+    headers = dict(scope["headers"])
+    return headers if len(headers) == len(scope["headers"]) else None
+
+
+def _content_length(scope: Scope, headers: Mapping[bytes, bytes] | None) -> int | None:
+    raw = _header(scope, b"content-length") if headers is None else headers.get(b"content-length")
     if raw is None:
         return None
     if not raw.isdigit():

@@ -60,7 +60,7 @@ def _advice(settings: Settings, variable: str, message: str) -> Finding:
 
 def _jwt(settings: Settings) -> Iterator[Finding]:
     variable = "MONOHULL_JWT_SECRET"
-    secret = settings.jwt.secret
+    secret = settings.jwt.shared_secret
     if secret is None:
         if settings.core.database_url is not None:
             yield _refused(
@@ -75,6 +75,7 @@ def _jwt(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     urls = [("MONOHULL_DATABASE_URL", settings.core.database_url)]
+    urls += [("MONOHULL_DATABASE_AUTHENTICATOR_URL", settings.core.database_authenticator_url)]
     urls += [("MONOHULL_DATABASE_REPLICA_URLS", url) for url in settings.core.database_replica_urls]
     for variable, url in urls:
         if url is None:

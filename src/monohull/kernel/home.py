@@ -326,13 +326,16 @@ def connections(settings: Settings, home: Home | None = None) -> Connections:
     """
     home = home or Home(settings.home)
     owner = owner_url(settings, home)
-    password = derive_password(jwt_secret(settings, home), "authenticator")
-    return Connections(owner, Secret(with_login(owner, "authenticator", password)), redis_url(settings, home))
+    data = settings.core.database_authenticator_url
+    if data is None:
+        password = derive_password(jwt_secret(settings, home), "authenticator")
+        data = Secret(with_login(owner, "authenticator", password))
+    return Connections(owner, data, redis_url(settings, home))
 
 
 def jwt_secret(settings: Settings, home: Home | None = None) -> Secret:
     """Return ``MONOHULL_JWT_SECRET``, or the one generated in the home."""
-    return settings.jwt.secret or (home or Home(settings.home)).secret("jwt_secret")
+    return settings.jwt.shared_secret or (home or Home(settings.home)).secret("jwt_secret")
 
 
 def owner_url(settings: Settings, home: Home) -> Secret:

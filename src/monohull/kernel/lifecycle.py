@@ -28,7 +28,6 @@ class Lifecycle:
         self._resources: list[tuple[str, Resource]] = []
         self._in_flight = 0
         self._idle = asyncio.Event()
-        self._idle.set()
         self.is_draining = False
         self.is_started = False
 
@@ -44,14 +43,21 @@ class Lifecycle:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Count one piece of work for as long as the block runs."""
-        self._in_flight += 1
-        self._idle.clear()
+        self.begin()
         try:
             yield
         finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
+            self.end()
+
+    def begin(self) -> None:
+        """Count a piece of work; `end` has to follow, whatever becomes of it."""
+        self._in_flight += 1
+
+    def end(self) -> None:
+        """Note that a piece of work is over."""
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -73,6 +79,7 @@ class Lifecycle:
             left = deadline - monotonic_seconds()
             if left <= 0:
                 return False
+            self._idle.clear()
             try:
                 async with asyncio.timeout(left):
                     await self._idle.wait()

@@ -6,19 +6,24 @@ same shape, and whatever looks like a secret is masked on its way out.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import logging.config
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
 
+from monohull.kernel import clock
+from monohull.kernel.observation import RequestFinished
 from monohull.kernel.trace import current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
+    from typing import TextIO
 
     from monohull.kernel.observation import Observation
     from monohull.kernel.settings import CoreSettings
@@ -45,6 +50,10 @@ _SENSITIVE_TEXT: Final = re.compile(
 )
 
 
+MAX_LINES_TOGETHER: Final = 500
+"""Lines of finished requests that are written at once, at the end of the loop's turn."""
+
+
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask whatever looks like a secret, by the name of the field and by the look of the text."""
     for name, value in event.items():
@@ -69,6 +78,8 @@ def configure_logging(core: CoreSettings, *, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.config.dictConfig(logging_dictionary(core, process=process))
+    is_json = core.effective_log_format == "json"
+    _lines.use(sys.stderr if is_json else None, process, is_wanted=level <= logging.INFO)
 
 
 def logging_dictionary(core: CoreSettings, *, process: str) -> dict[str, Any]:
@@ -127,11 +138,78 @@ def _add_logger_name(logger: Any, _: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+class RequestLines:
+    """Writes what `structlog` would write of a `RequestFinished`, at a twentieth of its price.
+
+    There is one such line a request, of fields that are known: only the request id comes from outside
+    and may look like a secret. Lines of one turn of the event loop are written together, before any
+    other line that this process logs through `log_reader`.
+    """
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._is_wanted = False
+        self._stream: TextIO = sys.stderr
+        self._tail = b""
+        self._waiting: list[bytes] = []
+        self._encode = msgspec.json.Encoder().encode
+
+    def use(self, stream: TextIO | None, process: str, *, is_wanted: bool) -> None:
+        """Write to ``stream``; None leaves the lines to structlog."""
+        self.is_on = stream is not None
+        self._is_wanted = is_wanted
+        if stream is not None:
+            self._stream = stream
+        self._tail = b'","process":' + self._encode(process) + b"}\n"
+
+    def add(self, finished: RequestFinished) -> None:
+        """Write one line, now or at the end of this turn of the loop."""
+        if not self._is_wanted:
+            return
+        if finished.request_id != finished.trace_id and _SENSITIVE_TEXT.search(finished.request_id):
+            finished = msgspec.structs.replace(
+                finished, request_id=_SENSITIVE_TEXT.sub(MASK, finished.request_id)
+            )
+        timestamp = clock.now().isoformat()[:-6].encode()
+        line = self._encode(finished)[:-1] + _LINE_MIDDLE + timestamp + b"Z" + self._tail
+        waiting = self._waiting
+        waiting.append(line)
+        if len(waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self.flush)
+            except RuntimeError:  # no loop: a test or a command
+                self.flush()
+        elif len(waiting) >= MAX_LINES_TOGETHER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting. A log that cannot be written disturbs nobody."""
+        if not self._waiting:
+            return
+        text = b"".join(self._waiting).decode()
+        self._waiting.clear()
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+_LINE_MIDDLE: Final = (
+    f',"event":"{RequestFinished.event}","level":"{RequestFinished.level}","timestamp":"'.encode()
+)
+_lines: Final = RequestLines()
+"""One for the process, as structlog's own configuration is."""
+
+
 def log_reader() -> Any:
     """Return the reader that writes each observation as one line."""
     logger = structlog.get_logger()
 
     def read(observation: Observation) -> None:
+        if _lines.is_on:
+            if type(observation) is RequestFinished:
+                _lines.add(observation)
+                return
+            _lines.flush()
         fields = {
             name: value
             for name in observation.__struct_fields__

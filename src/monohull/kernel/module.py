@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from monohull.kernel.asgi import ASGIApp, ProblemRenderer
     from monohull.kernel.authentication import Authenticator
+    from monohull.kernel.cors import Cors
     from monohull.kernel.events import Event, Subscriber
     from monohull.kernel.health import Check
     from monohull.kernel.permissions import Permission
@@ -39,6 +40,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         mounts: Raw ASGI applications by path prefix, served in front of Litestar.
         dependencies: Values for `NamedDependency` parameters, by name.
         renderers: How problems look below a path prefix, for wires with a shape of their own.
+        cors: What browsers are told below a path prefix, for wires with words of their own.
         authenticators: Asked in the order of the modules until one knows the credential.
         checks: Joined to ``/health/ready``.
         lifespans: Entered before the process is ready and left in reverse when it stops.
@@ -48,6 +50,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     mounts: Mapping[str, ASGIApp] = {}
     dependencies: Mapping[str, Callable[..., Any]] = {}
     renderers: Mapping[str, ProblemRenderer] = {}
+    cors: Mapping[str, Cors] = {}
     authenticators: Sequence[Authenticator] = ()
     checks: Sequence[Check] = ()
     lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()

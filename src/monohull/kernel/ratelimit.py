@@ -31,6 +31,8 @@ from monohull.kernel.observation import SILENT, DependencyBack, DependencyLost
 from monohull.kernel.redis_connection import UNREACHABLE, explain_redis_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from redis.asyncio import Redis
 
     from monohull.kernel.observation import Observer
@@ -68,6 +70,12 @@ return {allowed, text}
 """
 """Whole microseconds of the server's clock fit a double. A clock that went back gives nothing and
 takes nothing. The key goes a second after the bucket would be full, which is what no key means."""
+
+_SETTLE: Final = _TAKE.replace(
+    "local allowed = tokens >= cost and 1 or 0\nif allowed == 1 then tokens = tokens - cost end",
+    "local allowed = 1\ntokens = math.max(-capacity, tokens - cost)",
+)
+"""Takes what was spent already, beyond what there is if need be; nobody owes more than a full bucket."""
 
 _TAKE_SHA: Final = hashlib.sha1(_TAKE.encode(), usedforsecurity=False).hexdigest()
 
@@ -204,6 +212,31 @@ class RateLimits:
                 headers=headers(decision),
             )
         return decision
+
+    async def settle(self, limit: Limit, spent: Mapping[str, int]) -> dict[str, float]:
+        """Take tokens that callers spent already; return what each has left, below 0 what it owes.
+
+        One round trip. Returns nothing when Redis is away: then every process goes by its own count.
+        """
+        if not self._breaker.lets_pass():
+            return {}
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                pipeline = self._redis.pipeline(transaction=False)
+                for caller, cost in spent.items():
+                    bucket = self._bucket(limit, caller)
+                    _ = pipeline.eval(
+                        _SETTLE, 1, bucket, str(limit.capacity), repr(limit.refill_per_second), str(cost)
+                    )
+                answers = await pipeline.execute()
+        except (*UNREACHABLE, RedisError) as error:
+            self._breaker.failed(explain_redis_error(error))
+            return {}
+        except BaseException:
+            self._breaker.abandoned()
+            raise
+        self._breaker.succeeded()
+        return {caller: float(tokens) for caller, (_, tokens) in zip(spent, answers, strict=True)}
 
     async def _evaluate(self, bucket: str, limit: Limit, cost: int) -> tuple[bool, float]:
         arguments = (bucket, str(limit.capacity), repr(limit.refill_per_second), str(cost))

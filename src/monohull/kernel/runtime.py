@@ -78,8 +78,11 @@ class Runtime:
             timeout_seconds=core.pool_timeout_seconds,
             observer=self.observer,
         )
+        # a login that somebody chose is used as it is: nobody with more rights stands in for it
+        stand_in = connections.owner_url if core.database_authenticator_url is None else None
         self.data: DataPool = data_pool(
             connections,
+            owner_url=stand_in,
             size=core.pool_size,
             timeout_seconds=core.pool_timeout_seconds,
             application_name=name,

@@ -7,15 +7,15 @@ the database's ``request.headers`` and in the events it caused.
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}")
 _TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -49,9 +49,14 @@ current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=No
 
 
 def new_trace(request_id: str | None = None) -> Trace:
-    """Begin a trace."""
-    trace_id = secrets.token_hex(16)
-    return Trace(request_id or trace_id, trace_id, secrets.token_hex(8))
+    """Begin a trace.
+
+    Ids have to be unique and need not be secret, so the operating system is not asked for each;
+    the generator is seeded by it, anew in every process that is forked.
+    """
+    digits = f"{random.getrandbits(192):048x}"
+    trace_id = digits[:32]
+    return Trace(request_id or trace_id, trace_id, digits[32:])
 
 
 def continue_trace(traceparent: str | None, request_id: str | None = None) -> Trace:
@@ -60,7 +65,8 @@ def continue_trace(traceparent: str | None, request_id: str | None = None) -> Tr
     if match is None:
         return new_trace(request_id)
     trace_id, parent, flags = (part.decode() for part in match.groups())
-    return Trace(request_id or trace_id, trace_id, secrets.token_hex(8), parent, bool(int(flags, 16) & 1))
+    span_id = f"{random.getrandbits(64):016x}"
+    return Trace(request_id or trace_id, trace_id, span_id, parent, bool(int(flags, 16) & 1))
 
 
 def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
@@ -74,4 +80,16 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
             traceparent = value
     return continue_trace(
         traceparent.decode("latin-1") if traceparent else None, request_id.decode() if request_id else None
+    )
+
+
+def trace_of(headers: Mapping[bytes, bytes]) -> Trace:
+    """Do what `read_trace` does, for headers of which none is repeated."""
+    request_id, traceparent = headers.get(b"x-request-id"), headers.get(b"traceparent")
+    if request_id is None and traceparent is None:
+        return new_trace()
+    return read_trace(
+        (name, value)
+        for name, value in ((b"x-request-id", request_id), (b"traceparent", traceparent))
+        if value is not None
     )

@@ -53,7 +53,11 @@ async def test_what_is_read(database: asyncpg.Connection) -> None:
         False,
         True,
     )
-    assert (code.comment, search.type, search.base_type) == ("Short name.", "words", "tsvector")
+    assert (code.comment, search.type, search.base_type) == (
+        "Short name.",
+        "public.words",
+        "tsvector",
+    )
     assert everything.columns["twice"].is_generated
     assert everything.columns["id"].has_default
     assert everything.columns["tags"].base_type == "_int4"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import structlog
 
-from monohull.kernel.logs import configure_logging, log_reader, redact
+from monohull.kernel.logs import MAX_LINES_TOGETHER, RequestLines, configure_logging, log_reader, redact
 from monohull.kernel.observation import DependencyLost, Observation, Observer, RequestFinished
 from monohull.kernel.settings import CoreSettings
 from monohull.kernel.trace import current_trace, new_trace
@@ -124,3 +127,55 @@ def test_a_reader_that_fails_disturbs_nobody(capsys: pytest.CaptureFixture[str])
     observer.observe(REQUEST)
     assert seen == [REQUEST]
     assert "disk full" in capsys.readouterr().err
+
+
+def test_the_quick_line_is_structlogs_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(CoreSettings(env="production"), process="api")
+    Observer(log_reader()).observe(REQUEST)
+    (quick,) = lines(capsys)
+    structlog.get_logger().info(REQUEST.event, **msgspec.structs.asdict(REQUEST))
+    (slow,) = lines(capsys)
+    quick.pop("timestamp")
+    slow.pop("timestamp")
+    assert quick == slow
+
+
+def test_a_request_id_that_looks_like_a_secret_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(CoreSettings(env="production"), process="api")
+    Observer(log_reader()).observe(msgspec.structs.replace(REQUEST, request_id=JWT))
+    (line,) = lines(capsys)
+    assert line["request_id"] == "[redacted]"
+
+
+async def test_lines_of_one_turn_are_written_together_and_before_the_next_event(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(CoreSettings(env="production"), process="api")
+    observer = Observer(log_reader())
+    observer.observe(REQUEST)
+    observer.observe(REQUEST)
+    assert lines(capsys) == []
+    await asyncio.sleep(0)
+    assert len(lines(capsys)) == 2
+    observer.observe(REQUEST)
+    observer.observe(DependencyLost(name="redis", reason="refused"))
+    assert [line["event"] for line in lines(capsys)] == ["http.request", "dependency.lost"]
+    await asyncio.sleep(0)
+    assert lines(capsys) == []
+
+
+async def test_lines_that_wait_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(CoreSettings(env="production"), process="api")
+    observer = Observer(log_reader())
+    for _ in range(MAX_LINES_TOGETHER):
+        observer.observe(REQUEST)
+    assert len(lines(capsys)) == MAX_LINES_TOGETHER
+
+
+def test_a_log_that_cannot_be_written_disturbs_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    closed = io.StringIO()
+    closed.close()
+    written = RequestLines()
+    written.use(closed, "api", is_wanted=True)
+    written.add(REQUEST)
+    assert capsys.readouterr().err == ""

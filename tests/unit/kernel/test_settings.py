@@ -202,7 +202,7 @@ BAD: list[tuple[str, str, str]] = [
     ("DATABASE_REPLICA_URLS", f"postgresql://h,http://{HUNTER}", "it must start with postgresql://"),
     ("REDIS_URL", f"http://{HUNTER}@h", "the value is not allowed: the Redis URL must start with one of"),
     ("REDIS_URL", f"redis://:{HUNTER}@h:x", "the port in the Redis URL is not a number"),
-    ("JWT_ROLE_CLAIM_KEY", "role", r"'role' is not allowed: text that matches ^\."),
+    ("JWT_ROLE_CLAIM_KEY", "role", r"'role' is not allowed: text that matches ^\$?\."),
     ("JWT_AUDIENCE_", "x", "there is no such setting; did you mean MONOHULL_JWT_AUDIENCE?"),
     ("PORTT", "1", "there is no such setting; did you mean MONOHULL_PORT?"),
     ("QWERTYUIOP", HUNTER, "there is no such setting"),

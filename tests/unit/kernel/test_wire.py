@@ -15,13 +15,16 @@ from monohull.kernel.database.frames import (
     PostgresError,
     ProtocolViolation,
     encode_bind,
+    encode_bound,
     encode_close,
     encode_message,
     encode_parse,
+    encode_value,
     read_columns,
     read_fields,
     read_parameter,
     read_row,
+    read_single_row,
 )
 from monohull.kernel.database.statements import Prepared, StatementCache, settings_sql
 from monohull.kernel.database.wire import WRITE_AT_ONCE_BYTES, _pieces
@@ -212,3 +215,52 @@ def test_pieces_are_the_whole_and_none_is_large(parts: list[bytes]) -> None:
     pieces = list(_pieces(parts))
     assert b"".join(pieces) == b"".join(parts)
     assert all(len(piece) <= 2 * WRITE_AT_ONCE_BYTES for piece in pieces)
+
+
+@given(st.lists(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))
+def test_bound_values_are_bound_as_values(args: list[str]) -> None:
+    plain: list[bytes] = []
+    bound: list[bytes] = []
+    size = encode_bind(plain, b"m1", args)
+    assert encode_bound(bound, b"m1", len(args), b"".join(map(encode_value, args))) == size
+    assert b"".join(bound) == b"".join(plain)
+    assert size == len(b"".join(plain))
+
+
+def row_of(*values: bytes | None) -> bytes:
+    cells = (b"\xff\xff\xff\xff" if v is None else struct.pack("!i", len(v)) + v for v in values)
+    return encode_message(b"D", struct.pack("!H", len(values)) + b"".join(cells))
+
+
+BOUND = encode_message(b"2", b"")
+USUAL = (BOUND, encode_message(b"C", b"SELECT 0\0"), BOUND)
+END = (encode_message(b"C", b"SELECT 1\0"), encode_message(b"Z", b"I"))
+
+
+@given(st.lists(st.none() | st.binary(max_size=50), max_size=6))
+def test_the_usual_answer_is_read_at_once(values: list[bytes | None]) -> None:
+    assert read_single_row(b"".join((*USUAL, row_of(*values), *END))) == tuple(values)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (*USUAL, *END),
+        (*USUAL, row_of(b"1"), row_of(b"2"), *END),
+        (*USUAL, row_of(b"1"), END[0], encode_message(b"Z", b"E")),
+        (*USUAL, row_of(b"1"), END[0]),
+        (*USUAL, row_of(b"1")),
+        (BOUND, encode_message(b"C", b"SELECT 1\0"), BOUND, row_of(b"1"), *END),
+        (encode_message(b"1", b""), *USUAL, row_of(b"1"), *END),
+        (*USUAL, row_of(b"1"), encode_message(b"N", b"\0"), *END),
+        (*USUAL, row_of(b"1"), *END, encode_message(b"A", b"\0")),
+        (*USUAL, encode_message(b"E", b"C42501\0\0"), encode_message(b"Z", b"I")),
+    ],
+)
+def test_every_other_answer_is_left_to_the_reader(messages: tuple[bytes, ...]) -> None:
+    assert read_single_row(b"".join(messages)) is None
+
+
+def test_so_is_an_answer_that_is_not_whole() -> None:
+    stream = b"".join((*USUAL, row_of(b"12", None), *END))
+    assert all(read_single_row(stream[:at]) is None for at in range(len(stream)))

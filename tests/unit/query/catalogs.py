@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modules.query.catalog import Catalog, ForeignKey, Key, Relation, RelationKind, TableColumn
+from modules.query.catalog import Catalog, ForeignKey, Relation, RelationKind
+from modules.query.columns import Key, TableColumn
 from modules.query.relationships import derive_relationships
 
 

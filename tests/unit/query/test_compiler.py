@@ -30,7 +30,7 @@ def compile_sql(
 ) -> str:
     asked = read(relation, query, max_rows=max_rows)
     compiled = Compiler(shop(), exposure).compile(asked, role="anon", anonymous=True)
-    head, tail = "SELECT NULL::bigint, count(*), coalesce(json_agg(_row), '[]')::text FROM (", ") AS _row"
+    head, tail = "SELECT NULL::bigint, count(*), coalesce(json_agg(_row), '[]') FROM (", ") AS _row"
     assert compiled.statement.text.startswith(head)
     return compiled.statement.text.removeprefix(head).removesuffix(tail)
 

@@ -64,9 +64,9 @@ def test_several_are_listed_with_what_tells_them_apart() -> None:
     )
 
 
-def test_a_reference_to_itself_needs_a_hint_by_table_name() -> None:
-    with pytest.raises(RelationshipAmbiguous):
-        find("products", "products")
+def test_a_reference_to_itself_by_table_name_means_the_rows_that_refer_here() -> None:
+    assert find("products", "products") == "one-to-many products_parent_id_fkey"
+    assert find("products", "parent_id") == "many-to-one products_parent_id_fkey"
     with pytest.raises(RelationshipNotFound):
         find("products", "products", "products_parent_id_fkey")
 

@@ -62,14 +62,28 @@ def test_media_refused() -> None:
     ],
 )
 def test_preferences(headers: list[str], applied: str) -> None:
-    assert parse_preferences(headers).applied() == applied
+    assert parse_preferences(tuple(headers)).applied() == applied
 
 
 def test_strict_preferences() -> None:
     with pytest.raises(PreferencesInvalid) as caught:
-        parse_preferences(["handling=strict", "something, else"])
+        parse_preferences(
+            (
+                "handling=strict",
+                "something, else",
+            )
+        )
     assert caught.value.details == "Invalid preferences: something, else"
-    assert parse_preferences(["handling=strict"]).is_strict
+    assert (
+        parse_preferences(
+            (
+                "handling=strict",
+                "max-affected=3",
+            )
+        ).max_affected
+        == "3"
+    )
+    assert parse_preferences(("max-affected=3",)).max_affected is None
 
 
 @pytest.mark.parametrize(

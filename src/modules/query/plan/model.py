@@ -10,15 +10,62 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from modules.query.ast import Connective, Count, Direction, Filter, IsValue, Nulls, Shape, Step
-    from modules.query.catalog import Key
+    from modules.query.ast import (
+        Call,
+        Connective,
+        Count,
+        Direction,
+        Filter,
+        IsValue,
+        Mutation,
+        Nulls,
+        Shape,
+        Step,
+    )
+    from modules.query.columns import Key
+    from modules.query.routines import Parameter, Routine
 
 
 class Source(Struct, frozen=True):
-    """A relation in FROM. Without an alias it goes by its own name, schema and all."""
+    """A relation in FROM. Without an alias it goes by its own name, schema and all.
+
+    Attributes:
+        rows: The common table expression that stands in for it: the rows that were just written.
+        computed: How a function makes its rows of another relation's row.
+        called: The call that gives its rows.
+    """
 
     key: Key
     alias: str | None = None
+    rows: str | None = None
+    computed: Computed | None = None
+    called: Called | None = None
+
+
+class Computed(Struct, frozen=True):
+    """A computed relationship: ``function`` of a row of ``parent``."""
+
+    function: Key
+    parent: Source
+
+
+class Called(Struct, frozen=True):
+    """A call in FROM.
+
+    Attributes:
+        function: What is called.
+        parameters: The parameters that something is given to, each with the slots of its texts; without
+            slots it comes from the body.
+        body: Slot of the body, where something of it is used.
+        is_list: The body is a JSON array.
+        is_row: The function gives rows; otherwise its value is the one column of a row.
+    """
+
+    function: Key
+    parameters: tuple[tuple[Parameter, tuple[int, ...]], ...]
+    body: int | None
+    is_list: bool
+    is_row: bool
 
 
 class PlannedField(Struct, frozen=True):
@@ -41,7 +88,9 @@ class PlannedField(Struct, frozen=True):
 class PlannedColumn(Struct, frozen=True, tag=True):
     """One value of SELECT; ``name`` is None where its own name will do.
 
-    ``is_list`` marks an array that a spread gathered, which is empty rather than null.
+    Attributes:
+        is_list: It is an array that a spread gathered, which is empty rather than null.
+        convert: The function by which a domain represents itself as JSON.
     """
 
     field: PlannedField | None
@@ -50,6 +99,7 @@ class PlannedColumn(Struct, frozen=True, tag=True):
     aggregate: str | None = None
     aggregate_cast: str | None = None
     is_list: bool = False
+    convert: Key | None = None
 
 
 class PlannedStar(Struct, frozen=True, tag=True):
@@ -59,21 +109,23 @@ class PlannedStar(Struct, frozen=True, tag=True):
 
 
 class PlannedEmbed(Struct, frozen=True, tag=True):
-    """The document of an embed, by the join that brings it."""
+    """The document of an embed, by the join that brings it; as ``jsonb`` where it is shown as text."""
 
     join: str
     name: str
     is_list: bool
+    is_jsonb: bool = False
 
 
 PlannedOutput: TypeAlias = PlannedColumn | PlannedStar | PlannedEmbed
 
 
 class PlannedFilter(Struct, frozen=True, tag=True):
-    """A comparison whose value is bound."""
+    """A comparison whose value is bound; ``convert`` makes a domain of the client's text."""
 
     field: PlannedField
     filter: Filter
+    convert: Key | None = None
 
 
 class PlannedIs(Struct, frozen=True, tag=True):
@@ -103,11 +155,12 @@ PlannedCondition: TypeAlias = PlannedFilter | PlannedIs | PlannedAbsence | Plann
 
 
 class PlannedOrder(Struct, frozen=True):
-    """A term of ORDER BY."""
+    """A term of ORDER BY; ``embed`` is the one it looks into, for a column that the embed does not bring."""
 
     field: PlannedField
     direction: Direction | None = None
     nulls: Nulls | None = None
+    embed: PlannedJoin | None = None
 
 
 class Link(Struct, frozen=True):
@@ -178,4 +231,63 @@ class DocumentPlan(Struct, frozen=True):
     shape: Shape
     count: Count | None
     strip_nulls: bool
+    relations: frozenset[Key]
+
+
+class BodyColumn(Struct, frozen=True):
+    """A column that the body gives values to.
+
+    Attributes:
+        type: As it is written in SQL, schema and all where it needs one.
+        default: Expression of what it is without a value, or None.
+        parse: Function that makes it from JSON, where the project has one.
+    """
+
+    name: str
+    type: str
+    default: str | None = None
+    parse: Key | None = None
+
+
+class MutationPlan(Struct, frozen=True):
+    """An INSERT, UPDATE or DELETE, and what is read of its rows.
+
+    Attributes:
+        mutation: What was asked for.
+        target: The relation.
+        columns: What the body gives values to.
+        where: Conditions on the rows to change; of a PUT, on the body.
+        is_exact: The document holds texts that ``json`` alone keeps to the letter.
+        returned: Columns of RETURNING; None for all of them.
+        read: How the representation is read, or None where none is wanted.
+        conflict: Columns of ON CONFLICT; empty without.
+        key: Columns of the primary key, where it is wanted.
+        relations: Every relation that is touched, for the check of access.
+    """
+
+    mutation: Mutation
+    target: Source
+    columns: tuple[BodyColumn, ...]
+    where: tuple[PlannedCondition, ...]
+    is_exact: bool
+    returned: tuple[str, ...] | None
+    read: ReadPlan | None
+    conflict: tuple[str, ...]
+    key: tuple[str, ...]
+    relations: frozenset[Key]
+
+
+class CallPlan(Struct, frozen=True):
+    """A call, and what is read of its rows.
+
+    Attributes:
+        call: What was asked for.
+        routine: What is called.
+        read: How its rows are read.
+        relations: Every relation that is embedded, for the check of access.
+    """
+
+    call: Call
+    routine: Routine
+    read: ReadPlan
     relations: frozenset[Key]

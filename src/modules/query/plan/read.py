@@ -9,54 +9,50 @@ refused by the server with 42703, as PostgREST's clients expect.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modules.query import ast
 from modules.query.errors import (
-    AggregatesOff,
-    EmbedNotSelected,
-    EmbedOperatorNotAllowed,
-    NotImplementedYet,
-    OrderNotPossible,
     RelationClosed,
     RelationClosedToAnonymous,
     RelationNotFound,
 )
 from modules.query.plan.model import (
+    Computed,
     DocumentPlan,
     Link,
-    PlannedAbsence,
     PlannedColumn,
-    PlannedCondition,
-    PlannedEmbed,
     PlannedField,
-    PlannedFilter,
-    PlannedIs,
     PlannedJoin,
-    PlannedLogic,
-    PlannedOrder,
     PlannedOutput,
-    PlannedStar,
     ReadPlan,
     Source,
 )
+from modules.query.plan.outputs import (
+    check_geometry,
+    embed_outputs,
+    plan_columns,
+    spread_outputs,
+    with_text_embeds,
+)
+from modules.query.plan.terms import plan_condition, plan_order
 from modules.query.relationships import Among, find_relationship
 from modules.query.similarity import most_similar
 
 if TYPE_CHECKING:
-    from modules.query.catalog import Catalog, Key, Relation, Relationship
+    from collections.abc import Mapping
+
+    from modules.query.catalog import Catalog, Relation, Relationship
+    from modules.query.columns import Key
     from modules.query.exposure import Closure
 
 MAX_IDENTIFIER_BYTES: Final = 63
 """PostgreSQL cuts longer names off, and two that are cut alike collide."""
 
 SIMILAR_TABLE: Final = 0.75
-
-Joins: TypeAlias = Mapping[str, tuple[PlannedJoin, "Relationship"]]
-"""Embeds of one selection by alias and by relation name, with the way to each."""
 
 
 class Rules(Struct, frozen=True):
@@ -99,13 +95,52 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
         OrderNotPossible: PGRST118.
         EmbedOperatorNotAllowed: PGRST120.
         AggregatesOff: PGRST123.
+        GeometryMissing: 22023.
     """
     planner = _Planner(catalog, rules, read.max_rows, set())
-    relation = catalog.find(read.schema, read.relation)
-    if relation is None:
-        raise RelationNotFound(read.schema, read.relation, _similar_relation(read, catalog, rules))
+    relation = find_relation(read.schema, read.relation, catalog, rules)
+    _touch(planner, relation.key)
     plan = _selection(planner, read.selection, relation, Source(relation.key), depth=0)
+    if read.shape == "geojson":
+        check_geometry(plan, relation)
+    plan = with_text_embeds(plan, read.shape)
     return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched))
+
+
+def plan_rows(  # noqa: PLR0913 what a read of rows at hand needs
+    selection: ast.Selection,
+    relation: Relation,
+    source: Source,
+    catalog: Catalog,
+    rules: Rules,
+    *,
+    max_rows: int | None,
+) -> tuple[ReadPlan, frozenset[Key]]:
+    """Resolve what is wanted of rows that ``source`` has, written just now or returned by a function.
+
+    Returns the plan and every relation that is embedded. Raises as `plan_read`, but does not ask whether
+    ``relation`` itself is open.
+    """
+    planner = _Planner(catalog, rules, max_rows, set())
+    plan = _selection(planner, selection, relation, source, depth=0)
+    return plan, frozenset(planner.touched)
+
+
+def find_relation(schema: str, name: str, catalog: Catalog, rules: Rules) -> Relation:
+    """Return the relation.
+
+    Raises:
+        RelationNotFound: PGRST205.
+    """
+    relation = catalog.find(schema, name)
+    if relation is None:
+        raise RelationNotFound(schema, name, _similar_relation(schema, name, catalog, rules))
+    return relation
+
+
+def _touch(planner: _Planner, key: Key) -> None:
+    check_open(key, planner.rules)
+    planner.touched.add(key)
 
 
 def check_open(key: Key, rules: Rules) -> None:
@@ -120,16 +155,14 @@ def check_open(key: Key, rules: Rules) -> None:
         raise refusal(closure.relation, closure.why, closure.hint)
 
 
-def _similar_relation(read: ast.Read, catalog: Catalog, rules: Rules) -> str | None:
-    names = (r.name for r in catalog.in_schema(read.schema) if r.key not in rules.closures)
-    return most_similar(read.relation, names, min_score=SIMILAR_TABLE)
+def _similar_relation(schema: str, name: str, catalog: Catalog, rules: Rules) -> str | None:
+    names = (r.name for r in catalog.in_schema(schema) if r.key not in rules.closures)
+    return most_similar(name, names, min_score=SIMILAR_TABLE)
 
 
 def _selection(
     planner: _Planner, selection: ast.Selection, relation: Relation, source: Source, *, depth: int
 ) -> ReadPlan:
-    check_open(relation.key, planner.rules)
-    planner.touched.add(relation.key)
     joins: list[PlannedJoin] = []
     by_name: dict[str, tuple[PlannedJoin, Relationship]] = {}
     by_relation: dict[str, tuple[PlannedJoin, Relationship]] = {}
@@ -140,19 +173,27 @@ def _selection(
                 planner.catalog, relation.key, item.relation, item.hint, among=planner.rules.among
             )
             join = _join(planner, item, way, source, depth=depth + 1)
+            if item.spread:
+                join, added = spread_outputs(planner.catalog, join)
+            else:
+                added = embed_outputs(item, join)
             joins.append(join)
             by_name.setdefault(item.name, (join, way))
             by_relation.setdefault(item.relation, (join, way))
-            outputs += _embed_outputs(item, join)
+            outputs += added
         else:
-            outputs.append(_output(planner, item, relation, source))
+            outputs += plan_columns(
+                planner.catalog, item, relation, source, aggregates=planner.rules.aggregates
+            )
     embeds = by_relation | by_name
     return ReadPlan(
         source=source,
         outputs=tuple(outputs),
         joins=tuple(joins),
-        where=tuple(_condition(term, relation, source, embeds) for term in selection.where),
-        order=tuple(_order(term, relation, source, embeds) for term in selection.order),
+        where=tuple(
+            plan_condition(planner.catalog, term, relation, source, embeds) for term in selection.where
+        ),
+        order=tuple(plan_order(planner.catalog, term, relation, source, embeds) for term in selection.order),
         limit=selection.limit,
         offset=selection.offset,
         max_rows=planner.max_rows,
@@ -160,71 +201,24 @@ def _selection(
     )
 
 
-def _output(planner: _Planner, item: ast.Item, relation: Relation, source: Source) -> PlannedOutput:
-    if isinstance(item, ast.AllColumns):
-        return PlannedStar(source)
-    assert isinstance(item, ast.Column)
-    if item.aggregate and not planner.rules.aggregates:
-        raise AggregatesOff
-    field = _field(item.field, relation, source) if item.field else None
-    name = item.alias or item.aggregate or (_path_name(item.field) if item.field else None)
-    if name is None and field is not None and item.cast:
-        name = field.name
-    return PlannedColumn(field, name, item.cast, item.aggregate, item.aggregate_cast)
-
-
-def _path_name(field: ast.Field) -> str | None:
-    """Name a JSON path by its last key; a path of indexes by its column."""
-    if not field.path:
-        return None
-    keys = [step.key for step in field.path if isinstance(step.key, str)]
-    return keys[-1] if keys else field.name
-
-
-def _field(field: ast.Field, relation: Relation, source: Source | str) -> PlannedField:
-    column = relation.columns.get(field.name)
-    return PlannedField(
-        source,
-        field.name,
-        field.path,
-        base_type=column.base_type if column else None,
-        to_json=bool(field.path) and column is not None and not column.is_document,
-    )
-
-
 def _join(
     planner: _Planner, embed: ast.Embed, way: Relationship, parent: Source, *, depth: int
 ) -> PlannedJoin:
     relation = planner.catalog.relations[way.target]
-    source = Source(relation.key, _short(f"{relation.name}_{depth}"))
+    computed = Computed(way.function, parent) if way.function is not None else None
+    source = Source(relation.key, _short(f"{relation.name}_{depth}"), computed=computed)
+    _touch(planner, relation.key)
     if way.junction is not None:
-        check_open(way.junction.key, planner.rules)
-        planner.touched.add(way.junction.key)
+        _touch(planner, way.junction.key)
     read = _selection(planner, embed.selection, relation, source, depth=depth)
     if way.is_to_one:
-        read = _without_limit(read)
+        read = replace(read, max_rows=None)  # a foreign key promises one row at most
     return PlannedJoin(
         name=_short(f"{parent.key[1]}_{embed.name}_{depth}"),
         read=read,
         link=_link(way, parent, source, depth),
         is_list=not way.is_to_one,
         is_inner=embed.join == "inner",
-        spread=_spread_names(planner, embed, read) if embed.spread else None,
-    )
-
-
-def _without_limit(read: ReadPlan) -> ReadPlan:
-    """Drop the server's own limit where a foreign key promises one row at most."""
-    return ReadPlan(
-        read.source,
-        read.outputs,
-        read.joins,
-        read.where,
-        read.order,
-        read.limit,
-        read.offset,
-        None,
-        read.grouped,
     )
 
 
@@ -243,59 +237,6 @@ def _link(way: Relationship, parent: Source, source: Source, depth: int) -> Link
         for middle, there in way.junction.target_pairs
     )
     return Link((*to_target, *to_parent), between)
-
-
-def _embed_outputs(embed: ast.Embed, join: PlannedJoin) -> list[PlannedOutput]:
-    """Say what an embed adds to its parent's row; nothing when it selects nothing itself."""
-    if join.spread is not None:
-        return [
-            PlannedColumn(PlannedField(join.name, name), name, is_list=join.is_list) for name in join.spread
-        ]
-    if not join.read.outputs:
-        return []
-    return [PlannedEmbed(join.name, embed.name, join.is_list)]
-
-
-def _spread_names(planner: _Planner, embed: ast.Embed, read: ReadPlan) -> tuple[str, ...]:
-    names: list[str] = []
-    for output in read.outputs:
-        match output:
-            case PlannedStar():
-                names += planner.catalog.relations[read.source.key].columns
-            case PlannedColumn(field=field, name=name, aggregate=aggregate):
-                names.append(name or aggregate or (field.name if field else "count"))
-            case PlannedEmbed(name=name):
-                names.append(name)
-    if read.grouped:
-        raise NotImplementedYet(f"Aggregates inside the spread of {embed.relation} are not supported yet")
-    return tuple(names)
-
-
-def _condition(term: ast.Condition, relation: Relation, source: Source, joins: Joins) -> PlannedCondition:
-    if isinstance(term, ast.Logic):
-        terms = tuple(_condition(inner, relation, source, joins) for inner in term.terms)
-        return PlannedLogic(term.connective, terms, term.negated)
-    if (embed := joins.get(term.field.name)) is not None and term.field.name not in relation.columns:
-        if not isinstance(term, ast.Is) or term.value not in ("null", "not_null") or term.field.path:
-            raise EmbedOperatorNotAllowed(term.field.name)
-        return PlannedAbsence(embed[0], negated=term.negated != (term.value == "not_null"))
-    field = _field(term.field, relation, source)
-    if isinstance(term, ast.Is):
-        return PlannedIs(field, term.value, term.negated)
-    return PlannedFilter(field, term)
-
-
-def _order(term: ast.Order, relation: Relation, source: Source, joins: Joins) -> PlannedOrder:
-    if term.relation is None:
-        return PlannedOrder(_field(term.field, relation, source), term.direction, term.nulls)
-    found = joins.get(term.relation)
-    if found is None:
-        raise EmbedNotSelected(term.relation)
-    join, way = found
-    if not way.is_to_one:
-        raise OrderNotPossible(relation.name, term.relation)
-    field = PlannedField(join.name, term.field.name, term.field.path)
-    return PlannedOrder(field, term.direction, term.nulls)
 
 
 def _short(name: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modules.query.ast import Filter, Operator, Step
+    from modules.query.columns import Key
     from modules.query.plan.model import PlannedField, Source
 
 COMPARISONS: Final[Mapping[Operator, str]] = {
@@ -104,7 +105,7 @@ class Statement(Struct, frozen=True):
     name: str
     slots: tuple[int, ...] = ()
 
-    def choose(self, values: Sequence[str]) -> list[str]:
+    def choose(self, values: Sequence[str | bytes]) -> list[str | bytes]:
         """Return what to bind of a request's values."""
         return [values[slot] for slot in self.slots]
 
@@ -158,19 +159,18 @@ def parameter(slot: int) -> str:
     return f"${slot + 1}"
 
 
-def relation(source: Source) -> str:
-    """Write a source as FROM wants it."""
-    name = f"{identifier(source.key[0])}.{identifier(source.key[1])}"
-    return name if source.alias is None else f"{name} AS {identifier(source.alias)}"
+def qualified(key: Key) -> str:
+    """Quote a name with its schema."""
+    return f"{identifier(key[0])}.{identifier(key[1])}"
 
 
 def qualifier(source: Source | str) -> str:
     """Write a source as a column's prefix."""
     if isinstance(source, str):
         return identifier(source)
-    if source.alias is None:
-        return f"{identifier(source.key[0])}.{identifier(source.key[1])}"
-    return identifier(source.alias)
+    if source.alias is None and source.rows is None:
+        return qualified(source.key)
+    return identifier(source.alias or source.key[1])
 
 
 def field(planned: PlannedField) -> str:
@@ -198,26 +198,35 @@ def cast(expression: str, type_name: str) -> str:
     return f"CAST({expression} AS {folded if folded in TYPE_WORDS else identifier(folded)})"
 
 
-def comparison(planned: PlannedField, asked: Filter) -> str:
-    """Write a filter; its value is the parameter of its slot."""
-    text = _comparison(planned, asked)
+def comparison(planned: PlannedField, asked: Filter, convert: Key | None = None) -> str:
+    """Write a filter; its value is the parameter of its slot, which ``convert`` makes a domain of."""
+    text = _comparison(planned, asked, convert)
     return f"NOT {text}" if asked.negated else text
 
 
-def _comparison(planned: PlannedField, asked: Filter) -> str:
+def _comparison(planned: PlannedField, asked: Filter, convert: Key | None) -> str:
     left = field(planned)
     value = parameter(asked.slot)
     if (function := TEXT_SEARCHES.get(asked.operator)) is not None:
         return _text_search(left, planned, function, asked.config, value)
     if asked.operator == "in":
-        return f"{left} = ANY ({value})"
+        return f"{left} = ANY ({value if convert is None else _converted(value, convert)})"
     operator = COMPARISONS[asked.operator]
     if asked.quantifier is not None:
         return f"{left} {operator} {asked.quantifier.upper()} ({value})"
+    if convert is not None:
+        value = f"{qualified(convert)}({value}::text)"
     return f"({left} {operator} {value})" if asked.operator == "isdistinct" else f"{left} {operator} {value}"
 
 
+def _converted(values: str, convert: Key) -> str:
+    converted = f"{qualified(convert)}(_value)"
+    return f"ARRAY(SELECT {converted} FROM unnest({values}::text[]) AS _value)"  # noqa: S608  quoted names
+
+
 def _text_search(left: str, planned: PlannedField, function: str, config: str | None, value: str) -> str:
+    if config and config.isdigit():
+        config = identifier(config)  # bare it would be the number of a configuration, and of none: an XX000
     with_config = f"{literal(config)}, " if config else ""
     is_vector = planned.base_type in (None, "tsvector") and not planned.path
     document = left if is_vector else f"to_tsvector({with_config}{left})"

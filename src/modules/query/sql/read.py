@@ -1,15 +1,19 @@
 """Plan of a read → one statement whose only row is the whole answer.
 
 Its columns are: the number of rows there are without limit (or null when nobody
-asked), the number of rows in the document, and the document as text. The
-database builds it, so the process that serves the request never sees a row.
+asked), the number of rows in the document, the document as text, and the settings
+that functions left for the front end; after a write also the primary key and the
+number of rows inserted. The database builds the document, so the process that
+serves the request never sees a row.
 """
 
 # writing SQL is what this file is for; values are parameters and names are quoted
 # ruff: noqa: S608
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from modules.query.plan.model import (
     DocumentPlan,
@@ -27,6 +31,7 @@ from modules.query.plan.model import (
     ReadPlan,
     Source,
 )
+from modules.query.sql.document import ROW, SOURCE, document
 from modules.query.sql.fragment import (
     IS_VALUES,
     Statement,
@@ -34,27 +39,66 @@ from modules.query.sql.fragment import (
     comparison,
     field,
     identifier,
+    literal,
     parameter,
+    qualified,
     qualifier,
-    relation,
     statement,
 )
+from modules.query.sql.source import relation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-ROW: Final = "_row"
-"""Alias of the rows; an underscore first, as no table of a project should begin."""
+    from modules.query.ast import Shape
 
 
-def render_read(plan: DocumentPlan) -> Statement:
+def render_read(plan: DocumentPlan, asides: Sequence[str] = ()) -> Statement:
     """Write the statement for ``plan``; its parameters are the plan's slots in order."""
-    total = _total(plan)
-    rows = select(plan.read)
-    if plan.shape == "csv":
-        source = f"(SELECT * FROM _source) AS {ROW}"
-        return statement(f"WITH _source AS ({rows}) SELECT {total}, count(*), {_csv()} FROM {source}")
-    return statement(f"SELECT {total}, count(*), {_document(plan)} FROM ({rows}) AS {ROW}")
+    return statement(
+        answer(
+            select(plan.read),
+            plan.shape,
+            document=document(plan.shape, strip_nulls=plan.strip_nulls),
+            total=_total(plan),
+            asides=asides,
+        )
+    )
+
+
+def answer(  # noqa: PLR0913 each is a column or clause
+    rows: str,
+    shape: Shape,
+    *,
+    document: str,
+    counted: str = "count(*)",
+    total: str = "NULL::bigint",
+    written: Sequence[str] = (),
+    asides: Sequence[str] = (),
+    first: str = "",
+) -> str:
+    """Write the SELECT whose one row is the answer; ``rows`` is the SELECT that it is made of.
+
+    Args:
+        rows: What the document is made of.
+        shape: The document's.
+        document: Its expression.
+        counted: Expression of the number of rows in it.
+        total: Expression of the number of rows without limit.
+        written: Expressions of the key and the number of inserted rows.
+        asides: Names of settings to give back.
+        first: Common table expressions that ``rows`` reads, without WITH.
+    """
+    columns = [total, counted, document]
+    columns += (f"current_setting({literal(name)}, true)" for name in asides)
+    columns += written
+    source = f"({rows})"
+    tables = [first] if first else []
+    if shape == "csv":
+        tables.append(f"{SOURCE} AS ({rows})")
+        source = f"(SELECT * FROM {SOURCE})"
+    with_ = f"WITH {', '.join(tables)} " if tables else ""
+    return f"{with_}SELECT {', '.join(columns)} FROM {source} AS {ROW}"
 
 
 def render_count_plan(plan: DocumentPlan) -> Statement:
@@ -63,36 +107,14 @@ def render_count_plan(plan: DocumentPlan) -> Statement:
 
 
 def _total(plan: DocumentPlan) -> str:
+    if plan.count == "exact" and not any(window(plan.read)):
+        return "count(*)"  # all rows are in the document
     if plan.count == "exact":
         return f"(SELECT count(*) FROM ({count_rows(plan.read)}) AS _all)"
     if plan.count == "estimated" and plan.read.max_rows is not None:
         limited = f"{count_rows(plan.read)} LIMIT {plan.read.max_rows + 1}"
         return f"(SELECT count(*) FROM ({limited}) AS _all)"
     return "NULL::bigint"
-
-
-def _document(plan: DocumentPlan) -> str:
-    rows = f"json_agg({ROW})"
-    if plan.strip_nulls:
-        rows = f"json_strip_nulls({rows})"
-    match plan.shape:
-        case "array":
-            return f"coalesce({rows}, '[]')::text"
-        case "object":
-            return f"coalesce(({rows}->0)::text, 'null')"
-        case _:
-            return "''"
-
-
-def _csv() -> str:
-    """Header and lines by PostgreSQL's own row output, which quotes as CSV does."""
-    header = (
-        "(SELECT coalesce(string_agg(k, ','), '') FROM"
-        " (SELECT json_object_keys(to_json(_first)) AS k"
-        " FROM (SELECT * FROM _source LIMIT 1) AS _first) AS _keys)"
-    )
-    line = f"substring({ROW}::text, 2, length({ROW}::text) - 2)"
-    return f"{header} || E'\\n' || coalesce(string_agg({line}, E'\\n'), '')"
 
 
 def select(plan: ReadPlan, link: Link | None = None) -> str:
@@ -113,7 +135,7 @@ def select(plan: ReadPlan, link: Link | None = None) -> str:
     clauses += _group_by(plan)
     if plan.order:
         clauses.append("ORDER BY " + ", ".join(order(term) for term in plan.order))
-    clauses += _window(plan)
+    clauses += window(plan)
     return " ".join(clauses)
 
 
@@ -122,15 +144,22 @@ def count_rows(plan: ReadPlan) -> str:
 
     Embeds do not multiply rows, so only those that drop parents are kept, as EXISTS.
     """
+    if plan.grouped:
+        groups = select(replace(plan, order=(), limit=None, offset=None, max_rows=None))
+        return f"SELECT 1 FROM ({groups}) AS _groups"
     conditions = [condition(term, counting=True) for term in plan.where]
     conditions += (exists(one) for one in plan.joins if one.is_inner)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    grouped = "".join(f" {clause}" for clause in _group_by(plan))
-    return f"SELECT 1 FROM {relation(plan.source)}{where}{grouped}"
+    return f"SELECT 1 FROM {relation(plan.source)}{where}"
 
 
 def exists(one: PlannedJoin) -> str:
     """Write the test whether an embed has a row."""
+    return f"EXISTS (SELECT {_linked(one)})"
+
+
+def _linked(one: PlannedJoin) -> str:
+    """Write FROM and WHERE of an embed's rows, where they stand alone."""
     plan = one.read
     tables = [relation(plan.source)]
     if one.link.junction is not None:
@@ -138,7 +167,8 @@ def exists(one: PlannedJoin) -> str:
     conditions = [f"{field(here)} = {field(there)}" for here, there in one.link.equal]
     conditions += (condition(term, counting=True) for term in plan.where)
     conditions += (exists(inner) for inner in plan.joins if inner.is_inner)
-    return f"EXISTS (SELECT FROM {', '.join(tables)} WHERE {' AND '.join(conditions)})"
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"FROM {', '.join(tables)}{where}"
 
 
 def output(one: PlannedOutput) -> str:
@@ -146,11 +176,10 @@ def output(one: PlannedOutput) -> str:
     match one:
         case PlannedStar(source=source):
             return f"{qualifier(source)}.*"
-        case PlannedEmbed(join=name, name=alias, is_list=True):
-            gathered = f"{identifier(name)}.{identifier(name)}"
-            return f"coalesce({gathered}, '[]') AS {identifier(alias)}"
-        case PlannedEmbed(join=name, name=alias):
-            return f"row_to_json({identifier(name)}.*) AS {identifier(alias)}"
+        case PlannedEmbed(join=name, name=alias, is_list=is_list, is_jsonb=is_jsonb):
+            gathered = f"coalesce({identifier(name)}.{identifier(name)}, '[]')"
+            text = gathered if is_list else f"row_to_json({identifier(name)}.*)"
+            return f"{text}{'::jsonb' if is_jsonb else ''} AS {identifier(alias)}"
         case PlannedColumn():
             text = expression(one)
             return f"{text} AS {identifier(one.name)}" if one.name is not None else text
@@ -162,6 +191,8 @@ def expression(one: PlannedColumn) -> str:
         text = "count(*)"
     else:
         text = field(one.field)
+        if one.convert is not None:
+            text = f"{qualified(one.convert)}({text})"
         if one.is_list:
             text = f"coalesce({text}, '[]')"
         if one.cast:
@@ -192,8 +223,8 @@ def join(one: PlannedJoin) -> str:
 def condition(term: PlannedCondition, *, counting: bool = False) -> str:
     """Write a condition; while ``counting`` there are no joins to look at."""
     match term:
-        case PlannedFilter(field=planned, filter=asked):
-            return comparison(planned, asked)
+        case PlannedFilter(field=planned, filter=asked, convert=convert):
+            return comparison(planned, asked, convert)
         case PlannedIs(field=planned, value=value, negated=negated):
             text = f"{field(planned)} IS {IS_VALUES[value]}"
             return f"NOT ({text})" if negated else text
@@ -224,6 +255,8 @@ def _absence(one: PlannedJoin, *, negated: bool) -> str:
 def order(term: PlannedOrder) -> str:
     """Write one term of ORDER BY."""
     text = field(term.field)
+    if term.embed is not None:
+        text = f"(SELECT {text} {_linked(term.embed)} LIMIT 1)"
     if term.direction is not None:
         text += f" {term.direction.upper()}"
     if term.nulls is not None:
@@ -246,7 +279,7 @@ def _group_by(plan: ReadPlan) -> Iterator[str]:
 def _group_key(one: PlannedOutput, source: Source) -> str:
     match one:
         case PlannedColumn():
-            return expression(one)
+            return expression(replace(one, convert=None))
         case PlannedEmbed(join=name, is_list=True):
             return f"{identifier(name)}.{identifier(name)}::jsonb"
         case PlannedEmbed(join=name):
@@ -255,7 +288,8 @@ def _group_key(one: PlannedOutput, source: Source) -> str:
             return f"{qualifier(source)}.*"
 
 
-def _window(plan: ReadPlan) -> Iterator[str]:
+def window(plan: ReadPlan) -> Iterator[str]:
+    """Write LIMIT and OFFSET, each where there is one."""
     if plan.limit is not None:
         yield f"LIMIT {parameter(plan.limit)}"
     elif plan.max_rows is not None:

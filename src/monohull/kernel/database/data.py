@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.pool import WirePool, unavailable
-from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
+from monohull.kernel.database.statements import (
+    BoundSettings,
+    Isolation,
+    Rows,
+    Settings,
+    Statement,
+    is_read_only,
+)
 from monohull.kernel.database.wire import ConnectionLost, ResultTooLarge
 from monohull.kernel.errors import Problem
 
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "BoundSettings",
     "DataPool",
     "Isolation",
     "PostgresError",
@@ -32,8 +40,6 @@ __all__ = [
 
 AS_LOGIN: Final[Settings] = (("role", "none"), ("request.jwt.claims", ""))
 """What a request without settings gets, so that nothing a function left in the session speaks for it."""
-
-_READ_ONLY: Final = ("transaction_read_only", "on")
 
 
 class ResultExceedsCeiling(Problem):
@@ -113,7 +119,7 @@ class DataPool(WirePool):
         """
         is_repeated = False
         while True:
-            wire = await self.take()
+            wire = self._idle.pop() if self._idle and not self._is_closing else await self.take()
             assert self._login is not None
             try:
                 results = await wire.exchange(
@@ -124,7 +130,7 @@ class DataPool(WirePool):
                 )
             except ConnectionLost as lost:
                 if not lost.nothing_sent:
-                    if is_repeated or _READ_ONLY not in settings:
+                    if is_repeated or not is_read_only(settings):
                         raise unavailable() from lost
                     is_repeated = True
             except BaseException as error:
@@ -138,10 +144,13 @@ class DataPool(WirePool):
 
 
 def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:
-    """Make the pool of a process, network untouched; ``options`` are `DataPool`'s."""
+    """Make the pool of a process, network untouched; ``options`` are `DataPool`'s.
+
+    Without the option ``owner_url`` the owner stands in where ``authenticator`` cannot log in.
+    """
+    options.setdefault("owner_url", connections.owner_url)
     return DataPool(
         connections.data_url,
-        owner_url=connections.owner_url,
         size=size,
         timeout_seconds=timeout_seconds,
         **options,

@@ -134,6 +134,10 @@ class WirePool:
         self._changed = asyncio.Event()
         self._is_closing = False
 
+    def keep_nothing_prepared(self) -> None:
+        """Have connections from now on parse each statement anew, as poolers between us may demand."""
+        self._dial = partial(self._dial, prepared=False)
+
     @property
     def in_use(self) -> int:
         """Connections that serve a request, or come to rest after one."""

@@ -9,10 +9,13 @@ Source: PostgREST documentation, "Transactions", and ``Query/PreQuery.hs``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from monohull.kernel.database.frames import encode_value
+from monohull.kernel.database.statements import BoundSettings
 from monohull.kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
     from monohull.kernel.principal import Principal
 
 COOKIE: Final = b"cookie"
+COOKIE_NAME: Final = "cookie"
 
 _EMPTY: Final = "{}"
+_NO_COOKIES: Final = encode_value(_EMPTY)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -31,7 +36,7 @@ def request_settings(  # noqa: PLR0913 each is a setting
     *,
     method: str,
     path: str,
-    headers: Iterable[tuple[bytes, bytes]] = (),
+    headers: Sequence[tuple[bytes, bytes]] = (),
     cookies: Mapping[str, str] | None = None,
     search_path: str,
     read_only: bool,
@@ -70,28 +75,124 @@ def request_settings(  # noqa: PLR0913 each is a setting
         ("role", principal.role),
         *more,
     )
-    for name, value in settings:
-        if "\0" in value:
-            raise InvalidRequest(f"The request holds a zero byte, in {name}; PostgreSQL takes none.")
+    refuse_zero_bytes(settings)
     return settings
 
 
-def headers_json(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def refuse_zero_bytes(settings: Iterable[tuple[str, str]]) -> None:
+    """Let settings pass that PostgreSQL takes.
+
+    Raises:
+        InvalidRequest: A value holds a zero byte.
+    """
+    for name, value in settings:
+        if "\0" in value:
+            raise InvalidRequest(f"The request holds a zero byte, in {name}; PostgreSQL takes none.")
+
+
+def bound_settings(  # noqa: PLR0913 each is a setting
+    principal: Principal,
+    *,
+    method: str,
+    path: str,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+    cookies: Mapping[str, str] | None = None,
+    search_path: str,
+    read_only: bool,
+    timeout_ms: int | None = None,
+    more: tuple[tuple[str, str], ...] = (),
+) -> BoundSettings:
+    """Return what `request_settings` returns, encoded; what does not change is encoded once.
+
+    The head belongs to an address, the tail to a principal. Both are kept by their values, so that nothing
+    can be found under another's name; what is between them is the request's own.
+
+    Raises:
+        InvalidRequest: A value holds a zero byte, which PostgreSQL takes nowhere.
+    """
+    head_key = (search_path, read_only, timeout_ms, method, path)
+    head = _heads.get(head_key)
+    if head is None:
+        timeout = () if timeout_ms is None else (("statement_timeout", str(timeout_ms)),)
+        mode = ("transaction_read_only", "on" if read_only else "off")
+        request = (("request.method", method), ("request.path", path))
+        head = _heads.put(head_key, (("search_path", search_path), mode, *timeout, *request))
+    tail_key = (principal.claims_json, principal.role, more)
+    tail = _tails.get(tail_key)
+    if tail is None:
+        claims = ("request.jwt.claims", principal.claims_json)
+        tail = _tails.put(tail_key, (claims, ("role", principal.role), *more))
+    own = _encode_headers(headers)
+    found = encode_value(_cookies_json(cookies)) if cookies else _NO_COOKIES
+    values = b"".join((head[1], len(own).to_bytes(4, "big"), own, found, tail[1]))
+    return BoundSettings(head[0] + _OWN_NAMES + tail[0], values, read_only)
+
+
+class _Encoded:
+    """Names and encoded values of settings, the least recently used of them first.
+
+    Args:
+        most_bytes: Values of more bytes than this, all together, are not kept.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[Any, tuple[tuple[str, ...], bytes]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: Any) -> tuple[tuple[str, ...], bytes] | None:
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: Any, settings: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], bytes]:
+        refuse_zero_bytes(settings)
+        names = tuple(name for name, _ in settings)
+        made = self._kept[key] = names, b"".join(encode_value(value) for _, value in settings)
+        self._bytes += len(made[1]) + _ENTRY_BYTES
+        while self._bytes > self._most_bytes:
+            _, (_, values) = self._kept.popitem(last=False)
+            self._bytes -= len(values) + _ENTRY_BYTES
+        return made
+
+
+_ENTRY_BYTES: Final = 1000
+"""What an entry takes beside its values, its key among it; generously."""
+_heads: Final = _Encoded(1_000_000)
+_tails: Final = _Encoded(8_000_000)
+_OWN_NAMES: Final = ("request.headers", "request.cookies")
+
+
+def headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
     """Return headers as a JSON object with lower-cased names; repeated ones are joined by commas (RFC 9110).
 
     Raises:
         InvalidRequest: A value holds a zero byte; JSON would hide it until a policy reads the setting.
     """
+    return _encode_headers(headers).decode()
+
+
+def _encode_headers(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     found: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        name = raw_name.lower()
-        if name == COOKIE:
+        name = raw_name.lower().decode("latin-1")
+        if name == COOKIE_NAME:
             continue
-        if b"\0" in raw_value:
-            raise InvalidRequest("The request holds a zero byte, in a header; PostgreSQL does not take it.")
-        text, value = name.decode("latin-1"), _header_text(raw_value)
-        found[text] = f"{found[text]}, {value}" if text in found else value
-    return _encode(found).decode() if found else _EMPTY
+        try:
+            value = raw_value.decode()
+        except (
+            UnicodeDecodeError
+        ):  # UTF-8 where somebody meant anything, else Latin-1, which takes every byte
+            value = raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    encoded = _encode(found)
+    if b"\\u0000" in encoded and any(b"\0" in value for name, value in headers if name.lower() != COOKIE):
+        raise InvalidRequest("The request holds a zero byte, in a header; PostgreSQL does not take it.")
+    return encoded
 
 
 def quoted_search_path(schemas: Iterable[str]) -> str:
@@ -108,11 +209,3 @@ def _cookies_json(cookies: Mapping[str, str]) -> str:
     if any("\0" in value for value in cookies.values()):
         raise InvalidRequest("The request holds a zero byte, in a cookie; PostgreSQL takes none.")
     return _encode(cookies).decode()
-
-
-def _header_text(value: bytes) -> str:
-    """Headers are UTF-8 where somebody meant anything, else Latin-1, which takes every byte."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")

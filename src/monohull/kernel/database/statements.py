@@ -10,12 +10,50 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from monohull.kernel.database.frames import Row, encode_close
 
-Settings: TypeAlias = Sequence[tuple[str, str]]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class BoundSettings(Struct, frozen=True):
+    """Settings whose values are encoded already, as Bind has them: four bytes of length, then the text.
+
+    It is what pairs of name and value become when most of them were encoded for an earlier request.
+
+    Attributes:
+        names: In the order they are applied.
+        values: As many as there are names.
+        is_read_only: Whether the transaction can be repeated without harm.
+    """
+
+    names: tuple[str, ...]
+    values: bytes
+    is_read_only: bool
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        """Yield the pairs again."""
+        at = 0
+        for name in self.names:
+            end = at + 4 + int.from_bytes(self.values[at : at + 4], "big")
+            yield name, self.values[at + 4 : end].decode()
+            at = end
+
+
+Settings: TypeAlias = Sequence[tuple[str, str]] | BoundSettings
 """Pairs of setting and value, local to the transaction, applied in this order."""
+
+_READ_ONLY: Final = ("transaction_read_only", "on")
+
+
+def is_read_only(settings: Settings) -> bool:
+    """Say whether nothing can be written under ``settings``."""
+    return settings.is_read_only if isinstance(settings, BoundSettings) else _READ_ONLY in settings
+
 
 Isolation: TypeAlias = Literal["read committed", "repeatable read", "serializable"]
 

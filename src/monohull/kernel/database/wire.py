@@ -29,13 +29,16 @@ from monohull.kernel.database.frames import (
     ProtocolViolation,
     Row,
     encode_bind,
+    encode_bound,
     encode_parse,
     read_columns,
     read_fields,
     read_parameter,
     read_row,
+    read_single_row,
 )
 from monohull.kernel.database.statements import (
+    BoundSettings,
     Isolation,
     Key,
     Prepared,
@@ -57,6 +60,7 @@ GRACE_SECONDS: Final = 0.01
 
 QUERY_CANCELED: Final = "57014"
 
+_SETTINGS_APPLIED: Final = Rows((), [], "SELECT 0")
 _IDLE: Final = ord("I")
 _IGNORED: Final = frozenset(b"23tAs")
 """Bind and Close done, parameter types, notifications (somebody said LISTEN), a suspended portal."""
@@ -93,6 +97,7 @@ class _Exchange:
     __slots__ = (
         "bytes",
         "error",
+        "first",
         "fresh",
         "is_cleaning",
         "parts",
@@ -114,6 +119,12 @@ class _Exchange:
         self.bytes = 0
         self.error: PostgresError | None = None
         self.is_cleaning = False
+        self.first = 0
+
+    @property
+    def expects_single_row(self) -> bool:
+        """Whether it is settings and one statement that the server knows, of which nothing came yet."""
+        return self.first == 1 and len(self.steps) == 2 and not (self.fresh or self.results or self.rows)  # noqa: PLR2004 as said
 
 
 class Wire(asyncio.Protocol):
@@ -153,7 +164,7 @@ class Wire(asyncio.Protocol):
         self._writable.set()
         self._transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
-        self._feed = FrameReader(self._receive).feed
+        self._reader = FrameReader(self._receive)
         self._acts: dict[int, Callable[[bytes, int, int], None]] = {
             ord("D"): self._on_row,
             ord("C"): self._on_complete,
@@ -200,31 +211,38 @@ class Wire(asyncio.Protocol):
             ConnectionLost: The connection ended before the answer.
             ResultTooLarge: The rows passed the ceiling; call `settle` before anything else.
         """
+        exchange = self._begin(statements, settings, commit, isolation)
         try:
-            return await self._exchange_once(statements, settings, commit, isolation)
+            if exchange.parts:
+                await self._write_in_pieces(exchange)
+            results = await exchange.waiter
         except PostgresError as error:
             if not error.is_stale_statement:
                 raise
             self._statements.forget()
-        return await self._exchange_once(statements, settings, commit, isolation)
+        else:
+            return results[exchange.first : exchange.first + len(statements)]
+        exchange = self._begin(statements, settings, commit, isolation)
+        if exchange.parts:
+            await self._write_in_pieces(exchange)
+        results = await exchange.waiter
+        return results[exchange.first : exchange.first + len(statements)]
 
-    async def _exchange_once(
+    def _begin(
         self, statements: Sequence[Statement], settings: Settings, commit: bool, isolation: Isolation | None
-    ) -> list[Rows]:
-        if not self.is_open:
+    ) -> _Exchange:
+        """Encode the request and write it, unless it is large: then its parts are left to be written."""
+        if self._is_lost or self._transport.is_closing():
             raise ConnectionLost(self._reason or "the connection is closed", nothing_sent=True)
         assert self._exchange is None, "a connection serves one request at a time"
         exchange = _Exchange(self._loop.create_future())
-        first = self._compose(exchange, statements, settings, commit, isolation)
+        exchange.first = self._compose(exchange, statements, settings, commit, isolation)
         self._exchange = exchange
         self._idle.clear()
         if exchange.size <= WRITE_AT_ONCE_BYTES:
             self._transport.write(b"".join(exchange.parts))
-        else:
-            await self._write_in_pieces(exchange)
-        exchange.parts.clear()
-        results = await exchange.waiter
-        return results[first : first + len(statements)]
+            exchange.parts.clear()
+        return exchange
 
     def _compose(
         self,
@@ -239,7 +257,10 @@ class Wire(asyncio.Protocol):
         if is_explicit:
             begin = f"BEGIN ISOLATION LEVEL {isolation}" if isolation else "BEGIN"
             self._add(exchange, begin, begin, (), describe=False)
-        if settings:
+        if isinstance(settings, BoundSettings):
+            prepared = self._find(exchange, settings.names, None, describe=False)
+            exchange.size += encode_bound(exchange.parts, prepared.name, len(settings.names), settings.values)
+        elif settings:
             names, values = zip(*settings, strict=True)
             self._add(exchange, names, None, values, describe=False)
         first = len(exchange.steps)
@@ -263,6 +284,11 @@ class Wire(asyncio.Protocol):
         describe: bool,
     ) -> None:
         """Append Bind and Execute, after Parse and Describe where the server does not know the statement."""
+        prepared = self._find(exchange, key, sql, describe=describe)
+        exchange.size += encode_bind(exchange.parts, prepared.name, args)
+
+    def _find(self, exchange: _Exchange, key: Key, sql: str | None, *, describe: bool) -> Prepared:
+        """Return the statement of the next step; append Parse where the server does not know it."""
         prepared = self._statements.find(key, sql) or exchange.fresh.get(key)
         if prepared is None or (sql is not None and prepared.sql != sql):
             prepared = self._statements.make("" if key in exchange.fresh else key, sql, describe=describe)
@@ -272,7 +298,7 @@ class Wire(asyncio.Protocol):
             exchange.parts.append(parse)
             exchange.size += len(parse)
         exchange.steps.append(prepared)
-        exchange.size += encode_bind(exchange.parts, prepared.name, args)
+        return prepared
 
     async def _write_in_pieces(self, exchange: _Exchange) -> None:
         """Write a large request at the pace of the socket. Left halfway, the connection is of no use."""
@@ -286,6 +312,8 @@ class Wire(asyncio.Protocol):
             exchange.waiter.cancel()
             self.abort("a request was cancelled while it was being written")
             raise
+        finally:
+            exchange.parts.clear()
 
     async def settle(self) -> None:
         """Bring the connection to rest after its request was cancelled: end that request, read to its end.
@@ -337,10 +365,27 @@ class Wire(asyncio.Protocol):
             self.on_lost(self, reason)
 
     def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.expects_single_row and self._reader.is_between:
+            row = read_single_row(data)
+            if row is not None and self._fits(len(data)):
+                self._finish_single_row(exchange, row)
+                return
         try:
-            self._feed(data)
+            self._reader.feed(data)
         except (ProtocolViolation, ValueError, IndexError, struct.error) as error:
             self.abort(f"the server's answer cannot be read: {error}")
+
+    def _fits(self, size: int) -> bool:
+        return self._max_result_bytes is None or size <= self._max_result_bytes
+
+    def _finish_single_row(self, exchange: _Exchange, row: Row) -> None:
+        """Do what the seven messages of the usual answer would have done."""
+        self._exchange = None
+        if not exchange.waiter.done():
+            columns = exchange.steps[1].columns or ()
+            exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], "SELECT 1")])
+        self._idle.set()
 
     def pause_writing(self) -> None:
         self._writable.clear()

@@ -29,7 +29,7 @@ def unknown(shapes: Iterable[type[Struct]], values: Mapping[str, Value]) -> list
     """
     shapes = tuple(shapes)
     known = {name for shape in shapes for name in variables(shape)}
-    free = tuple(f"{PREFIX}{prefix}" for shape in shapes for prefix in vars(shape).get("open_prefixes", ()))
+    free = families(shapes)
     faults: list[SettingsFault] = []
     for name in sorted(set(values) - known):
         if free and name.startswith(free):
@@ -38,6 +38,11 @@ def unknown(shapes: Iterable[type[Struct]], values: Mapping[str, Value]) -> list
         hint = f"; did you mean {near[0]}?" if near else ""
         faults.append(SettingsFault(name, values[name].source, f"there is no such setting{hint}"))
     return faults
+
+
+def families(shapes: Iterable[type[Struct]]) -> tuple[str, ...]:
+    """Return what the variables of open families begin with."""
+    return tuple(f"{PREFIX}{prefix}" for shape in shapes for prefix in vars(shape).get("open_prefixes", ()))
 
 
 def contradictions(core: CoreSettings, values: Mapping[str, Value]) -> list[SettingsFault]:
@@ -71,6 +76,7 @@ def _network(core: CoreSettings) -> Iterator[Contradiction]:
 def _services(core: CoreSettings) -> Iterator[Contradiction]:
     urls = (
         ("database_url", core.database_url),
+        ("database_authenticator_url", core.database_authenticator_url),
         *(("database_replica_urls", u) for u in core.database_replica_urls),
     )
     for field, url in urls:

@@ -43,6 +43,13 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
         Secret | None,
         Meta(description="Owner connection of an external PostgreSQL >= 14; unset: the embedded one."),
     ] = None
+    database_authenticator_url: Annotated[
+        Secret | None,
+        Meta(
+            description="Login of data requests, which switches to the role of each; unset: authenticator, "
+            "with a password of its own, on the owner's server."
+        ),
+    ] = None
     database_replica_urls: Annotated[
         tuple[Secret, ...], Meta(description="Read replicas, comma-separated.")
     ] = ()
@@ -123,15 +130,46 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
 
     secret: Annotated[
         Secret | None,
-        Meta(description="HS256 secret, 32 characters at least; generated in the home on first start."),
+        Meta(
+            description="HS256 secret, 32 characters at least; generated in the home on first start. "
+            "A JWK or JWK set here is what `jwks` is, and the secret is generated all the same."
+        ),
     ] = None
+    secret_is_base64: Annotated[
+        bool, Meta(description="Whether the secret is base64 of the bytes that are meant.")
+    ] = False
     audience: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="Value that a token's aud must contain; unset: not checked."),
     ] = None
+    aud: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="PostgREST's name of `audience`; wins when it is set."),
+    ] = None
     role_claim_key: Annotated[
-        str, Meta(pattern=r"^\.", description="JSON path of the claim that names the database role.")
+        str, Meta(pattern=r"^\$?\.", description="JSON path of the claim that names the database role.")
     ] = ".role"
     jwks: Annotated[
         Secret | None, Meta(description="JWK or JWK set whose keys are accepted beside the secret.")
     ] = None
+    cache_max_entries: Annotated[
+        int, Meta(ge=0, description="Verified tokens that are remembered; 0: none.")
+    ] = 1000
+
+    @property
+    def shared_secret(self) -> Secret | None:
+        """The secret; None when there is none, or keys stand in its place."""
+        return None if self._is_key_set else self.secret
+
+    @property
+    def key_set(self) -> Secret | None:
+        """The JWK or JWK set, wherever it was given."""
+        return self.jwks if self.jwks is not None or not self._is_key_set else self.secret
+
+    @property
+    def effective_audience(self) -> str | None:
+        return self.aud if self.aud is not None else self.audience
+
+    @property
+    def _is_key_set(self) -> bool:
+        return self.secret is not None and self.secret.lstrip().startswith("{")

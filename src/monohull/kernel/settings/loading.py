@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from monohull.kernel.settings.checks import contradictions, unknown
+from monohull.kernel.settings.checks import contradictions, families, unknown
 from monohull.kernel.settings.conversion import convert, explain
 from monohull.kernel.settings.core import CoreSettings, JwtSettings
 from monohull.kernel.settings.declaration import check_declarations, variable_name
@@ -22,13 +22,18 @@ S = TypeVar("S", bound=Struct)
 
 
 class Settings(Struct, frozen=True):
-    """All Structs of one process, and where each value came from."""
+    """All Structs of one process, and where each value came from.
+
+    Attributes:
+        free: Values of the families that Structs name in ``open_prefixes``, by the full name of the variable.
+    """
 
     core: CoreSettings
     jwt: JwtSettings
     structs: Mapping[type[Struct], Struct]
     sources: Mapping[str, str]
     project: Path
+    free: Mapping[str, str] = {}
 
     def of(self, shape: type[S]) -> S:
         """Return the Struct of class ``shape``.
@@ -89,7 +94,9 @@ def load_settings(
     if faults or jwt is None:
         raise SettingsError(faults)
     sources = {name: value.source for name, value in values.items()}
-    return Settings(core, jwt, structs, sources, project)
+    free = families(module_shapes)
+    kept = {name: str(value.raw) for name, value in values.items() if free and name.startswith(free)}
+    return Settings(core, jwt, structs, sources, project, kept)
 
 
 def load_core(

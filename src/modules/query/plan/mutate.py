@@ -1,0 +1,175 @@
+"""`plan_mutation`: find in the catalog what a `Mutation` writes, or refuse with PostgREST's words.
+
+Unlike in a read every column is looked up: what the body gives a value to has
+to be known with its type.
+
+Source: PostgREST 16, ``Plan.hs``, ``mutatePlan``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from modules.query.ast import Filter
+from modules.query.errors import ColumnNotFound, KeyFiltersInvalid, KeyMismatch, RelationNotWritable
+from modules.query.plan.model import (
+    BodyColumn,
+    MutationPlan,
+    PlannedColumn,
+    PlannedField,
+    PlannedOutput,
+    PlannedStar,
+    ReadPlan,
+    Source,
+)
+from modules.query.plan.read import Rules, check_open, find_relation, plan_rows
+from modules.query.plan.terms import plan_conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from modules.query.ast import Mutation
+    from modules.query.catalog import Catalog, Relation
+    from modules.query.columns import Key
+
+_KEPT_BY_JSONB: Final = frozenset(
+    (
+        *("bool", "bytea", "date", "interval", "time", "timestamp", "timestamptz", "timetz", "uuid"),
+        *("float4", "float8", "int2", "int4", "int8", "numeric", "jsonb"),
+        *("_int2", "_int4", "_int8", "_jsonb", "_uuid"),
+    )
+)
+"""Types that a nested value goes into unchanged, or not at all."""
+
+BODY: Final = "_body"
+"""The rows that the body gives."""
+
+WRITTEN: Final = "_written"
+"""The rows that were written, as the representation reads them."""
+
+
+def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> MutationPlan:
+    """Resolve ``mutation``.
+
+    Raises:
+        RelationNotFound: PGRST205.
+        RelationClosed: MH100.
+        RelationNotWritable: MH102.
+        ColumnNotFound: PGRST204.
+        KeyFiltersInvalid: PGRST105.
+        KeyMismatch: PGRST115.
+        QueryProblem: What `plan_read` refuses, in the representation.
+    """
+    relation = find_relation(mutation.schema, mutation.relation, catalog, rules)
+    check_open(relation.key, rules)
+    _check_writable(mutation, relation)
+    if mutation.matches_key:
+        _check_key_filters(mutation, relation)
+    columns = tuple(_body_column(name, relation, catalog) for name in mutation.columns)
+    read, touched = _representation(mutation, relation, catalog, rules)
+    key = relation.primary_key if mutation.returning == "keys" else ()
+    return MutationPlan(
+        mutation=mutation,
+        target=Source(relation.key),
+        columns=columns,
+        where=plan_conditions(
+            mutation.selection.where,
+            relation,
+            BODY if mutation.matches_key else Source(relation.key),
+            catalog,
+        ),
+        is_exact=_needs_json(mutation, relation, columns),
+        returned=_returned(read) if read is not None else key,
+        read=read,
+        conflict=_conflict(mutation, relation),
+        key=key,
+        relations=touched | {relation.key},
+    )
+
+
+def _check_writable(mutation: Mutation, relation: Relation) -> None:
+    allowed = {
+        "insert": relation.allows_insert,
+        "update": relation.allows_update,
+        "delete": relation.allows_delete,
+    }
+    needed = ("insert", "update") if mutation.matches_key else (mutation.action,)
+    if not all(allowed[action] for action in needed):
+        raise RelationNotWritable(relation.kind, relation.name, mutation.action)
+
+
+def _check_key_filters(mutation: Mutation, relation: Relation) -> None:
+    named = [
+        term.field.name if isinstance(term, Filter) and _is_plain_equality(term) else None
+        for term in mutation.selection.where
+    ]
+    if not named or len(named) != len(relation.primary_key) or set(named) != set(relation.primary_key):
+        raise KeyFiltersInvalid
+    if not set(relation.primary_key) <= set(mutation.columns):
+        raise KeyMismatch
+
+
+def _is_plain_equality(term: Filter) -> bool:
+    return term.operator == "eq" and not term.negated and term.quantifier is None and not term.field.path
+
+
+def _representation(
+    mutation: Mutation, relation: Relation, catalog: Catalog, rules: Rules
+) -> tuple[ReadPlan | None, frozenset[Key]]:
+    asked = mutation.selection
+    selection = type(asked)(items=asked.items, order=asked.order)
+    source = Source(relation.key, relation.name, rows=WRITTEN)
+    # planned in any case, since a select that makes no sense is refused in any case
+    read, touched = plan_rows(selection, relation, source, catalog, rules, max_rows=None)
+    return (read, touched) if mutation.returning == "representation" else (None, frozenset())
+
+
+def _body_column(name: str, relation: Relation, catalog: Catalog) -> BodyColumn:
+    column = relation.columns.get(name)
+    if column is None:
+        raise ColumnNotFound(name, relation.name)
+    representation = catalog.representations.get(column.type)
+    return BodyColumn(
+        name, column.type, column.default, representation.from_json if representation is not None else None
+    )
+
+
+def _needs_json(mutation: Mutation, relation: Relation, columns: tuple[BodyColumn, ...]) -> bool:
+    """Say whether the order of keys and the writing of numbers may end up in a column.
+
+    ``jsonb`` is the quicker way, and keeps neither.
+    """
+    types = {relation.columns[name].base_type for name in mutation.columns}
+    if types & {"json", "_json"} or any(column.parse is not None for column in columns):
+        return True
+    return not {relation.columns[name].base_type for name in mutation.nested if name in relation.columns} <= (
+        _KEPT_BY_JSONB
+    )
+
+
+def _conflict(mutation: Mutation, relation: Relation) -> tuple[str, ...]:
+    if mutation.conflict is None:
+        return ()
+    return relation.primary_key if mutation.conflict.columns is None else mutation.conflict.columns
+
+
+def _returned(read: ReadPlan) -> tuple[str, ...] | None:
+    """Return the columns that the representation needs; a role may be allowed to read no others."""
+    takes_rows = any(join.read.source.computed is not None for join in read.joins)
+    if takes_rows or any(isinstance(output, PlannedStar) for output in read.outputs):
+        return None
+    if any(join.read.source.computed is not None for join in read.joins):
+        return None
+    return tuple(dict.fromkeys(_read_names(read)))
+
+
+def _read_names(read: ReadPlan) -> Iterator[str]:
+    fields = (*_output_fields(read.outputs), *(term.field for term in read.order))
+    fields += tuple(there for join in read.joins for _, there in join.link.equal)
+    for field in fields:
+        if isinstance(field.source, Source) and field.source.rows == WRITTEN:
+            yield field.name
+
+
+def _output_fields(outputs: tuple[PlannedOutput, ...]) -> tuple[PlannedField, ...]:
+    return tuple(o.field for o in outputs if isinstance(o, PlannedColumn) and o.field is not None)

@@ -1,0 +1,70 @@
+"""Rows → the document that goes out, as one expression over all rows."""
+
+# writing SQL is what this file is for; values are parameters and names are quoted
+# ruff: noqa: S608
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from modules.query.catalog import MediaHandler
+from modules.query.sql.fragment import qualified
+
+if TYPE_CHECKING:
+    from modules.query.ast import Shape
+
+ROW: Final = "_row"
+"""Alias of the rows; an underscore first, as no table of a project should begin."""
+
+SOURCE: Final = "_source"
+"""Name of the rows where a document reads them twice."""
+
+
+def document(shape: Shape, *, strip_nulls: bool = False, value: str = ROW) -> str:
+    """Write the document.
+
+    Args:
+        shape: What it is like.
+        strip_nulls: Leave keys without a value out.
+        value: What each row gives, where it is not the row itself.
+    """
+    if isinstance(shape, MediaHandler):
+        return _made(shape, value)
+    values = f"json_agg({value})"
+    if strip_nulls:
+        values = f"json_strip_nulls({values})"
+    match shape:
+        case "array":
+            return f"coalesce({values}, '[]')"
+        case "object":
+            return f"coalesce({values}->0, 'null')"
+        case "csv":
+            return _csv()
+        case "geojson":
+            features = f"coalesce(json_agg(ST_AsGeoJSON({value})::json), '[]')"
+            return f"json_build_object('type', 'FeatureCollection', 'features', {features})"
+        case _:
+            return "''"
+
+
+def _made(handler: MediaHandler, value: str) -> str:
+    """Have the project make it: an aggregate of the rows, or what the function gave as it is."""
+    if not handler.is_aggregate:
+        made = f"(array_agg({value}))[1]"
+    elif handler.target is None or value != ROW:
+        made = f"{qualified(handler.function)}({value})"
+    else:
+        made = f"{qualified(handler.function)}({value}::{qualified(handler.target)})"
+    return (
+        f"coalesce(encode({made}::bytea, 'hex'), '')" if handler.is_binary else f"coalesce({made}::text, '')"
+    )
+
+
+def _csv() -> str:
+    """Header and lines by PostgreSQL's own row output, which quotes as CSV does."""
+    header = (
+        "(SELECT coalesce(string_agg(k, ','), '') FROM"
+        " (SELECT json_object_keys(to_json(_first)) AS k"
+        f" FROM (SELECT * FROM {SOURCE} LIMIT 1) AS _first) AS _keys)"
+    )
+    line = f"substring({ROW}::text, 2, length({ROW}::text) - 2)"
+    return f"{header} || E'\\n' || coalesce(string_agg({line}, E'\\n'), '')"

@@ -1,0 +1,214 @@
+"""Request body → one JSON document for the database, and the columns in it.
+
+    application/json                     an array of objects, or one object; also without a type
+    text/csv                             a header line, then one line a row; NULL is null
+    application/x-www-form-urlencoded    one object of texts
+
+The rows are not built here: the database takes the document apart. What is
+looked at are the keys, which must be the same in every row unless ``columns=``
+says what counts.
+
+Source: PostgREST 16, ``ApiRequest/Payload.hs``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+
+from modules.rest.errors import BodyInvalid
+from modules.rest.parameters import split_query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from msgspec.json import Decoder
+
+MAX_ROWS: Final = 250_000
+"""Rows of one body."""
+
+CHUNK: Final = 1000
+"""Rows whose keys are compared at once: enough to be quick, and little memory for any size of body."""
+
+MAX_STRUCT_CHARACTERS: Final = 16_384
+"""Of all keys of a row together; rows with more are compared one by one, their keys not remembered."""
+
+INVALID: Final = "Empty or invalid json"
+DIFFERENT: Final = "All object keys must match"
+
+Scalar: TypeAlias = "str | int | float | bool | None"
+
+_ODD: Final = re.compile(r'["\\\x00-\x1f]')
+_OPENING: Final = (b"{", b"[")
+_rows: Final = msgspec.json.Decoder(list[Raw])
+_fields: Final = msgspec.json.Decoder(dict[str, Raw])
+_anything: Final = msgspec.json.Decoder()
+
+
+class Body(Struct, frozen=True):
+    """A body, ready for the database.
+
+    Attributes:
+        document: JSON, an array of objects or one object.
+        columns: Keys of the first row, or what ``columns=`` says.
+        nested: Columns whose values may be objects or arrays; what is not here surely has none.
+        is_list: It is an array.
+    """
+
+    document: bytes
+    columns: tuple[str, ...]
+    nested: tuple[str, ...]
+    is_list: bool
+
+
+EMPTY: Final = Body(b"[]", (), (), is_list=True)
+
+
+def parse_body(raw: bytes, content_type: str, columns: tuple[str, ...] | None) -> Body:
+    """Return what ``raw`` holds.
+
+    Args:
+        raw: The body.
+        content_type: Its media type as the client names it, empty for none.
+        columns: What ``columns=`` says, or None.
+
+    Raises:
+        BodyInvalid: PGRST102.
+    """
+    media = content_type.partition(";")[0].strip().lower()
+    match media:
+        case "" | "application/json":
+            return parse_json(raw, columns)
+        case "text/csv":
+            return parse_csv(raw, columns)
+        case "application/x-www-form-urlencoded":
+            fields = dict(split_query(raw))
+            return Body(msgspec.json.encode(fields), columns or tuple(fields), (), is_list=False)
+        case _:
+            raise BodyInvalid(f"Content-Type not acceptable: {content_type}")
+
+
+def parse_json(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
+    """Return a JSON body.
+
+    What is neither array nor object counts as an empty array, as in PostgREST. With ``columns`` the keys are
+    not compared: the database refuses what it cannot take.
+
+    Raises:
+        BodyInvalid: PGRST102, no JSON, or rows with different keys.
+    """
+    first = raw.lstrip()[:1]
+    try:
+        if first == b"[":
+            rows = _rows.decode(raw)
+            if len(rows) > MAX_ROWS:
+                raise BodyInvalid(f"The body has {len(rows)} rows; {MAX_ROWS} are allowed.")
+            if columns is not None:
+                is_flat = raw.count(b"{") <= len(rows) and raw.count(b"[") == 1
+                return Body(raw, columns, () if is_flat else columns, is_list=True)
+            return Body(raw, *compare_rows(rows), is_list=True)
+        if first == b"{":
+            fields = _fields.decode(raw)
+            return Body(
+                raw, tuple(fields) if columns is None else columns, nested_keys(fields), is_list=False
+            )
+        _anything.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BodyInvalid(INVALID) from error
+    return EMPTY
+
+
+def nested_keys(fields: Mapping[str, Raw]) -> tuple[str, ...]:
+    """Return the keys whose values are objects or arrays."""
+    return tuple(key for key, value in fields.items() if bytes(value)[:1] in _OPENING)
+
+
+def compare_rows(rows: Sequence[Raw]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys that all rows have, and those whose value may be an object or array.
+
+    Raises:
+        BodyInvalid: PGRST102.
+    """
+    if not rows:
+        return (), ()
+    try:
+        first = _fields.decode(rows[0])
+        keys, nested = tuple(first), nested_keys(first)
+        if sum(map(len, keys)) > MAX_STRUCT_CHARACTERS or any(_ODD.search(key) for key in keys):
+            _compare_slowly(rows, first.keys())
+            return keys, keys
+        try:
+            _compare(rows, _row_decoder(keys, nested))
+        except msgspec.ValidationError:
+            _compare(rows, _row_decoder(keys, keys))
+            return keys, keys
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BodyInvalid(DIFFERENT) from error
+    return keys, nested
+
+
+def _compare(rows: Sequence[Raw], decoder: Decoder[Any]) -> None:
+    for start in range(0, len(rows), CHUNK):
+        decoder.decode(b"[" + b",".join(rows[start : start + CHUNK]) + b"]")
+
+
+def _compare_slowly(rows: Sequence[Raw], keys: AbstractSet[str]) -> None:
+    """Compare rows with keys that no struct can have; no relation is likely to have such columns."""
+    if any(_fields.decode(row).keys() != keys for row in rows):
+        raise BodyInvalid(DIFFERENT)
+
+
+@lru_cache(maxsize=128)
+def _row_decoder(keys: tuple[str, ...], nested: tuple[str, ...]) -> Decoder[Any]:
+    """Make a decoder of rows that have ``keys`` and no others, and objects and arrays only in ``nested``."""
+    names = {f"f{at}": key for at, key in enumerate(keys)}
+    fields = [(name, Raw if key in nested else Scalar) for name, key in names.items()]
+    row = msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True, gc=False)
+    return msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+
+
+def parse_csv(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
+    r"""Return a CSV body as JSON.
+
+    >>> parse_csv(b"id,name\n1,NULL\n").document
+    b'[{"id":"1","name":null}]'
+
+    Raises:
+        BodyInvalid: PGRST102.
+    """
+    try:
+        lines = [
+            line for line in csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True) if line
+        ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BodyInvalid("The body is no CSV in UTF-8") from error
+    if not lines:
+        raise BodyInvalid("not enough input")
+    names, *rows = lines
+    if any(len(row) != len(names) for row in rows):
+        raise BodyInvalid("All lines must have same number of fields")
+    if len(rows) > MAX_ROWS:
+        raise BodyInvalid(f"The body has {len(rows)} rows; {MAX_ROWS} are allowed.")
+    objects = [
+        {name: None if text == "NULL" else text for name, text in zip(names, row, strict=True)}
+        for row in rows
+    ]
+    if not objects:
+        return EMPTY
+    return Body(msgspec.json.encode(objects), columns or tuple(dict.fromkeys(names)), (), is_list=True)
+
+
+def is_json(raw: bytes) -> bool:
+    """Say whether ``raw`` is JSON, for when the database says that it is not."""
+    try:
+        _anything.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    return True

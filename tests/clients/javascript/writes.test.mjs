@@ -1,0 +1,55 @@
+// Writes with the official client, unmodified. Each test leaves the rows as it found them.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ada, rows, service } from './client.mjs'
+
+const equal = assert.deepEqual
+const makers = () => service.from('makers')
+const goods = () => service.from('goods')
+
+test('insert', async () => {
+  const silent = await makers().insert({ id: 10, name: 'Ten' })
+  equal([silent.status, silent.statusText, silent.data, silent.count], [201, 'Created', null, null])
+  const shown = await makers().insert([{ id: 11, name: 'Eleven' }, { id: 12, name: 'Twelve' }], { count: 'exact' }).select('id,name')
+  equal([shown.status, shown.data, shown.count], [201, [{ id: 11, name: 'Eleven' }, { id: 12, name: 'Twelve' }], 2])
+  equal(await rows(goods().insert({ id: 20, maker_id: 10, name: 'x' }).select('price,makers(name)').single()), { price: 1.5, makers: { name: 'Ten' } })
+  equal(await rows(goods().insert([{ id: 21, name: 'y' }, { id: 22, name: 'z', price: 3 }], { defaultToNull: false }).select('price')), [{ price: 1.5 }, { price: 3 }])
+  const twice = await makers().insert({ id: 10, name: 'Again' })
+  equal([twice.status, twice.error.code, twice.error.details], [409, '23505', 'Key (id)=(10) already exists.'])
+  equal((await makers().insert({ nothing: 1 })).error.code, 'PGRST204')
+  equal((await goods().insert({ maker_id: 999, name: 'x' })).error.code, '23503')
+  equal((await goods().delete().gte('id', 20)).status, 204)
+  equal((await makers().delete().gte('id', 10)).status, 204)
+})
+
+test('upsert', async () => {
+  equal(await rows(makers().upsert({ id: 30, name: 'Thirty' }).select('name')), [{ name: 'Thirty' }])
+  equal(await rows(makers().upsert({ id: 30, name: 'Dreissig' }).select('name')), [{ name: 'Dreissig' }])
+  equal(await rows(makers().upsert({ name: 'Dreissig', since: '2026-01-01' }, { onConflict: 'name' }).select('id,since')), [{ id: 30, since: '2026-01-01' }])
+  equal(await rows(makers().upsert({ id: 30, name: 'No' }, { ignoreDuplicates: true }).select('name')), [])
+  equal(await rows(makers().delete().eq('id', 30).select('name').single()), { name: 'Dreissig' })
+})
+
+test('update and delete', async () => {
+  await rows(makers().insert([{ id: 40, name: 'a' }, { id: 41, name: 'b' }]))
+  equal((await makers().update({ since: '2000-01-01' }).eq('id', 40)).status, 204)
+  const both = await makers().update({ since: '2001-01-01' }, { count: 'exact' }).gte('id', 40).select('id,since').order('id')
+  equal([both.status, both.count], [200, 2])
+  equal(both.data.map((row) => row.since), ['2001-01-01', '2001-01-01'])
+  equal(await rows(makers().update({ name: 'c' }).eq('id', 99).select()), [])
+  const capped = await makers().delete().gte('id', 40).maxAffected(1)
+  equal([capped.status, capped.error?.code], [400, 'PGRST124'])
+  const gone = await makers().delete({ count: 'exact' }).gte('id', 40)
+  equal([gone.status, gone.count], [204, 2])
+  equal((await makers().update({ name: null }).eq('id', 1)).error.code, '23502')
+})
+
+test('row security decides on writes', async () => {
+  const foreign = await ada.from('shops').insert({ id: 9, owner: '00000000-0000-0000-0000-000000000002' })
+  equal([foreign.status, foreign.error.code], [403, '42501'])
+  equal((await ada.from('shops').insert({ id: 9, owner: '00000000-0000-0000-0000-000000000001', city: 'Rome' })).status, 201)
+  equal(await rows(ada.from('shops').update({ city: 'X' }).gt('id', 0).select('id').order('id')), [{ id: 1 }, { id: 9 }])
+  equal(await rows(ada.from('shops').delete().eq('id', 2).select()), [])
+  await rows(ada.from('shops').delete().eq('id', 9))
+  await rows(ada.from('shops').update({ city: 'London' }).eq('id', 1))
+})
