@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SECONDS_EACH: Final = 20.0
 AT_ONCE: Final = 8
 CONTROLS: Final = re.compile(rb"[\r\n\x00]")
-LIMIT: Final = re.compile(rb'"code":"54...",')
+LIMIT: Final = re.compile(rb"error=54...$")
 """PostgreSQL's own limits, program_limit_exceeded: as with PostgREST these are answered with 500."""
 OPEN: Final = """
 select state, left(query, 200) from pg_stat_activity
@@ -36,6 +36,8 @@ where datname = current_database() and pid <> pg_backend_pid() and backend_type 
 class Result(Struct, frozen=True):
     status: int | None
     body: bytes
+    refusal: bytes
+    """The header Proxy-Status, which names the code where there is no body, too."""
 
 
 @asynccontextmanager
@@ -83,7 +85,7 @@ async def look(served: Served, request: Hostile) -> str | None:
         return f"{error!r}: {shown}"
     if result.status is None:
         return None if None in request.chunks else f"no answer: {shown}"
-    if result.status >= 500 and not LIMIT.search(result.body):
+    if result.status >= 500 and not LIMIT.search(result.refusal):
         return f"{result.status} {result.body[:300]!r}: {shown}"
     return None
 
@@ -92,7 +94,7 @@ async def send(served: Served, request: Hostile) -> Result:
     """Hand the request to the application as a server would."""
     left = list(request.chunks)
     status: int | None = None
-    body = b""
+    body = refusal = b""
 
     async def receive() -> dict[str, Any]:
         if not left:
@@ -104,11 +106,12 @@ async def send(served: Served, request: Hostile) -> Result:
         return {"type": "http.request", "body": chunk, "more_body": bool(left)}
 
     async def answer(message: Any) -> None:
-        nonlocal status, body
+        nonlocal status, body, refusal
         if message["type"] == "http.response.start":
             status = message["status"]
             for name, value in message["headers"]:
                 assert not CONTROLS.search(value), (name, value)
+                refusal = value if name == b"proxy-status" else refusal
         else:
             body += message.get("body", b"")
 
@@ -131,7 +134,7 @@ async def send(served: Served, request: Hostile) -> Result:
         receive,
         answer,
     )
-    return Result(status, body)
+    return Result(status, body, refusal)
 
 
 async def assert_nothing_is_left(served: Served, database: asyncpg.Connection) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from msgspec import Struct
 
 from modules.query.errors import RoutineAmbiguous, RoutineNotFound
-from modules.query.similarity import MIN_SCORE, most_similar
+from modules.query.similarity import most_similar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ TAKEN_WHOLE: Final[Mapping[Content, frozenset[str]]] = {
 _UNNAMED_ONLY: Final[Mapping[Content, str]] = {"text": "text", "xml": "xml", "octets": "bytea"}
 """Bodies without names in them, and the type that a refusal speaks of."""
 
-SIMILAR_ROUTINE: Final = MIN_SCORE
+SIMILAR_ROUTINE: Final = 0.75
 
 
 class Parameter(Struct, frozen=True, order=True):
