@@ -56,7 +56,7 @@ check: $(INSTALLED) ## format, lint, types, import contracts, docs, file lengths
 
 .PHONY: test
 test: $(INSTALLED) ## the whole suite on embedded PostgreSQL and Redis, with branch coverage
-	@exec $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(WORKERS) -m "not slow or crash" --cov --cov-report=term:skip-covered --cov-fail-under=90 $(ARGS)
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 first, so that nothing is skipped for lack of them

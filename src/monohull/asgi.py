@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
+import signal
 from pathlib import Path
 
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
+from monohull.kernel.embedded.process import follow_parent
 from monohull.kernel.home import connections
 from monohull.kernel.logs import configure_logging
 from monohull.kernel.runtime import Runtime
@@ -23,6 +26,9 @@ def create_app() -> Application:
         SettingsError: The configuration does not hold.
         NothingRuns: No database is configured and none runs for this home.
     """
+    if multiprocessing.parent_process() is not None:
+        # a process that outlived its server's main process would hold the port for ever
+        follow_parent(signal.SIGTERM)
     configuration = load(os.environ, project=Path.cwd())
     settings = configuration.settings
     configure_logging(settings.core, process="api")

@@ -46,6 +46,12 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     return wish
 
 
+def follow_parent(number: signal.Signals) -> None:
+    """Have the kernel signal this process when its parent is gone, for children that somebody else starts."""
+    if ON_LINUX:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
+
+
 def spawn(  # noqa: PLR0913 (named arguments of one call)
     arguments: Sequence[str | Path],
     *,
