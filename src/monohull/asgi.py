@@ -26,9 +26,10 @@ def create_app() -> Application:
         SettingsError: The configuration does not hold.
         NothingRuns: No database is configured and none runs for this home.
     """
-    if multiprocessing.parent_process() is not None:
+    server = multiprocessing.parent_process()
+    if server is not None and server.pid is not None:
         # a process that outlived its server's main process would hold the port for ever
-        follow_parent(signal.SIGTERM)
+        follow_parent(server.pid, signal.SIGTERM)
     configuration = load(os.environ, project=Path.cwd())
     settings = configuration.settings
     configure_logging(settings.core, process="api")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -134,6 +135,7 @@ def serving(
         env=environment(**external, log_format="json"),
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     url = f"http://127.0.0.1:{unused_tcp_port}"
     deadline = time.monotonic() + START_SECONDS
@@ -147,8 +149,8 @@ def serving(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     yield process, url
-    if process.poll() is None:
-        process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 

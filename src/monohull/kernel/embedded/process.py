@@ -46,10 +46,16 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     return wish
 
 
-def follow_parent(number: signal.Signals) -> None:
-    """Have the kernel signal this process when its parent is gone, for children that somebody else starts."""
+def follow_parent(parent: int, number: signal.Signals) -> None:
+    """Have the kernel signal this process when ``parent`` is gone, for children that somebody else starts.
+
+    Raises:
+        SystemExit: It is gone already.
+    """
     if ON_LINUX:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
+    if os.getppid() != parent:
+        raise SystemExit(1)
 
 
 def spawn(  # noqa: PLR0913 (named arguments of one call)
