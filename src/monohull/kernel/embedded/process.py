@@ -47,15 +47,11 @@ def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
 
 def follow_parent(parent: int, number: signal.Signals) -> None:
-    """Have the kernel signal this process when ``parent`` is gone, for children that somebody else starts.
-
-    Raises:
-        SystemExit: It is gone already.
-    """
+    """Have the kernel signal this process when ``parent`` is gone; end at once when it is gone already."""
     if ON_LINUX:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:
-        raise SystemExit(1)
+        os._exit(1)
 
 
 def spawn(  # noqa: PLR0913 (named arguments of one call)
