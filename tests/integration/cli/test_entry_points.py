@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 START_SECONDS = 30
+LOCKED = (
+    "select count(*) from pg_locks where locktype = 'advisory' "
+    "and database = (select oid from pg_database where datname = current_database())"
+)
 
 
 @pytest.fixture
@@ -87,7 +91,7 @@ async def test_saq(tmp_path: Path, external: dict[str, str]) -> None:
     try:
         connection = await asyncpg.connect(external["database_url"])
         async with asyncio.timeout(START_SECONDS):
-            while not await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'"):
+            while not await connection.fetchval(LOCKED):
                 assert process.poll() is None
                 await asyncio.sleep(0.1)
         await connection.close()
