@@ -159,7 +159,7 @@ async def relay_all(connection: asyncpg.Connection, events: EventRegistry, count
     """Relay exactly ``count`` events; transactions of other databases on the server may hold them back."""
     relayed = 0
     async with asyncio.timeout(30):
-        while (relayed := relayed + await relay_events(connection, events)) < count:
+        while (relayed := relayed + await relay_events(connection, events)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert relayed == count
 
