@@ -3,8 +3,7 @@
 The next catalog is built beside the current one and swapped in as a whole; who
 holds the old one finishes with it. It is read again
 
-- when somebody says ``NOTIFY pgrst, 'reload schema'``, or nothing but ``NOTIFY pgrst``; our event trigger
-  says so after every DDL command, where the owner may have one,
+- when somebody says ``NOTIFY pgrst, 'reload schema'``, or nothing but ``NOTIFY pgrst``,
 - when the connection that listens was lost and is back, since a notification may have been missed,
 - when a request names something unknown: DDL may come from anywhere.
 
