@@ -28,6 +28,9 @@ def create_app() -> Application:
     """
     server = multiprocessing.parent_process()
     if server is not None and server.pid is not None:
+        # A forked process has its server's handler, which would swallow the signal: until the event loop
+        # has one of its own there is nothing to drain, and to end is right.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # a process that outlived its server's main process would hold the port for ever
         follow_parent(server.pid, signal.SIGTERM)
     configuration = load(os.environ, project=Path.cwd())

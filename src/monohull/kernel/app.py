@@ -22,6 +22,7 @@ from monohull import __version__
 from monohull.kernel.asgi import ProblemRenderer
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.edge import Edge
+from monohull.kernel.embedded.process import ended_at_once_until_served
 from monohull.kernel.errors import (
     BodyTooLarge,
     Conflict,
@@ -146,12 +147,14 @@ async def process_lifespan(runtime: Runtime, parts: Sequence[Parts]) -> AsyncIte
     """Start the runtime, then what the modules brought; drain before leaving both."""
     observer = runtime.observer
     async with AsyncExitStack() as stack:
+        serves = stack.enter_context(ended_at_once_until_served())
         await stack.enter_async_context(runtime.running())
         for part in parts:
             for lifespan in part.lifespans:
                 await stack.enter_async_context(lifespan())
         names = tuple(module.name for module in runtime.modules)
         observer.observe(ProcessStarted(process=runtime.process, version=__version__, modules=names))
+        serves()
         yield
         began = monotonic_seconds()
         drained = await runtime.lifecycle.drain(runtime.settings.core.drain_seconds)

@@ -10,17 +10,18 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from monohull import __version__
+from monohull.kernel.embedded.process import wait_gone
 from tests.application import JWT_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from monohull.kernel.home import Connections
 
@@ -195,6 +196,30 @@ def test_processes_do_not_outlive_their_server(serving: tuple[subprocess.Popen[s
     while answers(url):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("age_seconds", [0.0, 0.5, 1.0, 1.5, 2.0])
+def test_processes_that_start_do_not_outlive_their_server(
+    tmp_path: Path, external: dict[str, str], unused_tcp_port: int, age_seconds: float
+) -> None:
+    command = [sys.executable, "-m", "monohull", "serve", "--port", str(unused_tcp_port), "--workers", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment(**external), stderr=subprocess.DEVNULL)
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + START_SECONDS
+    while len(workers := serving_children(listed)) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(age_seconds)
+    process.kill()
+    process.wait()
+    assert wait_gone(workers, START_SECONDS) == []
+
+
+def serving_children(listed: Path) -> list[int]:
+    """Return the children that have named themselves workers; the one that checks the settings has not."""
+    pids = [int(pid) for pid in listed.read_text().split()]
+    return [pid for pid in pids if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_a_taken_port(tmp_path: Path, external: dict[str, str]) -> None:

@@ -6,12 +6,16 @@ next. `identity` adds what no other process can have, the moment of its start.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -25,6 +29,7 @@ PR_SET_PDEATHSIG: Final = 1
 ON_LINUX: Final = sys.platform == "linux"
 PROC: Final = Path("/proc")
 POLL_SECONDS: Final = 0.02
+SERVER_BEGINS_SECONDS: Final = 0.1
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
@@ -52,6 +57,28 @@ def follow_parent(parent: int, number: signal.Signals) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:
         os._exit(1)
+
+
+@contextmanager
+def ended_at_once_until_served() -> Iterator[Callable[[], None]]:
+    """Have SIGTERM end a server's process that does not serve yet; yield what says that it soon does.
+
+    There is nothing to drain until then, and Granian's handler (2.8.7) waits for ever for a server that has
+    not begun. A process that nobody forked keeps its handlers.
+    """
+    if multiprocessing.parent_process() is None or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    handler = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def restore() -> None:
+        signal.signal(signal.SIGTERM, handler)
+
+    def serves() -> None:
+        # the server begins when the loop has returned to it from the start-up, and then runs the loop again
+        asyncio.get_running_loop().call_later(SERVER_BEGINS_SECONDS, restore)
+
+    yield serves
 
 
 def spawn(  # noqa: PLR0913 (named arguments of one call)
