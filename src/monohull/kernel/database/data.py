@@ -7,6 +7,7 @@ is decided here and in `pool`.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from monohull.kernel.database.frames import PostgresError
@@ -19,7 +20,7 @@ from monohull.kernel.database.statements import (
     Statement,
     is_read_only,
 )
-from monohull.kernel.database.wire import ConnectionLost, ResultTooLarge
+from monohull.kernel.database.wire import QUERY_CANCELED, ConnectionLost, ResultTooLarge
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ __all__ = [
 
 AS_LOGIN: Final[Settings] = (("role", "none"), ("request.jwt.claims", ""))
 """What a request without settings gets, so that nothing a function left in the session speaks for it."""
+
+
+MAX_SHARED_BYTES: Final = 16 * 1024
+"""Arguments, or settings, of a request that shares a connection."""
 
 
 class ResultExceedsCeiling(Problem):
@@ -117,9 +122,10 @@ class DataPool(WirePool):
             InvalidRequest: 400, an argument is no text.
             ResultExceedsCeiling: 400, the rows have too many bytes.
         """
+        shares = commit and isolation is None and self._may_share(statements, settings)
         is_repeated = False
         while True:
-            wire = self._idle.pop() if self._idle and not self._is_closing else await self.take()
+            wire = self.take_now(shares=shares) or await self.take(shares=shares)
             assert self._login is not None
             try:
                 results = await wire.exchange(
@@ -133,14 +139,35 @@ class DataPool(WirePool):
                     if is_repeated or not is_read_only(settings):
                         raise unavailable() from lost
                     is_repeated = True
+            except PostgresError as error:
+                was_hit = shares and wire.is_settling and error.sqlstate == QUERY_CANCELED
+                self.put_back(wire, is_over=True)
+                if is_repeated or not was_hit:
+                    raise
+                is_repeated, shares = True, False  # the cancelling of a neighbour met the wrong request
             except BaseException as error:
-                self.put_back(wire)
+                self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
                 if isinstance(error, ResultTooLarge):
                     raise ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.") from error
                 raise
             else:
                 self.put(wire)
                 return results
+
+    def _may_share(self, statements: Sequence[Statement], settings: Settings) -> bool:
+        """Say whether a request can be sent behind others, and others behind it.
+
+        It reads only, so that it can be repeated; it ends with its one statement, whatever becomes of it;
+        it is small and known to be short.
+        """
+        if len(statements) != 1 or not isinstance(settings, BoundSettings) or not settings.is_read_only:
+            return False
+        [statement] = statements
+        return (
+            self.is_short(statement.key)
+            and len(settings.values) < MAX_SHARED_BYTES
+            and sum(len(arg) for arg in statement.args if arg is not None) < MAX_SHARED_BYTES
+        )
 
 
 def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:

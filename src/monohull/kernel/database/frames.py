@@ -232,19 +232,19 @@ def read_row(data: bytes, start: int) -> Row:
     return tuple(row)
 
 
-def read_single_row(data: bytes) -> Row | None:
-    """Return the row of the usual answer, which is settings applied and one row, and nothing else; or None.
+def read_single_row(data: bytes, at: int = 0) -> tuple[Row, int] | None:
+    """Return the row of the usual answer that begins at ``at``, and where the answer ends; else None.
 
-    Almost every data request is answered so. To compare the bytes around the row with what they have to
-    be is much cheaper than to take seven messages apart.
+    The usual answer is: settings applied, one row, ready. Almost every data request has it. To compare
+    the bytes around the row with what they have to be is much cheaper than to take seven messages apart.
     """
-    if not data.startswith(_SINGLE_ROW_BEGINS):
+    if not data.startswith(_SINGLE_ROW_BEGINS, at):
         return None
-    start = len(_SINGLE_ROW_BEGINS)
+    start = at + len(_SINGLE_ROW_BEGINS)
     stop = start + int.from_bytes(data[start : start + 4], "big")
-    if data[stop:] != _SINGLE_ROW_ENDS:
+    if not data.startswith(_SINGLE_ROW_ENDS, stop):
         return None
-    return read_row(data, start + 4)
+    return read_row(data, start + 4), stop + len(_SINGLE_ROW_ENDS)
 
 
 _BOUND: Final = b"2\0\0\0\x04"

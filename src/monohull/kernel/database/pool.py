@@ -1,9 +1,13 @@
-"""`WirePool`: up to so many connections, one request on each at a time.
+"""`WirePool`: up to so many connections, and whose turn it is on them.
 
 A request waits its turn, first come first served, and no longer than the
 time-out. Connections are opened when somebody waits for one. One that ends is
 replaced by whoever needs the next; a server that is away is tried by one
 request at a time, and the others are told at once.
+
+Where every connection is taken, requests whose statements are known to be short
+are sent behind one another, a few on each connection: the server goes on to the
+next without being woken for it. Everything else has a connection to itself.
 
 A request that was left is cancelled on the server too, and its connection
 comes back only when it is at rest.
@@ -40,6 +44,14 @@ PROBE_INTERVAL_SECONDS: Final = 0.1
 
 SETTLE_SECONDS: Final = 5.0
 """A cancelled request that has not ended by then costs its connection."""
+
+SHORT_SECONDS: Final = 0.01
+"""Statements that take less than this share a connection; the others are not kept waiting behind one."""
+
+SHARED_DEPTH: Final = 4
+"""Requests that are on one connection at a time, at most."""
+
+MAX_COSTS: Final = 10_000
 
 MAX_AGE_SECONDS: Final = 1800.0
 """Then a connection is replaced: a backend keeps what it learnt about every table it met."""
@@ -126,7 +138,9 @@ class WirePool:
         self._choosing = asyncio.Lock()
         self._wires: dict[Wire, float] = {}
         self._idle: list[Wire] = []
-        self._waiters: OrderedDict[asyncio.Future[Wire], None] = OrderedDict()
+        self._shared: dict[Wire, None] = {}
+        self._costs: dict[str, float] = {}
+        self._waiters: OrderedDict[asyncio.Future[Wire], bool] = OrderedDict()
         self._opening = 0
         self._failing_since: float | None = None
         self._retry_at = 0.0
@@ -197,8 +211,35 @@ class WirePool:
 
     # giving and taking
 
-    async def take(self) -> Wire:
-        """Wait for a connection.
+    def is_short(self, key: str) -> bool:
+        """Say whether the statement of this key is known to take little time."""
+        if len(self._costs) > MAX_COSTS:
+            self._costs.clear()
+        return self._costs.get(key, SHORT_SECONDS) < SHORT_SECONDS
+
+    def take_now(self, *, shares: bool) -> Wire | None:
+        """Return a connection that can be had without waiting, or None."""
+        if self._is_closing:
+            return None
+        if self._idle:
+            return self._grant(self._idle.pop(), shares=shares)
+        if shares and self._shared and not self._waiters and len(self._wires) >= self.size:
+            wire = next(iter(self._shared))
+            if wire.load < SHARED_DEPTH and wire.is_open:
+                return self._grant(wire, shares=True)
+        return None
+
+    def _grant(self, wire: Wire, *, shares: bool) -> Wire:
+        """Count a request on ``wire``; the one that was shared longest ago is shared next."""
+        wire.load += 1
+        wire.is_shared = shares
+        if shares:
+            self._shared.pop(wire, None)
+            self._shared[wire] = None
+        return wire
+
+    async def take(self, *, shares: bool = False) -> Wire:
+        """Wait for a connection; with ``shares`` it may have other requests on it that do.
 
         Raises:
             DatabaseUnavailable: There is none and none can be opened.
@@ -207,13 +248,13 @@ class WirePool:
         """
         if self._is_closing:
             raise Draining("The process stops.")
-        if self._idle:
-            return self._idle.pop()
+        if (wire := self.take_now(shares=shares)) is not None:
+            return wire
         if self._failing_since is not None and not self._wires and monotonic_seconds() < self._retry_at:
             raise unavailable()
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Wire] = loop.create_future()
-        self._waiters[waiter] = None
+        self._waiters[waiter] = shares
         self._grow()
         timer = loop.call_later(self.timeout_seconds, self._expire, waiter)
         since = monotonic_seconds()
@@ -231,10 +272,16 @@ class WirePool:
             self._changed.set()
 
     def put(self, wire: Wire) -> None:
-        """Hand a connection at rest to whoever waits longest, or keep it."""
+        """Note that a request on ``wire`` is over; hand it to whoever waits longest, or keep it."""
         self._changed.set()
+        wire.load -= 1
         if wire not in self._wires:
             return
+        if wire.load:
+            if self._waiters and wire.is_shared and not wire.is_settling:
+                self._share_on(wire)
+            return
+        self._shared.pop(wire, None)
         if not wire.is_open or monotonic_seconds() - self._wires[wire] > MAX_AGE_SECONDS:
             self._forget(wire)
             wire.close()
@@ -242,22 +289,33 @@ class WirePool:
             return
         self._give(wire)
 
+    def _share_on(self, wire: Wire) -> None:
+        """Give a place on a connection that is in use to whoever waits longest, if that one shares."""
+        waiter, shares = next(iter(self._waiters.items()))
+        if shares and wire.load < SHARED_DEPTH and wire.is_open:
+            del self._waiters[waiter]
+            if not waiter.done():
+                waiter.set_result(self._grant(wire, shares=True))
+
     def _give(self, wire: Wire) -> None:
         while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
+            waiter, shares = self._waiters.popitem(last=False)
             if not waiter.done():
-                waiter.set_result(wire)
+                waiter.set_result(self._grant(wire, shares=shares))
                 return
         self._idle.append(wire)
 
-    def put_back(self, wire: Wire) -> None:
-        """Put a connection back whose request failed or was left."""
-        if wire.is_idle:
+    def put_back(self, wire: Wire, *, is_over: bool = False) -> None:
+        """Put a connection back whose request failed (then it ``is_over``) or was left."""
+        if is_over or wire.is_idle or wire.is_settling:
             self.put(wire)
         else:
+            self._shared.pop(wire, None)
+            wire.is_shared, wire.is_settling = False, True
             self._spawn(self._settle(wire))
 
     async def _settle(self, wire: Wire) -> None:
+        """End what was left on ``wire``; it counts as a request until then."""
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
                 await wire.settle()
@@ -266,6 +324,7 @@ class WirePool:
         except asyncio.CancelledError:
             wire.abort("the process stops")
             raise
+        wire.is_settling = False
         self.put(wire)
 
     def _expire(self, waiter: asyncio.Future[Wire]) -> None:
@@ -315,6 +374,7 @@ class WirePool:
             return
         wire.on_lost = self._on_lost
         wire.on_notice = self._on_notice
+        wire.costs = self._costs
         self.opened_total += 1
         if self._failing_since is not None:
             seconds = monotonic_seconds() - self._failing_since
@@ -344,6 +404,7 @@ class WirePool:
 
     def _forget(self, wire: Wire) -> None:
         self._wires.pop(wire, None)
+        self._shared.pop(wire, None)
         if wire in self._idle:
             self._idle.remove(wire)
 

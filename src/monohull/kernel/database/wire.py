@@ -2,7 +2,11 @@
 
 A data request is some settings (role, claims, read only, time-out) and one
 statement. Sent before one Sync they are one implicit transaction and one round
-trip; what asyncpg needs four for. A connection serves one request at a time.
+trip; what asyncpg needs four for.
+
+A connection serves its requests one after the other. Whether a request is sent
+while another one runs is for the pool to say; only what cannot leave a
+transaction open may be.
 
 Everything is text: parameters go out untyped, so that PostgreSQL infers their
 types as it does for literals, and columns come back as the bytes it wrote.
@@ -18,8 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.frames import (
     ROLLBACK,
     SYNC,
@@ -53,6 +59,12 @@ if TYPE_CHECKING:
 
 WRITE_AT_ONCE_BYTES: Final = 256 * 1024
 """Above this a request is written in pieces, each waiting until the socket takes more."""
+
+_INERTIA: Final = 0.75
+"""How much of what a statement cost so far remains when it has run again."""
+
+_COST_OF_CANCELLING: Final = 1.0
+"""In seconds: what had to be cancelled is not short, however soon that was."""
 
 GRACE_SECONDS: Final = 0.01
 """A cancelled request gets this long to end by itself; a CancelRequest costs the server a fork."""
@@ -95,11 +107,13 @@ class _Exchange:
     """One request on the wire: what was asked, and what has come back so far."""
 
     __slots__ = (
+        "began_at",
         "bytes",
         "error",
         "first",
         "fresh",
         "is_cleaning",
+        "key",
         "parts",
         "results",
         "rows",
@@ -120,6 +134,8 @@ class _Exchange:
         self.error: PostgresError | None = None
         self.is_cleaning = False
         self.first = 0
+        self.began_at = 0.0
+        self.key = ""
 
     @property
     def expects_single_row(self) -> bool:
@@ -137,6 +153,12 @@ class Wire(asyncio.Protocol):
             request may meet another backend.
         max_statements: How many are kept; the least recently used one goes first.
         max_result_bytes: Ceiling of one request's rows, or None.
+
+    Attributes:
+        load: Requests that were given this connection and are not over; the pool counts them.
+        is_shared: Whether more may be given it while it has some.
+        is_settling: A request on it was left and is being ended, which may hit one of the others.
+        costs: Seconds that statements take, by key; one for all connections of a pool.
     """
 
     def __init__(
@@ -155,7 +177,12 @@ class Wire(asyncio.Protocol):
         self._cancel = cancel
         self._max_result_bytes = max_result_bytes
         self._statements = StatementCache(max_statements if prepared else 0)
+        self.load = 0
+        self.is_shared = False
+        self.is_settling = False
+        self.costs: dict[str, float] = {}
         self._exchange: _Exchange | None = None
+        self._behind: deque[_Exchange] = deque()
         self._reason: str | None = None
         self._is_lost = False
         self._idle = asyncio.Event()
@@ -234,11 +261,16 @@ class Wire(asyncio.Protocol):
         """Encode the request and write it, unless it is large: then its parts are left to be written."""
         if self._is_lost or self._transport.is_closing():
             raise ConnectionLost(self._reason or "the connection is closed", nothing_sent=True)
-        assert self._exchange is None, "a connection serves one request at a time"
         exchange = _Exchange(self._loop.create_future())
         exchange.first = self._compose(exchange, statements, settings, commit, isolation)
-        self._exchange = exchange
-        self._idle.clear()
+        if len(statements) == 1:
+            exchange.key = statements[0].key
+        if self._exchange is None:
+            exchange.began_at = monotonic_seconds()
+            self._exchange = exchange
+            self._idle.clear()
+        else:
+            self._behind.append(exchange)
         if exchange.size <= WRITE_AT_ONCE_BYTES:
             self._transport.write(b"".join(exchange.parts))
             exchange.parts.clear()
@@ -329,6 +361,8 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(GRACE_SECONDS):
                 await self._idle.wait()
         except TimeoutError:
+            if self._exchange is not None and self._exchange.key:
+                self.costs[self._exchange.key] = _COST_OF_CANCELLING
             await self._cancel()
             await self._idle.wait()
         try:
@@ -356,21 +390,27 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
         reason = self._reason or (str(exc) if exc else "the server closed the connection")
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None and not exchange.waiter.done():
-            exchange.waiter.set_exception(_last_word(exchange, reason))
+        while (exchange := self._exchange) is not None:
+            self._exchange = self._behind.popleft() if self._behind else None
+            if not exchange.waiter.done():
+                exchange.waiter.set_exception(_last_word(exchange, reason))
         self._writable.set()
         self._idle.set()
         if self.on_lost is not None:
             self.on_lost(self, reason)
 
     def data_received(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is not None and exchange.expects_single_row and self._reader.is_between:
-            row = read_single_row(data)
-            if row is not None and self._fits(len(data)):
-                self._finish_single_row(exchange, row)
+        at = 0
+        while (exchange := self._exchange) is not None and exchange.expects_single_row:
+            found = read_single_row(data, at) if self._reader.is_between else None
+            if found is None or not self._fits(found[1] - at):
+                break
+            self._finish_single_row(exchange, found[0])
+            at = found[1]
+            if at == len(data):
                 return
+        if at:
+            data = data[at:]
         try:
             self._reader.feed(data)
         except (ProtocolViolation, ValueError, IndexError, struct.error) as error:
@@ -381,11 +421,23 @@ class Wire(asyncio.Protocol):
 
     def _finish_single_row(self, exchange: _Exchange, row: Row) -> None:
         """Do what the seven messages of the usual answer would have done."""
-        self._exchange = None
+        self._advance(exchange)
         if not exchange.waiter.done():
             columns = exchange.steps[1].columns or ()
             exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], "SELECT 1")])
-        self._idle.set()
+
+    def _advance(self, exchange: _Exchange) -> None:
+        """Note that ``exchange`` is over and how long it took; the next one is at the head."""
+        now = monotonic_seconds()
+        if key := exchange.key:
+            seconds = now - exchange.began_at
+            self.costs[key] = seconds + _INERTIA * (self.costs.get(key, seconds) - seconds)
+        if self._behind:
+            self._exchange = self._behind.popleft()
+            self._exchange.began_at = now
+        else:
+            self._exchange = None
+            self._idle.set()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -457,7 +509,7 @@ class Wire(asyncio.Protocol):
             exchange.is_cleaning = True
             self._transport.write(ROLLBACK)
             return
-        self._exchange = None
+        self._advance(exchange)
         if exchange.fresh:
             self._statements.keep(exchange.fresh)
         if not exchange.waiter.done():
@@ -465,7 +517,6 @@ class Wire(asyncio.Protocol):
                 exchange.waiter.set_result(exchange.results)
             else:
                 exchange.waiter.set_exception(exchange.error)
-        self._idle.set()
 
 
 def _pieces(parts: Sequence[bytes]) -> Iterator[bytes | memoryview]:

@@ -1,0 +1,293 @@
+"""Requests that share a connection: who may, and that neighbours do not notice each other."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from monohull.kernel.database.data import DataPool, PostgresError, ResultExceedsCeiling
+from monohull.kernel.database.pool import MAX_COSTS, SHARED_DEPTH, SHORT_SECONDS
+from monohull.kernel.database.role import bound_settings
+from monohull.kernel.database.statements import BoundSettings, Statement
+from monohull.kernel.principal import Principal, PrincipalKind, anonymous
+
+if TYPE_CHECKING:
+    import asyncpg
+
+NOTES = "select coalesce(string_agg(body, ','), '-') from notes where $1 = 'x'"
+BUSY = "select pg_sleep($1::float8)::text || $2"
+
+
+def settings(subject: str | None = None, *, read_only: bool = True) -> BoundSettings:
+    principal = anonymous("anon")
+    if subject is not None:
+        claims = {"role": "authenticated", "sub": subject}
+        principal = Principal(kind=PrincipalKind.USER, role="authenticated", subject=subject, claims=claims)
+    return bound_settings(principal, method="GET", path="/notes", search_path='"public"', read_only=read_only)
+
+
+async def ask(
+    pool: DataPool, sql: str, *args: str, subject: str | None = "ann", **options: Any
+) -> bytes | None:
+    rows = await pool.run(sql, args, settings=settings(subject), key=f"{sql}.{subject is None}", **options)
+    return rows.rows[0][0]
+
+
+async def warm(pool: DataPool, sql: str, *args: str, subject: str | None = "ann") -> None:
+    """Have every connection know the statement, and the pool know that it is short."""
+    key = f"{sql}.{subject is None}"
+    for _ in range(100):
+        await ask(pool, sql, *args, subject=subject)
+        if pool.is_short(key):
+            return
+    raise AssertionError(pool._costs[key])
+
+
+async def at_rest(pool: DataPool) -> None:
+    async with asyncio.timeout(20):
+        while pool.in_use or pool.waiting:  # noqa: ASYNC110 nothing tells of it
+            await asyncio.sleep(0.005)
+    assert all(wire.load == 0 and wire.is_idle and not wire.is_settling for wire in pool._wires)
+    assert not pool._shared
+
+
+def loads(pool: DataPool) -> list[int]:
+    return sorted(wire.load for wire in pool._wires)
+
+
+async def test_short_reads_go_behind_one_another(single: DataPool) -> None:
+    await warm(single, NOTES, "x")
+    tasks = [asyncio.create_task(ask(single, NOTES, "x")) for _ in range(SHARED_DEPTH + 2)]
+    await asyncio.sleep(0)
+    assert (loads(single), single.waiting) == ([SHARED_DEPTH], 2)
+    assert await asyncio.gather(*tasks) == [b"hers"] * (SHARED_DEPTH + 2)
+    await at_rest(single)
+
+
+async def test_each_runs_as_its_own_caller(make_pool: Any) -> None:
+    """Hundreds of requests of three callers, all mixed on two connections: row security holds for each."""
+    wanted = {"ann": b"hers", "bob": b"his", "cid": b"-"}
+    async with make_pool() as pool:
+        for subject in wanted:
+            await warm(pool, NOTES, "x", subject=subject)
+        people = list(wanted) * 150
+        found = await asyncio.gather(*(ask(pool, NOTES, "x", subject=subject) for subject in people))
+        assert found == [wanted[subject] for subject in people]
+        await at_rest(pool)
+        assert pool.opened_total == 2
+
+
+async def test_nothing_of_a_neighbour_is_seen(single: DataPool) -> None:
+    sql = "select current_setting('request.jwt.claims') || current_user || $1"
+    await warm(single, sql, "x")
+    await warm(single, sql, "x", subject=None)
+    mixed = [None, "ann", None, "bob", None] * 20
+    found = await asyncio.gather(*(ask(single, sql, "x", subject=subject) for subject in mixed))
+    for subject, text in zip(mixed, found, strict=True):
+        claims = settings(subject)
+        assert text == (dict(claims)["request.jwt.claims"] + dict(claims)["role"] + "x").encode()
+
+
+async def test_an_error_is_its_own(single: DataPool) -> None:
+    sql = "select (10 / $1::int)::text"
+    await warm(single, sql, "5")
+    tasks = [ask(single, sql, number) for number in ("1", "0", "2", "0", "5")]
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [one if isinstance(one, bytes) else type(one) for one in found] == [
+        b"10",
+        PostgresError,
+        b"5",
+        PostgresError,
+        b"2",
+    ]
+    await at_rest(single)
+
+
+async def test_what_is_not_known_to_be_short_has_a_connection_to_itself(single: DataPool) -> None:
+    await warm(single, NOTES, "x")
+    new = asyncio.create_task(ask(single, BUSY, "0.05", ""))
+    await asyncio.sleep(0.01)
+    short = asyncio.create_task(ask(single, NOTES, "x"))
+    await asyncio.sleep(0)
+    assert (loads(single), single.waiting) == ([1], 1)
+    await asyncio.gather(new, short)
+    assert not single.is_short(f"{BUSY}.False")
+    await at_rest(single)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"commit": False}, {"settings": settings("ann", read_only=False)}, {"settings": tuple(settings("ann"))}],
+)
+async def test_what_may_write_or_is_a_transaction_does_not_share(
+    single: DataPool, options: dict[str, Any]
+) -> None:
+    await warm(single, NOTES, "x")
+
+    async def other() -> None:
+        await single.run(NOTES, ("x",), **{"settings": settings("ann"), "key": f"{NOTES}.False", **options})
+
+    await other()
+    tasks = [asyncio.create_task(other()) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert (loads(single), single.waiting) == ([1], 2)
+    await asyncio.gather(*tasks)
+    await at_rest(single)
+
+
+async def test_several_statements_do_not_share(single: DataPool) -> None:
+    await warm(single, NOTES, "x")
+    statement = Statement(NOTES, ("x",), f"{NOTES}.False")
+    batch = [
+        asyncio.create_task(single.run_batch((statement, statement), settings=settings("ann")))
+        for _ in range(2)
+    ]
+    await asyncio.sleep(0)
+    assert (loads(single), single.waiting) == ([1], 1)
+    await asyncio.gather(*batch)
+
+
+async def test_large_arguments_do_not_share(single: DataPool) -> None:
+    sql = "select length($1)::text"
+    await warm(single, sql, "x")
+    tasks = [asyncio.create_task(ask(single, sql, "x" * 400_000)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert (loads(single), single.waiting) == ([1], 2)
+    assert await asyncio.gather(*tasks) == [b"400000"] * 3
+    await at_rest(single)
+
+
+async def test_who_does_not_share_is_not_starved(single: DataPool) -> None:
+    await warm(single, NOTES, "x")
+    stop = asyncio.Event()
+
+    async def flood() -> None:
+        while not stop.is_set():
+            await ask(single, NOTES, "x")
+
+    floods = [asyncio.create_task(flood()) for _ in range(3 * SHARED_DEPTH)]
+    await asyncio.sleep(0.02)
+    for number in range(5):
+        rows = await asyncio.wait_for(single.run("select $1", (str(number),), settings=settings()), 5)
+        assert rows.rows == [(str(number).encode(),)]
+    stop.set()
+    await asyncio.gather(*floods)
+    await at_rest(single)
+
+
+async def test_one_that_leaves_takes_nobody_along(single: DataPool) -> None:
+    await warm(single, NOTES, "x")
+    for leaver in range(SHARED_DEPTH):
+        tasks = [asyncio.create_task(ask(single, NOTES, "x")) for _ in range(3 * SHARED_DEPTH)]
+        await asyncio.sleep(0)
+        tasks[leaver].cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(found.pop(leaver), asyncio.CancelledError)
+        assert found == [b"hers"] * (3 * SHARED_DEPTH - 1)
+        await at_rest(single)
+    assert single.opened_total == 1
+
+
+async def test_one_that_turned_slow_and_is_left_ends_on_the_server(
+    single: DataPool, admin: asyncpg.Connection[Any]
+) -> None:
+    """Its neighbours may be hit by its CancelRequest; they are asked for again."""
+    await warm(single, BUSY, "0", "")
+    slow = asyncio.create_task(ask(single, BUSY, "30", ""))
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(ask(single, BUSY, "0", str(n))) for n in range(SHARED_DEPTH - 1)]
+    await asyncio.sleep(0.05)
+    assert loads(single) == [SHARED_DEPTH]
+    began = perf_counter()
+    slow.cancel()
+    assert await asyncio.gather(*others) == [str(n).encode() for n in range(SHARED_DEPTH - 1)]
+    assert perf_counter() - began < 10
+    await at_rest(single)
+    running = (
+        "select count(*) from pg_stat_activity"
+        " where query like '%pg_sleep($1%' and state = 'active' and pid <> pg_backend_pid()"
+    )
+    assert await admin.fetchval(running) == 0
+    assert not single.is_short(f"{BUSY}.False"), "a second like this one has a connection to itself"
+
+
+async def test_a_lost_connection_is_made_good_for_all(
+    single: DataPool, admin: asyncpg.Connection[Any]
+) -> None:
+    sql = "select pg_backend_pid()::text || $1"
+    await warm(single, sql, "")
+    pid = await ask(single, sql, "")
+    await warm(single, BUSY, "0", "")
+    tasks = [asyncio.create_task(ask(single, BUSY, "0.3", str(n))) for n in range(SHARED_DEPTH)]
+    await asyncio.sleep(0.02)
+    assert pid is not None
+    await admin.execute("select pg_terminate_backend($1)", int(pid))
+    assert await asyncio.gather(*tasks) == [str(n).encode() for n in range(SHARED_DEPTH)]
+    await at_rest(single)
+    assert (single.lost_total, single.opened_total) == (1, 2)
+
+
+async def test_a_statement_that_went_stale_is_parsed_again_for_all(
+    single: DataPool, admin: asyncpg.Connection[Any]
+) -> None:
+    await admin.execute("drop table if exists shifting; create table shifting (v int)")
+    await admin.execute("insert into shifting values (7); grant select on shifting to authenticated")
+    sql = "select v from shifting where $1 = 'x'"
+    await warm(single, sql, "x")
+    await admin.execute("alter table shifting alter v type text")
+    found = await asyncio.gather(*(ask(single, sql, "x") for _ in range(2 * SHARED_DEPTH)))
+    assert found == [b"7"] * (2 * SHARED_DEPTH)
+    await at_rest(single)
+
+
+async def test_a_result_above_the_ceiling_disturbs_no_neighbour(make_pool: Any) -> None:
+    sql = "select repeat('x', $1::int)"
+    async with make_pool(size=1, max_result_bytes=10_000) as pool:
+        await warm(pool, sql, "5")
+        sizes = ["5", "50000", "6", "50000", "7"]
+        found = await asyncio.gather(*(ask(pool, sql, size) for size in sizes), return_exceptions=True)
+        assert [type(one) if isinstance(one, Exception) else one for one in found] == [
+            b"xxxxx",
+            ResultExceedsCeiling,
+            b"xxxxxx",
+            ResultExceedsCeiling,
+            b"xxxxxxx",
+        ]
+        await at_rest(pool)
+
+
+async def test_large_answers_arrive_whole_and_in_order(single: DataPool) -> None:
+    sql = "select repeat($1, 100000)"
+    await warm(single, sql, "a")
+    letters = "abcdefghij" * 3
+    found = await asyncio.gather(*(ask(single, sql, letter) for letter in letters))
+    assert [one[:1] * 100_000 == one for one in found if one] == [True] * len(letters)
+    assert b"".join(one[:1] for one in found if one).decode() == letters
+
+
+async def test_the_pool_is_filled_before_it_is_shared(make_pool: Any) -> None:
+    async with make_pool(size=2) as pool:
+        await warm(pool, NOTES, "x")
+        assert pool.opened == 1
+        await asyncio.gather(*(pool.run("select pg_sleep(0.3)") for _ in range(2)))
+        assert pool.opened == 2
+        tasks = [asyncio.create_task(ask(pool, NOTES, "x")) for _ in range(6)]
+        await asyncio.sleep(0)
+        assert loads(pool) == [3, 3]
+        await asyncio.gather(*tasks)
+        await at_rest(pool)
+
+
+async def test_costs_are_bounded_and_follow_what_happens(single: DataPool) -> None:
+    await warm(single, BUSY, "0", "")
+    await ask(single, BUSY, "0.2", "")
+    assert not single.is_short(f"{BUSY}.False")
+    for _ in range(30):
+        await ask(single, BUSY, "0", "")
+    assert single._costs[f"{BUSY}.False"] < SHORT_SECONDS
+    single._costs.update({str(number): 0.0 for number in range(MAX_COSTS + 1)})
+    assert not single.is_short("anything")
+    assert len(single._costs) == 0
