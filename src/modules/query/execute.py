@@ -124,7 +124,7 @@ async def execute_request(
         ) is not None:
             raise problem from error
         raise
-    total, rows, body, *rest = results[len(transaction.before)].rows[0]
+    total, rows, *rest, body = results[len(transaction.before)].rows[0]
     asides, written = rest[: compiled.asides], rest[compiled.asides :]
     key, inserted = written or (None, None)
     counted = None if total is None else int(total)

@@ -1,10 +1,11 @@
 """Plan of a read → one statement whose only row is the whole answer.
 
 Its columns are: the number of rows there are without limit (or null when nobody
-asked), the number of rows in the document, the document as text, and the settings
-that functions left for the front end; after a write also the primary key and the
-number of rows inserted. The database builds the document, so the process that
-serves the request never sees a row.
+asked), the number of rows in the document, the settings that functions left for the
+front end, after a write also the primary key and the number of rows inserted, and
+the document as text. The document comes last, so that what decides on status and
+headers is at hand before the first byte of it. The database builds it: the process
+that serves the request never sees a row.
 """
 
 # writing SQL is what this file is for; values are parameters and names are quoted
@@ -89,9 +90,9 @@ def answer(  # noqa: PLR0913 each is a column or clause
         asides: Names of settings to give back.
         first: Common table expressions that ``rows`` reads, without WITH.
     """
-    columns = [total, counted, document]
+    columns = [total, counted]
     columns += (f"current_setting({literal(name)}, true)" for name in asides)
-    columns += written
+    columns += (*written, document)
     source = f"({rows})"
     tables = [first] if first else []
     if shape == "csv":
