@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TABLES = {("auth", name) for name in ("users", "identities", "sessions", "refresh_tokens", "mfa_amr_claims")}
-TABLES |= {("monohull", "api_keys")}
+TABLES = {(str(table.schema), table.name) for table in Base.metadata.tables.values()}
 
 
 async def test_the_models_are_what_the_migrations_make(people: People) -> None:
@@ -47,6 +46,19 @@ async def test_the_models_are_what_the_migrations_make(people: People) -> None:
 
     async with people.served.runtime.database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_every_table_of_auth_has_a_model(people: People) -> None:
+    there = await people.rows("select tablename from pg_tables where schemaname = 'auth'")
+    assert {row["tablename"] for row in there} == {name for schema, name in TABLES if schema == "auth"}
+
+
+async def test_every_table_says_what_it_is_for(people: People) -> None:
+    silent = await people.rows(
+        "select c.relname from pg_class c where relnamespace = 'auth'::regnamespace and relkind = 'r'"
+        " and obj_description(c.oid, 'pg_class') is null"
+    )
+    assert [row["relname"] for row in silent] == []
 
 
 async def test_every_foreign_key_has_an_index(people: People) -> None:
