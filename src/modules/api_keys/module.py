@@ -35,7 +35,7 @@ def parts(runtime: Runtime) -> Parts:
     )
 
 
-def cli() -> click.Command:
+def cli() -> click.Group:
     """Return ``monohull keys``."""
     from modules.api_keys.cli import keys  # noqa: PLC0415 start-up time
 
@@ -49,6 +49,6 @@ module = Module(
         Permission("api_keys.keys:write", "Create and revoke API keys."),
     ),
     events=(ApiKeyCreated, ApiKeyRevoked),
-    cli=cli,
+    cli={"keys": cli},
     parts=parts,
 )

@@ -11,19 +11,25 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from modules.auth.claims import parse_path, walk
-from modules.auth.tokens import SKEW_SECONDS, TokenCodec
+from modules.auth.keys.presenters import SECRET
+from modules.auth.tokens import SKEW_SECONDS, SigningKey, TokenCodec, Verified, key_id
+from monohull.kernel import clock
 from monohull.kernel.errors import InvalidCredential
 from monohull.kernel.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from modules.auth.keys.presenters import Presenters
     from modules.auth.token_cache import TokenCache
     from monohull.kernel.authentication import Credentials
 
 OPAQUE_PREFIXES: Final = ("sb_publishable_", "sb_secret_")
 SERVICE_ROLES: Final = frozenset({"service_role", "supabase_admin"})
 """Older Supabase installations sign admin tokens with the second name."""
+
+NOTE_SECONDS: Final = 60
+"""How exactly it is known when somebody last presented a token of an old key."""
 
 _FOREVER: Final = math.inf
 
@@ -36,6 +42,7 @@ class TokenAuthenticator:
         role_claim_key: Path of the claim that names the database role, ``.role``.
         anonymous_role: Gives the role of a token that names none, and of anon keys.
         cache: What earlier requests verified.
+        presenters: Told who presents tokens of keys that sign no more, or None.
     """
 
     def __init__(
@@ -45,10 +52,12 @@ class TokenAuthenticator:
         role_claim_key: str,
         anonymous_role: Callable[[], str],
         cache: TokenCache[Principal],
+        presenters: Presenters | None = None,
     ) -> None:
         self._codec = codec
         self._role_path = parse_path(role_claim_key)
         self._anonymous_role = anonymous_role
+        self._presenters = presenters
         self.cache = cache
 
     async def authenticate(self, credentials: Credentials) -> Principal | None:
@@ -62,11 +71,30 @@ class TokenAuthenticator:
             return None
         if (principal := self.cache.get(token)) is not None:
             return principal
-        claims = self._codec.verify(token)
-        principal = self.principal(claims)
-        exp = claims.get("exp")
-        self.cache.put(token, principal, until=_FOREVER if exp is None else exp + SKEW_SECONDS)
+        verified = await self._codec.verified_by_any(token)
+        principal = self.principal(verified.claims)
+        self.cache.put(token, principal, until=self._until(verified, principal))
         return principal
+
+    def _until(self, verified: Verified, principal: Principal) -> float:
+        """Say how long a token need not be verified again.
+
+        One of a key that signs no more is looked at every `NOTE_SECONDS`, so
+        that whoever still presents it is seen.
+        """
+        exp = verified.claims.get("exp")
+        until: float = _FOREVER if exp is None else exp + SKEW_SECONDS
+        if self._presenters is None or (kid := self._old(verified.key)) is None:
+            return until
+        subject = principal.subject
+        self._presenters.note(kid, f"user {subject}" if subject else f"role {principal.role}")
+        return min(until, clock.unix_seconds() + NOTE_SECONDS)
+
+    def _old(self, key: SigningKey) -> str | None:
+        """Return the name under which users of ``key`` are noted, or None when it is in use."""
+        if key.state == "previous":
+            return key_id(key.key)
+        return SECRET if self._codec.is_secret(key) and not self._codec.signs_by_secret else None
 
     def principal(self, claims: Mapping[str, Any]) -> Principal:
         """Say who ``claims`` speak for; ``role`` is filled in as PostgREST does.

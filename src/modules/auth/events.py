@@ -64,3 +64,20 @@ class UserUpdated(Event, frozen=True):
 
     user_id: str
     changed: tuple[str, ...]
+
+
+class SigningKeysRotated(Event, frozen=True):
+    """Another key signs access tokens from now on; both name it by ``kid``."""
+
+    name: ClassVar[str] = "auth.signing_keys_rotated"
+
+    current: str
+    previous: str | None
+
+
+class SigningKeyRetired(Event, frozen=True):
+    """A key verifies no more."""
+
+    name: ClassVar[str] = "auth.signing_key_retired"
+
+    kid: str

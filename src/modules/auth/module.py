@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from litestar import Router
@@ -10,6 +11,8 @@ from litestar import Router
 from modules.auth.authenticator import TokenAuthenticator
 from modules.auth.controllers import CONTROLLERS, RootKeysController
 from modules.auth.events import (
+    SigningKeyRetired,
+    SigningKeysRotated,
     TokenRefreshed,
     TokenReuseDetected,
     UserSignedIn,
@@ -17,6 +20,8 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
+from modules.auth.keys import KeyRing, Presenters, Rotation, Vault
+from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
 from modules.auth.passwords import Passwords
 from modules.auth.refresh_families import Chain
@@ -24,13 +29,19 @@ from modules.auth.seed import seed_users
 from modules.auth.services import Account, Refresh, Registration, SessionIssuer, SignIn
 from modules.auth.settings import AuthSettings
 from modules.auth.token_cache import TokenCache
-from modules.auth.tokens import TokenCodec
+from modules.auth.tokens import TokenCodec, has_private_key
 from modules.auth.wire import BODY_LIMIT_BYTES, render
+from monohull.kernel.database.listen import Listener
 from monohull.kernel.home import jwt_secret
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.settings import SettingsError, SettingsFault
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    import click
+
     from monohull.kernel.principal import Principal
     from monohull.kernel.runtime import Runtime
     from monohull.kernel.settings import Settings
@@ -47,12 +58,14 @@ def parts(runtime: Runtime) -> Parts:
     settings = runtime.settings
     auth = settings.of(AuthSettings)
     autoconfirms = auth.autoconfirms(settings.core.env)
-    codec = build_codec(settings)
+    ring = build_ring(runtime)
+    codec = build_codec(settings, ring)
+    presenters = Presenters(runtime.redis)
     issuer = SessionIssuer(
         codec,
         Chain(jwt_secret(settings)),
         auth,
-        issuer=settings.core.public_url.rstrip("/") + PATH,
+        issuer=issuer_of(settings),
         audience=settings.jwt.effective_audience,
     )
     passwords = Passwords()
@@ -78,11 +91,53 @@ def parts(runtime: Runtime) -> Parts:
             "autoconfirms": lambda: autoconfirms,
         },
         renderers={PATH: render},
-        authenticators=(build_authenticator(runtime, codec),),
+        authenticators=(build_authenticator(runtime, codec, ring, presenters),),
+        lifespans=(
+            listener(runtime, {signing_keys.CHANNEL: ring.request_reload}),
+            ring.running,
+            presenters.running,
+        ),
     )
 
 
-def build_codec(settings: Settings) -> TokenCodec:
+def listener(
+    runtime: Runtime, callbacks: Mapping[str, Callable[[str | None], None]]
+) -> Callable[[], AbstractAsyncContextManager[None]]:
+    """Return a lifespan in which the database tells of changes."""
+    listening = Listener(runtime.connections.owner_url, callbacks, observer=runtime.observer)
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        async with listening.running():
+            yield
+
+    return running
+
+
+def issuer_of(settings: Settings) -> str:
+    """Return the ``iss`` of our own tokens."""
+    return settings.core.public_url.rstrip("/") + PATH
+
+
+def build_rotation(runtime: Runtime) -> Rotation:
+    """Return what changes the signing keys of this installation."""
+    auth = runtime.settings.of(AuthSettings)
+    algorithm = "ES256" if auth.jwt_algorithm == "HS256" else auth.jwt_algorithm
+    vault = Vault(jwt_secret(runtime.settings))
+    return Rotation(runtime.database, vault, algorithm, lifetime_seconds=auth.jwt_exp)
+
+
+def build_ring(runtime: Runtime) -> KeyRing:
+    """Return the keys of this process; they sign unless the settings name something else that does."""
+    settings = runtime.settings
+    is_wanted = settings.of(AuthSettings).jwt_algorithm != "HS256" and not has_private_key(
+        settings.jwt.key_set
+    )
+    rotation = build_rotation(runtime) if is_wanted else None
+    return KeyRing(runtime.database, Vault(jwt_secret(settings)), rotation, runtime.observer)
+
+
+def build_codec(settings: Settings, ring: KeyRing | None = None) -> TokenCodec:
     """Return the codec of these settings."""
     jwt = settings.jwt
     try:
@@ -90,6 +145,8 @@ def build_codec(settings: Settings) -> TokenCodec:
             secret=_secret_bytes(settings),
             jwks=jwt.key_set,
             audience=jwt.effective_audience,
+            issuers=(issuer_of(settings), *jwt.issuers) if jwt.issuers else (),
+            ring=ring,
         )
     except ValueError as error:
         variable = "MONOHULL_JWT_JWKS" if jwt.jwks is not None else "MONOHULL_JWT_SECRET"
@@ -108,7 +165,9 @@ def _secret_bytes(settings: Settings) -> bytes:
         raise ValueError("it is not base64, and MONOHULL_JWT_SECRET_IS_BASE64 says so") from error
 
 
-def build_authenticator(runtime: Runtime, codec: TokenCodec) -> TokenAuthenticator:
+def build_authenticator(
+    runtime: Runtime, codec: TokenCodec, ring: KeyRing, presenters: Presenters
+) -> TokenAuthenticator:
     """Return the authenticator, with its cache's figures among the metrics."""
     cache: TokenCache[Principal] = TokenCache(runtime.settings.jwt.cache_max_entries)
     try:
@@ -117,9 +176,11 @@ def build_authenticator(runtime: Runtime, codec: TokenCodec) -> TokenAuthenticat
             role_claim_key=runtime.settings.jwt.role_claim_key,
             anonymous_role=lambda: runtime.authentication.anonymous.role,
             cache=cache,
+            presenters=presenters,
         )
     except ValueError as error:
         raise _fault(runtime.settings, "MONOHULL_JWT_ROLE_CLAIM_KEY", str(error)) from error
+    ring.on_change(cache.clear)
     metrics = runtime.metrics
     metrics.sample("monohull_token_cache_entries", "Verified tokens that are remembered.", lambda: len(cache))
     metrics.sample(
@@ -133,10 +194,27 @@ def _fault(settings: Settings, variable: str, message: str) -> SettingsError:
     return SettingsError([SettingsFault(variable, settings.sources.get(variable, "default"), message)])
 
 
+def keys_cli() -> click.Group:
+    """Return what this module adds to ``monohull keys``."""
+    from modules.auth.keys.cli import signing_keys  # noqa: PLC0415 start-up time
+
+    return signing_keys
+
+
 module = Module(
     name="auth",
     settings=AuthSettings,
-    events=(UserSignedUp, UserSignedIn, TokenRefreshed, TokenReuseDetected, UserSignedOut, UserUpdated),
+    events=(
+        UserSignedUp,
+        UserSignedIn,
+        TokenRefreshed,
+        TokenReuseDetected,
+        UserSignedOut,
+        UserUpdated,
+        SigningKeysRotated,
+        SigningKeyRetired,
+    ),
+    cli={"keys": keys_cli},
     parts=parts,
     seed=seed_users,
 )

@@ -23,6 +23,13 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
         bool | None,
         Meta(description="Trust addresses without a mail; unset: not in production."),
     ] = None
+    jwt_algorithm: Annotated[
+        Literal["ES256", "RS256", "EdDSA", "HS256"],
+        Meta(
+            description="What signs access tokens, unless MONOHULL_JWT_JWKS holds a private key. HS256 signs "
+            "with MONOHULL_JWT_SECRET; the others with keys that are made and rotated here."
+        ),
+    ] = "ES256"
     jwt_exp: Annotated[int, Meta(ge=30, le=604_800, description="Seconds an access token holds.")] = 3600
     password_min_length: Annotated[int, Meta(ge=6, le=72, description="Characters a new password needs.")] = 8
     password_required_characters: Annotated[

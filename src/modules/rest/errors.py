@@ -272,6 +272,10 @@ _CREDENTIAL_CODES: Final[Mapping[str, str]] = {
     "claims": "PGRST303",
     "audience": "PGRST303",
     "early": "PGRST303",
+    "issuer": "PGRST303",
+    "ended": "PGRST303",
+    "banned": "PGRST303",
+    "deleted": "PGRST303",
 }
 
 _CODES: Final[tuple[tuple[type[Problem], Callable[[Any], str]], ...]] = (

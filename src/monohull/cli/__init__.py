@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "migrate": ("monohull.cli.migrate", "Apply platform and project migrations."),
     "init": ("monohull.cli.init", "Create a new project."),
     "status": ("monohull.cli.status", "What runs for this home."),
-    "keys": ("monohull.cli.modules", "Show, create and revoke API keys."),
+    "keys": ("monohull.cli.modules", "API keys: show, create, revoke; signing keys: list, rotate, retire."),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),

@@ -37,18 +37,20 @@ class CommandContext(Struct, frozen=True):
         return run_with(loaded, work)
 
 
-def module_command(name: str) -> click.Command:
-    """Return the command that the module called ``name`` brings."""
-    for module in load_modules(BUILTIN_MODULES):
-        if module.name == name and module.cli is not None:
-            return module.cli()
-    raise LookupError(f"no module called {name!r} brings a command")
+def module_group(name: str) -> click.Group:
+    """Return the commands that modules bring under the verb ``name``, as one group.
+
+    The first module's group gives its help text.
+    """
+    groups = [module.cli[name]() for module in load_modules(BUILTIN_MODULES) if name in module.cli]
+    if not groups:
+        raise LookupError(f"no module brings a command called {name!r}")
+    whole, *others = sorted(groups, key=lambda group: group.name != name)
+    for group in others:
+        for command in group.commands.values():
+            whole.add_command(command)
+    whole.context_settings = {**whole.context_settings, "obj": CommandContext()}
+    return whole
 
 
-def _keys() -> click.Command:
-    command = module_command("api_keys")
-    command.context_settings = {**command.context_settings, "obj": CommandContext()}
-    return command
-
-
-keys: click.Command = _keys()
+keys: click.Group = module_group("keys")

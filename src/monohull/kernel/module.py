@@ -75,7 +75,8 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
         subscribers: What it does when an event is relayed (in the worker).
         jobs: What the worker runs for it.
         cron: When the worker runs a job by itself.
-        cli: Gives the click group that ``monohull`` hangs under the module's name.
+        cli: Gives click groups by the name of the verb, such as ``keys``. Groups of several modules
+            under one name become one.
         parts: Builds what it contributes to a process.
         seed: Writes the project's table ``[seed]`` into this module's tables. Called again when
             that table changed, so rows that are there already have to be left alone.
@@ -89,7 +90,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: tuple[Subscriber, ...] = ()
     jobs: tuple[Job, ...] = ()
     cron: tuple[Cron, ...] = ()
-    cli: Callable[[], click.Command] | None = None
+    cli: Mapping[str, Callable[[], click.Group]] = {}
     parts: PartsFactory | None = None
     seed: Seed | None = None
 

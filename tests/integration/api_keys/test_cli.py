@@ -148,3 +148,27 @@ def test_the_real_command(there: Connections) -> None:
     away = run("list", MONOHULL_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     assert (away.returncode, "127.0.0.1:1" in away.stderr, "Traceback" in away.stderr) == (3, True, False)
     assert run("show", MONOHULL_PORT="x").returncode == 2
+
+
+def test_signing_keys_are_listed_rotated_and_retired(there: Connections) -> None:
+    environ = {"PATH": os.defpath, **ENVIRON, "MONOHULL_LOG_LEVEL": "error"}
+    environ |= {"MONOHULL_DATABASE_URL": there.owner_url, "MONOHULL_REDIS_URL": there.redis_url}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "monohull", "keys", *arguments]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    first = run("rotate", "--now", "--json")
+    assert first.returncode == 0, first.stderr
+    before = [reported["key"] for reported in json.loads(first.stdout)["keys"]]
+    assert [key["state"] for key in before] == ["current", "standby"]
+    too_soon = run("rotate")
+    assert (too_soon.returncode, "pass --now" in too_soon.stderr) == (1, True)
+    assert run("rotate", "--now").returncode == 0
+    shown = run("signing").stdout
+    assert [line.split()[0] for line in shown.splitlines()] == ["current", "standby", "previous"]
+    kid = before[0]["kid"]
+    assert f"previous  ES256  {kid}" in shown
+    assert run("retire").stdout == "no previous key is done yet\n"
+    assert (run("retire", kid).returncode, run("retire", "x").returncode) == (1, 1)
+    assert run("retire", kid, "--force").stdout == f"{kid} is retired\n"

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from msgspec import Struct
 
+from monohull.kernel.authentication import Credentials
 from tests.factories.auth import PASSWORD
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class People:
 
     async def refresh(self, token: str) -> httpx.Response:
         return await self.grant("refresh_token", refresh_token=token)
+
+    async def claims(self, token: str) -> Mapping[str, Any]:
+        """What an access token says, once the application holds it for true."""
+        principal = await self.served.runtime.authentication.authenticate(Credentials(bearer=token))
+        return principal.claims
 
     async def rows(self, sql: str, *arguments: Any) -> Sequence[Mapping[str, Any]]:
         async with self.served.runtime.database.connection() as connection:

@@ -9,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import modules.api_keys.models
-import modules.auth.models  # noqa: F401 both fill the metadata
+import modules.auth.keys.models
+import modules.auth.models  # noqa: F401 all of them fill the metadata
 from monohull.kernel.database.base import Base
 
 if TYPE_CHECKING:

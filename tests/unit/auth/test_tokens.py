@@ -264,6 +264,25 @@ def test_audience(aud: object, outcome: str | None) -> None:
         assert refusal(codec, token).message == outcome
 
 
+@pytest.mark.parametrize(
+    ("claims", "holds"),
+    [
+        ({"sub": "x", "iss": "https://here"}, True),
+        ({"sub": "x", "iss": "https://partner"}, True),
+        ({"sub": "x", "iss": "https://attacker"}, False),
+        ({"sub": "x", "iss": ["https://here"]}, False),
+        ({"sub": "x"}, False),
+        ({"role": "anon", "iss": "supabase"}, True),
+    ],
+)
+def test_issuer_of_users(claims: dict[str, Any], holds: bool) -> None:
+    codec = TokenCodec(secret=SECRET, issuers=("https://here", "https://partner"))
+    if holds:
+        codec.verify(sign(claims))
+    else:
+        assert refusal(codec, sign(claims)).reason == "issuer"
+
+
 def test_without_an_audience_of_our_own_any_will_do(codec: TokenCodec) -> None:
     assert codec.verify(sign({"aud": "elsewhere"})) == {"aud": "elsewhere"}
 

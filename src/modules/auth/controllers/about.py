@@ -78,6 +78,7 @@ class AboutController(Controller):
     @get(JWKS_PATH, operation_id="GetAuthKeys")
     async def keys(self, token_codec: NamedDependency[TokenCodec]) -> Response[dict[str, Any]]:
         """Return the public keys of our tokens; empty while the shared secret signs."""
+        await token_codec.ready()
         return Response({"keys": token_codec.public_keys()}, headers=KEYS_CACHE)
 
 
@@ -89,4 +90,5 @@ class RootKeysController(Controller):
     @get(operation_id="GetKeys")
     async def keys(self, token_codec: NamedDependency[TokenCodec]) -> Response[dict[str, Any]]:
         """Return the same as ``/auth/v1/.well-known/jwks.json``, where OpenID clients look first."""
+        await token_codec.ready()
         return Response({"keys": token_codec.public_keys()}, headers=KEYS_CACHE)

@@ -71,6 +71,7 @@ class SessionIssuer:
 
     async def show(self, work: AsyncSession, user: User, session: Session, refresh_token: str) -> SessionView:
         """Mint an access token for ``session`` and answer as the wire does."""
+        await self._codec.ready()
         identities = await IdentityRepository(work).list_of(user.id)
         amr = await AmrRepository(work).list_of(session.id)
         issued_at = clock.unix_seconds()

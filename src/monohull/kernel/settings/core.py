@@ -146,6 +146,13 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
         Annotated[str, Meta(min_length=1)] | None,
         Meta(description="PostgREST's name of `audience`; wins when it is set."),
     ] = None
+    issuers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Values of iss, comma-separated, that users' tokens may have beside our own; "
+            "unset: not checked."
+        ),
+    ] = ()
     role_claim_key: Annotated[
         str, Meta(pattern=r"^\$?\.", description="JSON path of the claim that names the database role.")
     ] = ".role"
