@@ -11,8 +11,9 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from modules.auth.claims import parse_path, walk
+from modules.auth.key_sets import SigningKey, key_id
 from modules.auth.keys.presenters import SECRET
-from modules.auth.tokens import SKEW_SECONDS, SigningKey, TokenCodec, Verified, key_id
+from modules.auth.tokens import SKEW_SECONDS, TokenCodec, Verified
 from monohull.kernel import clock
 from monohull.kernel.errors import InvalidCredential
 from monohull.kernel.principal import Principal, PrincipalKind

@@ -20,7 +20,7 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
-from modules.auth.keys import KeyRing, Presenters, Rotation, Vault
+from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
 from modules.auth.passwords import Passwords
@@ -29,7 +29,7 @@ from modules.auth.seed import seed_users
 from modules.auth.services import Account, Refresh, Registration, SessionIssuer, SignIn
 from modules.auth.settings import AuthSettings
 from modules.auth.token_cache import TokenCache
-from modules.auth.tokens import TokenCodec, has_private_key
+from modules.auth.tokens import TokenCodec
 from modules.auth.wire import BODY_LIMIT_BYTES, render
 from monohull.kernel.database.listen import Listener
 from monohull.kernel.home import jwt_secret
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     import click
 
+    from modules.auth.keys import KeyRing
     from monohull.kernel.principal import Principal
     from monohull.kernel.runtime import Runtime
     from monohull.kernel.settings import Settings
@@ -117,24 +118,6 @@ def listener(
 def issuer_of(settings: Settings) -> str:
     """Return the ``iss`` of our own tokens."""
     return settings.core.public_url.rstrip("/") + PATH
-
-
-def build_rotation(runtime: Runtime) -> Rotation:
-    """Return what changes the signing keys of this installation."""
-    auth = runtime.settings.of(AuthSettings)
-    algorithm = "ES256" if auth.jwt_algorithm == "HS256" else auth.jwt_algorithm
-    vault = Vault(jwt_secret(runtime.settings))
-    return Rotation(runtime.database, vault, algorithm, lifetime_seconds=auth.jwt_exp)
-
-
-def build_ring(runtime: Runtime) -> KeyRing:
-    """Return the keys of this process; they sign unless the settings name something else that does."""
-    settings = runtime.settings
-    is_wanted = settings.of(AuthSettings).jwt_algorithm != "HS256" and not has_private_key(
-        settings.jwt.key_set
-    )
-    rotation = build_rotation(runtime) if is_wanted else None
-    return KeyRing(runtime.database, Vault(jwt_secret(settings)), rotation, runtime.observer)
 
 
 def build_codec(settings: Settings, ring: KeyRing | None = None) -> TokenCodec:

@@ -13,10 +13,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from modules.auth.keys import Presenters
+from modules.auth.keys import Presenters, build_rotation
 from modules.auth.keys.presenters import SECRET
 from modules.auth.keys.rotation import KeyInUse, KeyTooNew
-from modules.auth.module import build_rotation
 from monohull.kernel.errors import NotFound
 from monohull.kernel.home import Connections
 from monohull.kernel.settings import Secret

@@ -310,7 +310,9 @@ async def test_health_settings_and_keys(shared: Served) -> None:
     assert settings["disable_signup"] is False
     for path in ("/auth/v1/.well-known/jwks.json", "/.well-known/jwks.json"):
         keys = await shared.client.get(path)
-        assert keys.json() == {"keys": []}
+        assert [(key["kty"], key["alg"], key["use"]) for key in keys.json()["keys"]] == [
+            ("EC", "ES256", "sig")
+        ] * 2
         assert keys.headers["cache-control"] == "public, max-age=600"
 
 

@@ -10,9 +10,10 @@ every token that it signed is over and it is ``retired``.
 
 from __future__ import annotations
 
+from modules.auth.keys.assembly import build_ring, build_rotation
 from modules.auth.keys.presenters import Presenters
 from modules.auth.keys.ring import KeyRing
 from modules.auth.keys.rotation import Rotation
 from modules.auth.keys.vault import Vault
 
-__all__ = ["KeyRing", "Presenters", "Rotation", "Vault"]
+__all__ = ["KeyRing", "Presenters", "Rotation", "Vault", "build_ring", "build_rotation"]

@@ -67,7 +67,7 @@ def signing(context: click.Context, home: Path | None, as_json: bool) -> None:
 @click.pass_context
 def rotate(context: click.Context, now: bool, home: Path | None, as_json: bool) -> None:
     """Sign with the next key from now on. Nobody is signed out: the key before it still verifies."""
-    from modules.auth.module import build_rotation  # noqa: PLC0415 start-up time
+    from modules.auth.keys import build_rotation  # noqa: PLC0415 start-up time
 
     async def work(runtime: Runtime) -> Report:
         await build_rotation(runtime).rotate(now=now)
@@ -89,7 +89,7 @@ def rotate(context: click.Context, now: bool, home: Path | None, as_json: bool) 
 @click.pass_context
 def retire(context: click.Context, kid: str | None, force: bool, home: Path | None, as_json: bool) -> None:
     """Refuse tokens of the key KID, or of every previous key whose tokens are over."""
-    from modules.auth.module import build_rotation  # noqa: PLC0415 start-up time
+    from modules.auth.keys import build_rotation  # noqa: PLC0415 start-up time
 
     async def work(runtime: Runtime) -> Sequence[KeyView]:
         return await build_rotation(runtime).retire(kid, force=force)
@@ -107,8 +107,8 @@ async def report(runtime: Runtime) -> Report:
     Raises:
         DatabaseUnavailable, RedisUnavailable: 503.
     """
-    from modules.auth.keys.presenters import SECRET, Presenters  # noqa: PLC0415 start-up time
-    from modules.auth.module import build_rotation  # noqa: PLC0415 start-up time
+    from modules.auth.keys import Presenters, build_rotation  # noqa: PLC0415 start-up time
+    from modules.auth.keys.presenters import SECRET  # noqa: PLC0415 start-up time
 
     presenters = Presenters(runtime.redis)
 

@@ -25,10 +25,10 @@ from monohull.kernel.tasks import end
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from modules.auth.key_sets import SigningKey
     from modules.auth.keys.models import SigningKeyRow
     from modules.auth.keys.rotation import Rotation
     from modules.auth.keys.vault import Vault
-    from modules.auth.tokens import SigningKey
     from monohull.kernel.database.engine import Database
     from monohull.kernel.observation import Observer
 

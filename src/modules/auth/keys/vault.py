@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import msgspec
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
 
+from modules.auth.key_sets import ED25519, SigningKey
 from modules.auth.keys.models import SigningKeyRow
-from modules.auth.tokens import ED25519, SigningKey
 from monohull.kernel import clock
 from monohull.kernel.crypto import Key as SealingKey
 from monohull.kernel.crypto import Keyring, decrypt, encrypt
