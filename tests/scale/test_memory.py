@@ -96,7 +96,6 @@ def server(million: Connections, tmp_path: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.mark.xfail(reason="the document is read whole before it is sent", strict=False)
 @pytest.mark.parametrize("media", ["application/json", "text/csv"])
 def test_a_million_rows_go_out(
     server: httpx.Client, media: str, record_property: Callable[[str, object], None]

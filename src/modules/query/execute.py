@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from modules.query.compiler import Compiled
+    from monohull.kernel.database.stream import ValueStream
     from monohull.kernel.errors import Problem
 
 CHECKS: Final = (Statement("SET CONSTRAINTS ALL IMMEDIATE", key="constraints"),)
@@ -38,8 +39,11 @@ class DataSource(Protocol):
         settings: Settings = (),
         commit: bool = True,
         isolation: Isolation | None = None,
+        streams: bool = False,
     ) -> list[Rows]:
-        """Return the rows of each, in text format.
+        """Return the rows of each, in text format; with ``streams`` the last has one row.
+
+        A large last value of that row may come as `Rows.rest`.
 
         Raises:
             PostgresError: The server refused.
@@ -71,7 +75,7 @@ class ResultSet(Struct, frozen=True):
     """What the database answered.
 
     Attributes:
-        body: The document, as it goes out.
+        body: The document, as it goes out. One that still comes has to be closed, whatever happens.
         rows: How many rows are in it, or were written.
         total: How many there are without limit and offset, None when nobody asked.
         key: JSON array of names and values of the written row's primary key, where it was asked for.
@@ -79,12 +83,17 @@ class ResultSet(Struct, frozen=True):
         asides: What functions left in the settings that the compiler was told to give back.
     """
 
-    body: bytes
+    body: bytes | ValueStream
     rows: int
     total: int | None = None
     key: bytes | None = None
     inserted: int | None = None
     asides: tuple[bytes | None, ...] = ()
+
+    def close(self) -> None:
+        """Want no more of a body that still comes."""
+        if not isinstance(self.body, bytes):
+            self.body.close()
 
 
 async def execute_request(
@@ -117,6 +126,8 @@ async def execute_request(
             settings=transaction.settings,
             commit=transaction.commit,
             isolation=transaction.isolation,
+            # an estimate needs another connection, and this one would be held meanwhile
+            streams=compiled.count_plan is None and not compiled.is_binary,
         )
     except PostgresError as error:
         if (not compiled.is_read_only or compiled.routine is not None) and (
@@ -124,20 +135,25 @@ async def execute_request(
         ) is not None:
             raise problem from error
         raise
-    total, rows, *rest, body = results[len(transaction.before)].rows[0]
-    asides, written = rest[: compiled.asides], rest[compiled.asides :]
-    key, inserted = written or (None, None)
+    answered = results[len(transaction.before)]
+    row = answered.rows[0]
+    total, rows = row[:2]
+    document = (row[-1] or b"") if answered.rest is None else answered.rest
+    if compiled.is_binary and isinstance(document, bytes):
+        document = bytes.fromhex(document.decode())
+    end = 2 + compiled.asides
+    key, inserted = row[end : end + 2] if len(row) > end + 1 else (None, None)
     counted = None if total is None else int(total)
     if compiled.count_plan is not None and (counted is None or max_exact is None or counted > max_exact):
         # an estimate below what was counted already is known to be wrong
         counted = max(counted or 0, await _estimate(source, compiled, values, transaction))
     return ResultSet(
-        bytes.fromhex((body or b"").decode()) if compiled.is_binary else body or b"",
+        document,
         int(rows or 0),
         counted,
         key,
         None if inserted is None else int(inserted),
-        tuple(asides),
+        row[2:end],
     )
 
 

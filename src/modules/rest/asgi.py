@@ -47,6 +47,7 @@ from modules.rest.root import (
     answer_headers,
     describe_schema,
 )
+from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
 from modules.rest.transaction import begin_transaction
 from monohull.kernel.database.frames import PostgresError
@@ -125,7 +126,7 @@ class DataApi:
         principal = self._principal(scope)
         self._gate.admit(principal, scope)
         if scope["method"] == "OPTIONS":
-            await send_answer(send, self._allowed(scope, principal))
+            await send_answer(receive, send, self._allowed(scope, principal))
             return
         watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
         if scope["path"] in ROOTS and self._settings.root_spec is None:
@@ -140,7 +141,7 @@ class DataApi:
         if watch is not OFF:
             watch.lap("response")
             answer.headers.append(watch.header())
-        await send_answer(send, answer)
+        await send_answer(receive, send, answer)
 
     async def answer(
         self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF
@@ -179,9 +180,13 @@ class DataApi:
             raise refusal(error, anonymous=self._is_anonymous(principal)) from error
         watch.lap("transaction")
         is_void = compiled.routine is not None and compiled.routine.is_void
-        answer = build_answer(request, result, is_void=is_void)
-        if any(result.asides):
-            return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
+        try:
+            answer = build_answer(request, result, is_void=is_void)
+            if any(result.asides):
+                return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
+        except BaseException:
+            result.close()
+            raise
         return answer
 
     async def _explain(
@@ -321,9 +326,3 @@ def _is_about_json(error: PostgresError, request: ApiRequest) -> bool:
         return False
     body = request.values[asked.body]
     return isinstance(body, bytes) and not is_json(body)
-
-
-async def send_answer(send: Send, answer: Answer) -> None:
-    """Send a whole answer."""
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    await send({"type": "http.response.body", "body": answer.body})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modules.rest.request import ApiRequest
+    from monohull.kernel.database.stream import ValueStream
     from monohull.kernel.errors import Problem
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
@@ -32,11 +33,11 @@ AGENT: Final = "PostgRESTv17(pre-release)"
 
 
 class Answer(Struct, frozen=True):
-    """What goes out."""
+    """What goes out; a body that still comes is closed by whoever sends it."""
 
     status: int
     headers: RawHeaders
-    body: bytes
+    body: bytes | ValueStream
 
 
 def build_answer(request: ApiRequest, result: ResultSet, *, is_void: bool = False) -> Answer:
@@ -110,7 +111,7 @@ def _written(request: ApiRequest, asked: Mutation, result: ResultSet) -> Answer:
         rows = result.rows if asked.action == "update" else 0
         headers.append((b"content-range", content_range(0, rows, result.total).encode()))
     headers += _shared(request, _honoured(asked, result))
-    body = b""
+    body: bytes | ValueStream = b""
     if asked.returning == "representation":
         body = result.body
         headers.append((b"content-type", request.media.content_type.encode()))

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from monohull.kernel.clock import now
 from monohull.kernel.database.data import DataPool
 from monohull.kernel.database.dial import dial
+from monohull.kernel.database.exchange import ConnectionLost
 from monohull.kernel.database.frames import PostgresError, encode_message
 from monohull.kernel.database.statements import Statement
-from monohull.kernel.database.wire import ConnectionLost, Wire
+from monohull.kernel.database.wire import Wire
 from monohull.kernel.embedded import EmbeddedPostgres, discard
 from tests.postgres_versions import find, why_not
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monohull.kernel.database.exchange import WRITE_AT_ONCE_BYTES, pieces
 from monohull.kernel.database.frames import (
     MAX_PARAMETERS,
     FrameReader,
@@ -27,7 +28,6 @@ from monohull.kernel.database.frames import (
     read_single_row,
 )
 from monohull.kernel.database.statements import Prepared, StatementCache, settings_sql
-from monohull.kernel.database.wire import WRITE_AT_ONCE_BYTES, _pieces
 from monohull.kernel.errors import InvalidRequest
 
 MESSAGES = st.lists(st.tuples(st.sampled_from(list(b"DCZET12nNS")), st.binary(max_size=60)), max_size=20)
@@ -212,9 +212,9 @@ def test_without_room_every_statement_is_unnamed() -> None:
 
 @given(st.lists(st.integers(0, 5).map(lambda n: bytes([n]) * (n * n * WRITE_AT_ONCE_BYTES // 9)), max_size=8))
 def test_pieces_are_the_whole_and_none_is_large(parts: list[bytes]) -> None:
-    pieces = list(_pieces(parts))
-    assert b"".join(pieces) == b"".join(parts)
-    assert all(len(piece) <= 2 * WRITE_AT_ONCE_BYTES for piece in pieces)
+    cut = list(pieces(parts))
+    assert b"".join(cut) == b"".join(parts)
+    assert all(len(piece) <= 2 * WRITE_AT_ONCE_BYTES for piece in cut)
 
 
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))))

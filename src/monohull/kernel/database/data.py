@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.pool import WirePool, unavailable
 from monohull.kernel.database.statements import (
@@ -20,7 +21,7 @@ from monohull.kernel.database.statements import (
     Statement,
     is_read_only,
 )
-from monohull.kernel.database.wire import QUERY_CANCELED, ConnectionLost, ResultTooLarge
+from monohull.kernel.database.wire import QUERY_CANCELED
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class DataPool(WirePool):
         settings: Settings = (),
         commit: bool = True,
         isolation: Isolation | None = None,
+        streams: bool = False,
     ) -> list[Rows]:
         """Run ``statements`` in order under ``settings``: one transaction, one round trip; return their rows.
 
@@ -113,6 +115,9 @@ class DataPool(WirePool):
             settings: Role, claims and the rest, as `role.request_settings` makes them.
             commit: False rolls everything back in the end; errors and rows are the same.
             isolation: Of the transaction, or None for the server's default.
+            streams: The last statement has one row, whose last value may come as `Rows.rest`: the caller
+                iterates over it and closes it. It comes so only where nothing can be written, and not under
+                serializable, where what was read is right only once the transaction is over.
 
         Raises:
             PostgresError: The server refused a statement; nothing of the request took effect.
@@ -123,6 +128,7 @@ class DataPool(WirePool):
             ResultExceedsCeiling: 400, the rows have too many bytes.
         """
         shares = commit and isolation is None and self._may_share(statements, settings)
+        streams = streams and (shares or (commit and isolation != "serializable" and is_read_only(settings)))
         is_repeated = False
         while True:
             wire = self.take_now(shares=shares) or await self.take(shares=shares)
@@ -133,6 +139,7 @@ class DataPool(WirePool):
                     self._login.effective_settings(settings or AS_LOGIN),
                     commit=commit,
                     isolation=isolation,
+                    streams=streams,
                 )
             except ConnectionLost as lost:
                 if not lost.nothing_sent:
@@ -151,7 +158,7 @@ class DataPool(WirePool):
                     raise ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.") from error
                 raise
             else:
-                self.put(wire)
+                self.put(wire, results[-1].rest if streams else None)
                 return results
 
     def _may_share(self, statements: Sequence[Statement], settings: Settings) -> bool:

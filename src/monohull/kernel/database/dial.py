@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 from asyncpg import connect_utils
 
+from monohull.kernel.database.exchange import ConnectionLost
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.urls import parse_url
-from monohull.kernel.database.wire import ConnectionLost, Wire
+from monohull.kernel.database.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -18,6 +18,17 @@ Row: TypeAlias = tuple[bytes | None, ...]
 Receive: TypeAlias = Callable[[int, bytes, int, int], None]
 """Takes a message: its kind, and the data in which its payload goes from start to stop."""
 
+Sink: TypeAlias = Callable[[bytes], None]
+"""Takes the payload of a large message, piece by piece; pieces may be empty."""
+
+Offer: TypeAlias = Callable[[int, int], Sink | None]
+"""Is asked, by its kind and the size of its payload, who takes a large message; nobody: it is gathered."""
+
+DATA_ROW: Final = ord("D")
+
+LARGE_BYTES: Final = 1024 * 1024
+"""Above this a message is offered before it is gathered: a row costs three times its size in memory."""
+
 MAX_PARAMETERS: Final = 65535
 
 _HEADER: Final = struct.Struct("!Bi")
@@ -89,13 +100,17 @@ class FrameReader:
     """Cuts a stream of bytes into messages, however the network cut it into pieces.
 
     A message that spans pieces is joined once, when its last byte is there, so
-    that one row of many megabytes costs two copies and not thousands.
+    that one row of many megabytes costs two copies and not thousands. Somebody
+    may take it in pieces instead.
     """
 
-    __slots__ = ("_have", "_need", "_pending", "_receive")
+    __slots__ = ("_have", "_left", "_need", "_offer", "_pending", "_receive", "_sink")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, offer: Offer | None = None) -> None:
         self._receive = receive
+        self._offer = offer
+        self._sink: Sink | None = None
+        self._left = 0
         self._pending: list[bytes] = []
         self._have = 0
         self._need = 0
@@ -103,7 +118,7 @@ class FrameReader:
     @property
     def is_between(self) -> bool:
         """Whether the next byte begins a message."""
-        return not self._pending
+        return not (self._pending or self._left)
 
     def feed(self, data: bytes) -> None:
         """Call ``receive`` for each message that ``data`` completes.
@@ -111,7 +126,9 @@ class FrameReader:
         Raises:
             ProtocolViolation: A length is impossible.
         """
-        if self._pending:
+        if self._left:
+            data = self._pass_on(data)
+        elif self._pending:
             self._pending.append(data)
             self._have += len(data)
             if self._have < self._need:
@@ -127,12 +144,33 @@ class FrameReader:
             stop = start + 1 + length
             if stop > end:
                 need = stop - start
+                if length > LARGE_BYTES and self._is_taken(kind, data, start + _HEADER.size, stop):
+                    return
                 break
             receive(kind, data, start + _HEADER.size, stop)
             start = stop
         if start < end:
             self._pending.append(data[start:] if start else data)
             self._have, self._need = end - start, need
+
+    def _is_taken(self, kind: int, data: bytes, start: int, stop: int) -> bool:
+        """Offer a message of which only the beginning is there; say whether somebody takes it."""
+        if self._offer is None or (sink := self._offer(kind, stop - start)) is None:
+            return False
+        self._sink, self._left = sink, stop - len(data)
+        sink(data[start:])
+        return True
+
+    def _pass_on(self, data: bytes) -> bytes:
+        """Give whoever took the message what belongs to it; return what follows it."""
+        piece = data[: self._left]
+        self._left -= len(piece)
+        sink = self._sink
+        assert sink is not None
+        if not self._left:
+            self._sink = None
+        sink(piece)
+        return data[len(piece) :]
 
 
 def encode_message(kind: bytes, payload: bytes) -> bytes:
@@ -230,6 +268,28 @@ def read_row(data: bytes, start: int) -> Row:
             row.append(data[start:stop])
             start = stop
     return tuple(row)
+
+
+def read_row_head(data: bytes) -> tuple[Row, int] | None:
+    """Read a DataRow's payload up to its last value; return that much of it, and where the value begins.
+
+    None where ``data`` ends before that.
+    """
+    if len(data) < _SHORT.size:
+        return None
+    row: list[bytes | None] = []
+    at = _SHORT.size
+    for _ in range(_SHORT.unpack_from(data)[0] - 1):
+        start = at + _INT.size
+        if start > len(data):
+            return None
+        length = _INT.unpack_from(data, at)[0]
+        at = start + max(length, 0)
+        if at > len(data):
+            return None
+        row.append(None if length < 0 else data[start:at])
+    at += _INT.size
+    return (tuple(row), at) if at <= len(data) else None
 
 
 def read_single_row(data: bytes, at: int = 0) -> tuple[Row, int] | None:

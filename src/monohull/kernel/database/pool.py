@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.dial import dial
+from monohull.kernel.database.exchange import ConnectionLost
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.login import Login, choose_login
-from monohull.kernel.database.wire import ConnectionLost, Notice, Wire
+from monohull.kernel.database.spool import Spools
 from monohull.kernel.errors import DatabaseUnavailable, Draining, PoolExhausted, Problem
 from monohull.kernel.observation import (
     SILENT,
@@ -38,6 +39,9 @@ from monohull.kernel.observation import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+
+    from monohull.kernel.database.stream import ValueStream
+    from monohull.kernel.database.wire import Notice, Wire
 
 PROBE_INTERVAL_SECONDS: Final = 0.1
 """For this long after a failed connect nobody tries again, and requests are refused at once."""
@@ -79,6 +83,17 @@ class ServerNotice(Observation, frozen=True, kw_only=True):
     severity: str
     sqlstate: str
     message: str
+
+
+class AnswerBroken(Observation, frozen=True, kw_only=True):
+    """A large answer stopped before its end; the client has ``given_bytes`` of ``size_bytes`` at most."""
+
+    event: ClassVar[str] = "database.answer_broken"
+    level: ClassVar[Level] = "warning"
+
+    reason: str
+    given_bytes: int
+    size_bytes: int
 
 
 class LoginChosen(Observation, frozen=True, kw_only=True):
@@ -140,6 +155,7 @@ class WirePool:
         self._idle: list[Wire] = []
         self._shared: dict[Wire, None] = {}
         self._costs: dict[str, float] = {}
+        self._spools = Spools()
         self._waiters: OrderedDict[asyncio.Future[Wire], bool] = OrderedDict()
         self._opening = 0
         self._failing_since: float | None = None
@@ -225,7 +241,7 @@ class WirePool:
             return self._grant(self._idle.pop(), shares=shares)
         if shares and self._shared and not self._waiters and len(self._wires) >= self.size:
             wire = next(iter(self._shared))
-            if wire.load < SHARED_DEPTH and wire.is_open:
+            if wire.load < SHARED_DEPTH and wire.is_open and wire.is_shared:
                 return self._grant(wire, shares=True)
         return None
 
@@ -271,8 +287,15 @@ class WirePool:
             self.waited_seconds_total += monotonic_seconds() - since
             self._changed.set()
 
-    def put(self, wire: Wire) -> None:
-        """Note that a request on ``wire`` is over; hand it to whoever waits longest, or keep it."""
+    def put(self, wire: Wire, rest: ValueStream | None = None) -> None:
+        """Note that a request on ``wire`` is over; hand it to whoever waits longest, or keep it.
+
+        With the ``rest`` of an answer that still comes, it is over then, and nobody shares until then.
+        """
+        if rest is not None:
+            self._shared.pop(wire, None)
+            rest.when_over(partial(self._end, wire, rest))
+            return
         self._changed.set()
         wire.load -= 1
         if wire not in self._wires:
@@ -313,6 +336,13 @@ class WirePool:
             self._shared.pop(wire, None)
             wire.is_shared, wire.is_settling = False, True
             self._spawn(self._settle(wire))
+
+    def _end(self, wire: Wire, rest: ValueStream) -> None:
+        if rest.error is not None:
+            self._observer.observe(
+                AnswerBroken(reason=str(rest.error), given_bytes=rest.given, size_bytes=len(rest))
+            )
+        self.put_back(wire)
 
     async def _settle(self, wire: Wire) -> None:
         """End what was left on ``wire``; it counts as a request until then."""
@@ -375,6 +405,7 @@ class WirePool:
         wire.on_lost = self._on_lost
         wire.on_notice = self._on_notice
         wire.costs = self._costs
+        wire.spools = self._spools
         self.opened_total += 1
         if self._failing_since is not None:
             seconds = monotonic_seconds() - self._failing_since

@@ -19,6 +19,8 @@ from monohull.kernel.database.frames import Row, encode_close
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from monohull.kernel.database.stream import ValueStream
+
 
 class BoundSettings(Struct, frozen=True):
     """Settings whose values are encoded already, as Bind has them: four bytes of length, then the text.
@@ -79,11 +81,16 @@ class Statement(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What one statement gave: column names, rows of text-format values, and the command tag."""
+    """What one statement gave: column names, rows of text-format values, and the command tag.
+
+    Where it was asked for and is large, the last value of the only row comes as ``rest``, which the row is
+    without; there is no tag then.
+    """
 
     columns: tuple[str, ...]
     rows: list[Row]
     tag: str
+    rest: ValueStream | None = None
 
 
 class Prepared:

@@ -23,10 +23,20 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.database.exchange import (
+    WRITE_AT_ONCE_BYTES,
+    ConnectionLost,
+    Exchange,
+    ResultTooLarge,
+    last_word,
+    pieces,
+)
 from monohull.kernel.database.frames import (
+    DATA_ROW,
     ROLLBACK,
     SYNC,
     TERMINATE,
@@ -34,6 +44,7 @@ from monohull.kernel.database.frames import (
     PostgresError,
     ProtocolViolation,
     Row,
+    Sink,
     encode_bind,
     encode_bound,
     encode_parse,
@@ -43,6 +54,7 @@ from monohull.kernel.database.frames import (
     read_row,
     read_single_row,
 )
+from monohull.kernel.database.spool import Spools
 from monohull.kernel.database.statements import (
     BoundSettings,
     Isolation,
@@ -53,18 +65,16 @@ from monohull.kernel.database.statements import (
     Statement,
     StatementCache,
 )
+from monohull.kernel.database.stream import RowInPieces, ValueStream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
-
-WRITE_AT_ONCE_BYTES: Final = 256 * 1024
-"""Above this a request is written in pieces, each waiting until the socket takes more."""
+    from collections.abc import Awaitable, Callable, Sequence
 
 _INERTIA: Final = 0.75
 """How much of what a statement cost so far remains when it has run again."""
 
-_COST_OF_CANCELLING: Final = 1.0
-"""In seconds: what had to be cancelled is not short, however soon that was."""
+_NOT_SHORT_SECONDS: Final = 1.0
+"""The cost of what had to be cancelled or gave a large answer, however soon that was."""
 
 GRACE_SECONDS: Final = 0.01
 """A cancelled request gets this long to end by itself; a CancelRequest costs the server a fork."""
@@ -78,69 +88,12 @@ _IGNORED: Final = frozenset(b"23tAs")
 """Bind and Close done, parameter types, notifications (somebody said LISTEN), a suspended portal."""
 
 
-class ConnectionLost(Exception):
-    """The connection ended. Whether a write took effect is unknown unless ``nothing_sent``."""
-
-    def __init__(self, reason: str, *, nothing_sent: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.nothing_sent = nothing_sent
-
-
-class ResultTooLarge(Exception):
-    """The answer passed the ceiling of the connection, in bytes."""
-
-    def __init__(self, ceiling_bytes: int) -> None:
-        super().__init__(f"the result has more than {ceiling_bytes} bytes")
-        self.ceiling_bytes = ceiling_bytes
-
-
 class Notice(NamedTuple):
     """A message of the server that is no error."""
 
     severity: str
     sqlstate: str
     message: str
-
-
-class _Exchange:
-    """One request on the wire: what was asked, and what has come back so far."""
-
-    __slots__ = (
-        "began_at",
-        "bytes",
-        "error",
-        "first",
-        "fresh",
-        "is_cleaning",
-        "key",
-        "parts",
-        "results",
-        "rows",
-        "size",
-        "steps",
-        "waiter",
-    )
-
-    def __init__(self, waiter: asyncio.Future[list[Rows]]) -> None:
-        self.waiter = waiter
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.steps: list[Prepared] = []
-        self.fresh: dict[Key, Prepared] = {}
-        self.results: list[Rows] = []
-        self.rows: list[Row] = []
-        self.bytes = 0
-        self.error: PostgresError | None = None
-        self.is_cleaning = False
-        self.first = 0
-        self.began_at = 0.0
-        self.key = ""
-
-    @property
-    def expects_single_row(self) -> bool:
-        """Whether it is settings and one statement that the server knows, of which nothing came yet."""
-        return self.first == 1 and len(self.steps) == 2 and not (self.fresh or self.results or self.rows)  # noqa: PLR2004 as said
 
 
 class Wire(asyncio.Protocol):
@@ -159,6 +112,7 @@ class Wire(asyncio.Protocol):
         is_shared: Whether more may be given it while it has some.
         is_settling: A request on it was left and is being ended, which may hit one of the others.
         costs: Seconds that statements take, by key; one for all connections of a pool.
+        spools: Where clients' leftovers go; one for all connections of a pool.
     """
 
     def __init__(
@@ -181,8 +135,9 @@ class Wire(asyncio.Protocol):
         self.is_shared = False
         self.is_settling = False
         self.costs: dict[str, float] = {}
-        self._exchange: _Exchange | None = None
-        self._behind: deque[_Exchange] = deque()
+        self.spools = Spools()
+        self._exchange: Exchange | None = None
+        self._behind: deque[Exchange] = deque()
         self._reason: str | None = None
         self._is_lost = False
         self._idle = asyncio.Event()
@@ -191,9 +146,9 @@ class Wire(asyncio.Protocol):
         self._writable.set()
         self._transport: asyncio.Transport
         self._loop = asyncio.get_running_loop()
-        self._reader = FrameReader(self._receive)
+        self._reader = FrameReader(self._receive, self._offer)
         self._acts: dict[int, Callable[[bytes, int, int], None]] = {
-            ord("D"): self._on_row,
+            DATA_ROW: self._on_row,
             ord("C"): self._on_complete,
             ord("I"): self._on_complete,
             ord("Z"): self._on_ready,
@@ -227,8 +182,13 @@ class Wire(asyncio.Protocol):
         *,
         commit: bool = True,
         isolation: Isolation | None = None,
+        streams: bool = False,
     ) -> list[Rows]:
         """Run ``statements`` under ``settings`` as one transaction; return the rows of each.
+
+        With ``streams`` the last statement has one row, and this returns as soon as all of it but its last
+        value is there, if that one is large: `Rows.rest` hands it out. The connection is of no other use
+        until then.
 
         A prepared statement that the server no longer takes (its result type changed, or somebody discarded
         it) is parsed again and the request repeated, once: the failed transaction left nothing behind.
@@ -238,32 +198,38 @@ class Wire(asyncio.Protocol):
             ConnectionLost: The connection ended before the answer.
             ResultTooLarge: The rows passed the ceiling; call `settle` before anything else.
         """
-        exchange = self._begin(statements, settings, commit, isolation)
+        exchange = self._begin(statements, settings, commit, isolation, streams)
         try:
             if exchange.parts:
-                await self._write_in_pieces(exchange)
+                await self._write_inpieces(exchange)
             results = await exchange.waiter
         except PostgresError as error:
             if not error.is_stale_statement:
                 raise
             self._statements.forget()
         else:
-            return results[exchange.first : exchange.first + len(statements)]
-        exchange = self._begin(statements, settings, commit, isolation)
+            return results[exchange.first : exchange.first + exchange.asked]
+        exchange = self._begin(statements, settings, commit, isolation, streams)
         if exchange.parts:
-            await self._write_in_pieces(exchange)
+            await self._write_inpieces(exchange)
         results = await exchange.waiter
-        return results[exchange.first : exchange.first + len(statements)]
+        return results[exchange.first : exchange.first + exchange.asked]
 
     def _begin(
-        self, statements: Sequence[Statement], settings: Settings, commit: bool, isolation: Isolation | None
-    ) -> _Exchange:
+        self,
+        statements: Sequence[Statement],
+        settings: Settings,
+        commit: bool,
+        isolation: Isolation | None,
+        streams: bool,
+    ) -> Exchange:
         """Encode the request and write it, unless it is large: then its parts are left to be written."""
         if self._is_lost or self._transport.is_closing():
             raise ConnectionLost(self._reason or "the connection is closed", nothing_sent=True)
-        exchange = _Exchange(self._loop.create_future())
+        asked = len(statements)
+        exchange = Exchange(self._loop.create_future(), asked, streams)
         exchange.first = self._compose(exchange, statements, settings, commit, isolation)
-        if len(statements) == 1:
+        if asked == 1:
             exchange.key = statements[0].key
         if self._exchange is None:
             exchange.began_at = monotonic_seconds()
@@ -278,7 +244,7 @@ class Wire(asyncio.Protocol):
 
     def _compose(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         statements: Sequence[Statement],
         settings: Settings,
         commit: bool,
@@ -308,7 +274,7 @@ class Wire(asyncio.Protocol):
 
     def _add(
         self,
-        exchange: _Exchange,
+        exchange: Exchange,
         key: Key,
         sql: str | None,
         args: Sequence[str | bytes | None],
@@ -319,7 +285,7 @@ class Wire(asyncio.Protocol):
         prepared = self._find(exchange, key, sql, describe=describe)
         exchange.size += encode_bind(exchange.parts, prepared.name, args)
 
-    def _find(self, exchange: _Exchange, key: Key, sql: str | None, *, describe: bool) -> Prepared:
+    def _find(self, exchange: Exchange, key: Key, sql: str | None, *, describe: bool) -> Prepared:
         """Return the statement of the next step; append Parse where the server does not know it."""
         prepared = self._statements.find(key, sql) or exchange.fresh.get(key)
         if prepared is None or (sql is not None and prepared.sql != sql):
@@ -332,10 +298,10 @@ class Wire(asyncio.Protocol):
         exchange.steps.append(prepared)
         return prepared
 
-    async def _write_in_pieces(self, exchange: _Exchange) -> None:
+    async def _write_inpieces(self, exchange: Exchange) -> None:
         """Write a large request at the pace of the socket. Left halfway, the connection is of no use."""
         try:
-            for piece in _pieces(exchange.parts):
+            for piece in pieces(exchange.parts):
                 await self._writable.wait()
                 if exchange.waiter.done():  # lost meanwhile
                     return
@@ -357,12 +323,14 @@ class Wire(asyncio.Protocol):
             ConnectionLost: There was nothing left to bring to rest.
             OSError: The server does not take the CancelRequest.
         """
+        if self._exchange is not None and self._exchange.body is not None:
+            self._exchange.body.close()
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 await self._idle.wait()
         except TimeoutError:
             if self._exchange is not None and self._exchange.key:
-                self.costs[self._exchange.key] = _COST_OF_CANCELLING
+                self.costs[self._exchange.key] = _NOT_SHORT_SECONDS
             await self._cancel()
             await self._idle.wait()
         try:
@@ -390,14 +358,17 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
         reason = self._reason or (str(exc) if exc else "the server closed the connection")
+        body = self._exchange.body if self._exchange is not None else None
         while (exchange := self._exchange) is not None:
             self._exchange = self._behind.popleft() if self._behind else None
             if not exchange.waiter.done():
-                exchange.waiter.set_exception(_last_word(exchange, reason))
+                exchange.waiter.set_exception(last_word(exchange, reason))
         self._writable.set()
         self._idle.set()
         if self.on_lost is not None:
             self.on_lost(self, reason)
+        if body is not None:
+            body.fail(ConnectionLost(reason))
 
     def data_received(self, data: bytes) -> None:
         at = 0
@@ -419,14 +390,14 @@ class Wire(asyncio.Protocol):
     def _fits(self, size: int) -> bool:
         return self._max_result_bytes is None or size <= self._max_result_bytes
 
-    def _finish_single_row(self, exchange: _Exchange, row: Row) -> None:
+    def _finish_single_row(self, exchange: Exchange, row: Row) -> None:
         """Do what the seven messages of the usual answer would have done."""
         self._advance(exchange)
         if not exchange.waiter.done():
             columns = exchange.steps[1].columns or ()
             exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], "SELECT 1")])
 
-    def _advance(self, exchange: _Exchange) -> None:
+    def _advance(self, exchange: Exchange) -> None:
         """Note that ``exchange`` is over and how long it took; the next one is at the head."""
         now = monotonic_seconds()
         if key := exchange.key:
@@ -465,6 +436,49 @@ class Wire(asyncio.Protocol):
                 exchange.waiter.set_exception(ResultTooLarge(self._max_result_bytes))
                 return
         exchange.rows.append(read_row(data, start))
+
+    def _offer(self, kind: int, size: int) -> Sink | None:
+        """Say where a large message goes as it comes; None has it gathered."""
+        exchange = self._exchange
+        if exchange is None or kind != DATA_ROW:
+            return None
+        if exchange.waiter.done():
+            return _drop
+        if exchange.key:
+            self.costs[exchange.key] = _NOT_SHORT_SECONDS
+            exchange.key = ""
+        if self._max_result_bytes is not None and exchange.bytes + size > self._max_result_bytes:
+            exchange.rows.clear()
+            exchange.waiter.set_exception(ResultTooLarge(self._max_result_bytes))
+            return _drop
+        # at the pace of a client only where nobody else waits for this connection
+        if not exchange.expects_body or self._behind or self.load > 1:
+            return None
+        return RowInPieces(size, partial(self._open_body, exchange), partial(self._on_whole_row, size))
+
+    def _open_body(self, exchange: Exchange, row: Row, size: int) -> ValueStream:
+        """Answer the request with all of its row but the last value, and with that as it comes."""
+        body = ValueStream(size, self._set_reading, self.spools)
+        if exchange.waiter.done():
+            body.close()
+            return body
+        exchange.body = body
+        self.is_shared = False
+        columns = exchange.steps[len(exchange.results)].columns or ()
+        exchange.waiter.set_result([*exchange.results, Rows(columns, [row], "", body)])
+        return body
+
+    def _on_whole_row(self, size: int, data: bytes) -> None:
+        self._on_row(data, 0, size)
+
+    def _set_reading(self, wanted: bool) -> None:
+        """Read on, or leave what the server sends where it is."""
+        if not self.is_open:
+            return
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
 
     def _on_complete(self, data: bytes, start: int, stop: int) -> None:
         exchange = self._exchange
@@ -517,29 +531,21 @@ class Wire(asyncio.Protocol):
                 exchange.waiter.set_result(exchange.results)
             else:
                 exchange.waiter.set_exception(exchange.error)
+        elif exchange.body is not None:
+            _end_body(exchange.body, exchange.error)
 
 
-def _pieces(parts: Sequence[bytes]) -> Iterator[bytes | memoryview]:
-    """Small parts together, large ones in slices that are not copied."""
-    gathered: list[bytes] = []
-    size = 0
-    for part in parts:
-        if len(part) > WRITE_AT_ONCE_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-            view = memoryview(part)
-            for start in range(0, len(part), WRITE_AT_ONCE_BYTES):
-                yield view[start : start + WRITE_AT_ONCE_BYTES]
-            continue
-        gathered.append(part)
-        size += len(part)
-        if size > WRITE_AT_ONCE_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
-    yield b"".join(gathered)
+def _drop(piece: bytes) -> None:
+    """Take what nobody waits for any more."""
 
 
-def _last_word(exchange: _Exchange, reason: str) -> Exception:
-    """What a request fails with when its connection ends: its own error if it had one."""
-    error = exchange.error
-    return ConnectionLost(reason) if error is None or error.is_outage else error
+def _end_body(body: ValueStream, error: PostgresError | None) -> None:
+    """Say how the transaction ended that the only row of ``body`` belongs to.
+
+    The row is sent at the pace of the client, so the time limit of the statement may pass meanwhile. The
+    server notices after the row, which was whole and right before.
+    """
+    if error is None or (error.sqlstate == QUERY_CANCELED and body.is_received):
+        body.finish()
+    else:
+        body.fail(error)
