@@ -33,6 +33,7 @@ from modules.rest.body import is_json
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
+from modules.rest.known import Known, Memory, View
 from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.openapi import MEDIA_TYPE
@@ -49,10 +50,11 @@ from modules.rest.root import (
 )
 from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
-from modules.rest.transaction import begin_transaction
+from modules.rest.transaction import begin_transaction, template_of
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
-from monohull.kernel.errors import Unauthenticated
+from monohull.kernel.database.statements import Statement
+from monohull.kernel.errors import Problem, Unauthenticated
 
 if TYPE_CHECKING:
     from modules.rest.config import Config
@@ -120,6 +122,7 @@ class DataApi:
         self._allows_plan = settings.allows_plan(is_development=is_development)
         self._is_timed = settings.is_timed(is_development=is_development)
         self._compiler: Compiler | None = None
+        self._memory: Memory | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
@@ -129,6 +132,13 @@ class DataApi:
             await send_answer(receive, send, self._allowed(scope, principal))
             return
         watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
+        if (
+            scope["method"] == "GET"
+            and watch is OFF
+            and (known := self._recall(scope, principal)) is not None
+        ):
+            await send_answer(receive, send, await self._answer_known(*known, scope, principal))
+            return
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             answer = await self._describe(scope, principal, watch)
         else:
@@ -173,11 +183,7 @@ class DataApi:
                 self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
             )
         except PostgresError as error:
-            if error.sqlstate in _STALE:
-                self._live.suspect()
-            if _is_about_json(error, request):
-                raise BodyInvalid("Empty or invalid json") from error
-            raise refusal(error, anonymous=self._is_anonymous(principal)) from error
+            raise self._refused(error, request, principal) from error
         watch.lap("transaction")
         is_void = compiled.routine is not None and compiled.routine.is_void
         try:
@@ -187,7 +193,76 @@ class DataApi:
         except BaseException:
             result.close()
             raise
+        if self._memory is not None and not transaction.before and scope["method"] == "GET":
+            self._memory.learn(scope, request, compiled, answer)
         return answer
+
+    def _recall(
+        self, scope: Mapping[str, Any], principal: Principal
+    ) -> tuple[Known, View, list[bytes]] | None:
+        """Return what is known of a read like this one, as the caller's role sends it.
+
+        Raises:
+            RelationClosed: MH100, a relation in it is closed to the role.
+        """
+        compiler = self._compiler_of_now()
+        if self._memory is None or self._memory.compiler is not compiler:
+            self._memory = Memory(compiler)
+        found = self._memory.find(scope)
+        if found is None:
+            return None
+        known, given = found
+        view = known.views.get(principal.role)
+        if view is None:
+            view = self._look(known, scope, principal)
+        return None if view is None else (known, view, given)
+
+    def _look(self, known: Known, scope: Mapping[str, Any], principal: Principal) -> View | None:
+        """Return how the caller's role sees a known read; None where that takes more than settings."""
+        head, role, config = known.request.head, principal.role, self._config
+        self._compile_with(self._compiler_of_now(), known.request, principal)
+        if config.pre_request or config.read_isolation or config.of_role(role).isolation:
+            return None
+        template = template_of(
+            scope, head, role, self._search_paths[head.schema], read_only=True, config=config
+        )
+        return known.view(role, template)
+
+    async def _answer_known(
+        self, known: Known, view: View, given: list[bytes], scope: Mapping[str, Any], principal: Principal
+    ) -> Answer:
+        """Do what `answer` does.
+
+        Raises:
+            DatabaseRefused: The database refused the statement.
+            Unavailable: There is no server, or no free connection.
+        """
+        statement = Statement(known.compiled.statement.text, known.bind(given), view.key)
+        try:
+            [rows] = await self._source.run_batch(
+                (statement,), settings=view.settings.fill(principal, scope["headers"]), streams=True
+            )
+        except PostgresError as error:
+            raise self._refused(error, known.request, principal) from error
+        _, count, *asides = rows.rows[0]
+        document = rows.rest if rows.rest is not None else asides.pop() or b""
+        try:
+            headers = known.answer_headers(given, int(count or 0), len(document))
+            if any(asides):
+                return Answer(*override(200, headers, asides), document)
+        except BaseException:
+            if rows.rest is not None:
+                rows.rest.close()
+            raise
+        return Answer(200, headers, document)
+
+    def _refused(self, error: PostgresError, request: ApiRequest, principal: Principal) -> Problem:
+        """Return what the database's refusal means to the client."""
+        if error.sqlstate in _STALE:
+            self._live.suspect()
+        if _is_about_json(error, request):
+            return BodyInvalid("Empty or invalid json")
+        return refusal(error, anonymous=self._is_anonymous(principal))
 
     async def _explain(
         self, request: ApiRequest, compiled: Compiled, transaction: Transaction, watch: Stopwatch

@@ -26,7 +26,7 @@ from modules.rest.media import JSON, Media, find_media
 from modules.rest.preferences import NONE, Preferences, parse_preferences
 from modules.rest.ranges import WHOLE, Page, parse_range
 from modules.rest.root import demand_description
-from modules.rest.shapes import Shapes
+from modules.rest.shapes import Shape, Shapes
 from modules.rest.write import parse_write
 
 if TYPE_CHECKING:
@@ -138,6 +138,11 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     refuse_outdated(parameters, settings)
     location = _location(head.name, parameters.canonical)
     return ApiRequest(head, asked, values, parameters.page, location, parameters.outdated)
+
+
+def recall_shape(query: bytes, max_rows: int | None) -> tuple[Shape, list[bytes]] | None:
+    """Return how a read's query was understood, and its values as they stand there, if it is known."""
+    return _shapes.recall(query, max_rows)
 
 
 def refuse_outdated(parameters: Parameters, settings: RestSettings) -> None:

@@ -121,6 +121,12 @@ class Shapes:
                 self._kept.popitem(last=False)
         return parameters
 
+    def recall(self, query: bytes, max_rows: int | None) -> tuple[Shape, list[bytes]] | None:
+        """Return the shape of a read's query, and its values as they stand there; None where none is kept."""
+        constants, given = split_values(query)
+        shape = self._kept.get((constants, len(given), max_rows, False))
+        return None if shape is None else (shape, given)
+
     def _learn(self, constants: bytes, key: Key, parameters: Parameters) -> Shape | None:
         """Return the shape of ``constants``, or None where marks do not lead to the same as values did."""
         _, count, max_rows, takes_arguments = key

@@ -12,10 +12,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 from modules.query import Transaction
-from modules.rest.config import NOTHING, Config
+from modules.rest.config import NOTHING, Config, RoleSettings
 from modules.rest.guc import CLEARED
 from modules.rest.head import PREFIX, Head
-from monohull.kernel.database.role import COOKIE, bound_settings
+from monohull.kernel.database.role import COOKIE, SettingsTemplate, settings_template
 from monohull.kernel.database.statements import Statement
 
 if TYPE_CHECKING:
@@ -49,34 +49,47 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
         InvalidRequest: A header holds a zero byte.
     """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
-    timezone = request.preferences.timezone
-    role = config.of_role(principal.role)
     hoisted = config.hoist(routine) if routine else NOTHING
-    settings = bound_settings(
-        principal,
+    role = config.of_role(principal.role)
+    template = template_of(
+        scope, request, principal.role, search_path, read_only=read_only, config=config, hoisted=hoisted
+    )
+    plan_key = f"{principal.role}.{request.schema}"
+    before = config.pre_request
+    return Transaction(
+        template.fill(principal, headers, read_cookies(headers)),
+        plan_key,
+        before=() if before is None else (Statement(before, (), f"before.{plan_key}.{before}"),),
+        commit=_commits(request, rolls_back=config.settings.rolls_back, read_only=read_only),
+        isolation=hoisted.isolation or role.isolation or (config.read_isolation if read_only else None),
+    )
+
+
+def template_of(  # noqa: PLR0913 each is its own matter
+    scope: Mapping[str, Any],
+    request: Head,
+    role: str,
+    search_path: str,
+    *,
+    read_only: bool,
+    config: Config,
+    hoisted: RoleSettings = NOTHING,
+) -> SettingsTemplate:
+    """Return the settings of a transaction of ``role``, as far as they do not depend on who asks."""
+    timezone = request.preferences.timezone
+    return settings_template(
         method=scope["method"],
         path=scope["path"].removeprefix(PREFIX) or "/",
-        headers=headers,
-        cookies=read_cookies(headers),
         search_path=search_path,
         read_only=read_only,
         timeout_ms=config.timeout_ms,
         more=(
             *CLEARED,
-            *role.settings,
+            *config.of_role(role).settings,
             *((("timezone", timezone),) if timezone is not None else ()),
             *hoisted.settings,
             *config.app_settings,
         ),
-    )
-    plan_key = f"{principal.role}.{request.schema}"
-    before = config.pre_request
-    return Transaction(
-        settings,
-        plan_key,
-        before=() if before is None else (Statement(before, (), f"before.{plan_key}.{before}"),),
-        commit=_commits(request, rolls_back=config.settings.rolls_back, read_only=read_only),
-        isolation=hoisted.isolation or role.isolation or (config.read_isolation if read_only else None),
     )
 
 

@@ -79,11 +79,12 @@ class Authentication:
             headers: The scope's headers by name, when none of them is repeated.
         """
         if headers is not None and scope["type"] == "http":
-            return self._read(
-                scope,
-                _text(headers.get(b"apikey")),
-                _text(headers.get(b"authorization")),
-                _text(headers.get(b"x-forwarded-for")),
+            bearer, scheme_error = _bearer(_text(headers.get(b"authorization")))
+            return Credentials(
+                apikey=_text(headers.get(b"apikey")),
+                bearer=bearer,
+                scheme_error=scheme_error,
+                address=self.client_address(scope, _text(headers.get(b"x-forwarded-for"))),
             )
         apikey: str | None = None
         authorization: str | None = None
@@ -99,11 +100,6 @@ class Authentication:
                 )
         if apikey is None and scope["type"] == "websocket":
             apikey = parse_qs(scope["query_string"].decode("latin-1")).get("apikey", [None])[0]
-        return self._read(scope, apikey, authorization, forwarded)
-
-    def _read(
-        self, scope: Mapping[str, Any], apikey: str | None, authorization: str | None, forwarded: str | None
-    ) -> Credentials:
         bearer, scheme_error = _bearer(authorization)
         return Credentials(
             apikey=apikey,

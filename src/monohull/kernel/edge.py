@@ -28,7 +28,6 @@ from monohull.kernel.errors import (
 )
 from monohull.kernel.observation import RequestFailed, RequestFinished
 from monohull.kernel.outbox import current_actor
-from monohull.kernel.principal import PrincipalKind
 from monohull.kernel.trace import Trace, current_trace, read_trace, trace_of
 
 if TYPE_CHECKING:
@@ -68,8 +67,15 @@ class Edge:
         cors: Mapping[str, Cors] | None = None,
     ) -> None:
         self._runtime = runtime
+        self._lifecycle = runtime.lifecycle
+        self._schema = runtime.schema
+        self._authentication = runtime.authentication
+        self._observe = runtime.observer.observe
         self._inner = inner
-        self._mounts = sorted(mounts.items(), key=lambda item: -len(item[0]))
+        self._mounts = [
+            (prefix, f"{prefix}/", mount)
+            for prefix, mount in sorted(mounts.items(), key=lambda item: -len(item[0]))
+        ]
         self._renderers = sorted(renderers.items(), key=lambda item: -len(item[0]))
         self._cors = Cors(runtime.settings.core.effective_cors_origins)
         self._cors_below = tuple((cors or {}).items())
@@ -88,22 +94,22 @@ class Edge:
             return
         headers = single_headers(scope)
         trace = read_trace(scope["headers"]) if headers is None else trace_of(headers)
-        exchange = Exchange(scope, send, self._cors_of(scope["path"]), trace, headers)
-        runtime = self._runtime
+        cors = self._cors_of(scope["path"]) if self._cors_below else self._cors
+        exchange = Exchange(scope, send, cors, trace, headers)
         token, actor = current_trace.set(trace), current_actor.set(None)
-        runtime.lifecycle.begin()
+        self._lifecycle.begin()
         try:
             if scope["method"] == "OPTIONS" and is_preflight("OPTIONS", scope["headers"]):
                 await self._answer_preflight(exchange)
-            elif runtime.tracing.is_on:
+            elif self._runtime.tracing.is_on:
                 await self._record(exchange, receive)
             else:
                 await self._serve(exchange, receive)
         finally:
-            runtime.lifecycle.end()
+            self._lifecycle.end()
             current_trace.reset(token)
             current_actor.reset(actor)
-            runtime.observer.observe(exchange.finished())
+            self._observe(exchange.finished())
 
     async def _answer_preflight(self, exchange: Exchange) -> None:
         scope = exchange.scope
@@ -143,15 +149,17 @@ class Edge:
             await self._refuse(exchange, InternalError("Something went wrong on our side."))
 
     def _admit(self, scope: Scope) -> None:
+        if self._schema.state == "current" and not self._lifecycle.is_draining:
+            return
         if scope["path"].startswith(_ALWAYS_ANSWERED):
             return
-        if self._runtime.lifecycle.is_draining:
+        if self._lifecycle.is_draining:
             raise Draining("This process is about to stop.")
-        self._runtime.schema.demand()
+        self._schema.demand()
 
     async def _identify(self, scope: Scope, headers: Mapping[bytes, bytes] | None = None) -> None:
         """Leave the principal in the scope, or the problem for whoever asks for the principal."""
-        authentication = self._runtime.authentication
+        authentication = self._authentication
         credentials = authentication.credentials(scope, headers)
         state = scope["state"]
         state["address"] = credentials.address
@@ -166,9 +174,9 @@ class Edge:
 
     def _target(self, scope: Scope) -> ASGIApp:
         path: str = scope["path"]
-        for prefix, mount in self._mounts:
-            if path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
-                scope["state"].setdefault("route", f"{prefix}/")
+        for prefix, below, mount in self._mounts:
+            if path.startswith(below) or path == prefix:
+                scope["state"]["route"] = below
                 return mount
         return self._inner
 
@@ -250,15 +258,16 @@ class Exchange:
 
     def finished(self) -> RequestFinished:
         """Say how it ended."""
-        principal = self.scope["state"].get("principal")
+        scope, trace = self.scope, self.trace
+        principal = scope["state"].get("principal")
         return RequestFinished(
-            request_id=self.trace.request_id,
-            trace_id=self.trace.trace_id,
-            method=self.scope["method"] if self.scope["method"] in _KNOWN_METHODS else "OTHER",
-            route=route_of(self.scope),
+            request_id=trace.request_id,
+            trace_id=trace.trace_id,
+            method=scope["method"] if scope["method"] in _KNOWN_METHODS else "OTHER",
+            route=scope["state"].get("route") or route_of(scope),
             status=self.status,
             duration_seconds=round(monotonic_seconds() - self._started_at, 6),
-            principal=_KINDS[principal.kind] if principal is not None else "refused",
+            principal=principal.kind._value_ if principal is not None else "refused",
             response_bytes=self.response_bytes,
         )
 
@@ -276,7 +285,6 @@ class Exchange:
 
 
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
-_KINDS: Final = {kind: kind.value for kind in PrincipalKind}
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

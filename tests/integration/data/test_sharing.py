@@ -10,7 +10,7 @@ import pytest
 
 from monohull.kernel.database.data import DataPool, PostgresError, ResultExceedsCeiling
 from monohull.kernel.database.pool import MAX_COSTS, SHARED_DEPTH, SHORT_SECONDS
-from monohull.kernel.database.role import bound_settings
+from monohull.kernel.database.role import settings_template
 from monohull.kernel.database.statements import BoundSettings, Statement
 from monohull.kernel.principal import Principal, PrincipalKind, anonymous
 
@@ -26,7 +26,8 @@ def settings(subject: str | None = None, *, read_only: bool = True) -> BoundSett
     if subject is not None:
         claims = {"role": "authenticated", "sub": subject}
         principal = Principal(kind=PrincipalKind.USER, role="authenticated", subject=subject, claims=claims)
-    return bound_settings(principal, method="GET", path="/notes", search_path='"public"', read_only=read_only)
+    template = settings_template(method="GET", path="/notes", search_path='"public"', read_only=read_only)
+    return template.fill(principal)
 
 
 async def ask(

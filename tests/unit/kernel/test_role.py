@@ -9,13 +9,13 @@ import pytest
 
 from monohull.kernel.database.login import Login
 from monohull.kernel.database.role import (
-    _Encoded,
-    bound_settings,
+    _Kept,
     headers_json,
     quoted_search_path,
     request_settings,
+    settings_template,
 )
-from monohull.kernel.database.statements import is_read_only
+from monohull.kernel.database.statements import BoundSettings, is_read_only
 from monohull.kernel.errors import InvalidRequest
 from monohull.kernel.principal import Principal, PrincipalKind, anonymous
 
@@ -125,6 +125,11 @@ VARIED: tuple[dict[str, Any], ...] = (
 )
 
 
+def bound_settings(who: Principal, **asked: Any) -> BoundSettings:
+    own = {name: asked.pop(name) for name in ("headers", "cookies") if name in asked}
+    return settings_template(**asked).fill(who, **own)
+
+
 def test_bound_settings_are_the_settings_whatever_came_before() -> None:
     """Twice over: the second time everything is found, and nobody finds another's."""
     people = (principal_of("a"), principal_of("b"), principal_of("a", role="editor"), anonymous("anon"))
@@ -160,13 +165,13 @@ def test_a_header_may_spell_a_zero_byte() -> None:
 
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
-    kept = _Encoded(50_000)
+    kept: _Kept[str] = _Kept(50_000)
     for number in range(1000):
-        kept.put(number, (("x.y", "v" * 1000),))
+        kept.put(number, "v", 1000)
     assert 20 <= len(kept) <= 50
     assert kept.get(999) is not None
     assert kept.get(0) is None
-    kept.put("large", (("x.y", "v" * 60_000),))
+    kept.put("large", "v", 60_000)
     assert len(kept) == 0
 
 

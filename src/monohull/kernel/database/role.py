@@ -10,9 +10,10 @@ Source: PostgREST documentation, "Transactions", and ``Query/PreQuery.hs``.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from monohull.kernel.database.frames import encode_value
 from monohull.kernel.database.statements import BoundSettings
@@ -28,7 +29,8 @@ COOKIE_NAME: Final = "cookie"
 
 _EMPTY: Final = "{}"
 _NO_COOKIES: Final = encode_value(_EMPTY)
-_encode: Final = msgspec.json.Encoder().encode
+_json: Final = msgspec.json.Encoder().encode
+T = TypeVar("T")
 
 
 def request_settings(  # noqa: PLR0913 each is a setting
@@ -90,46 +92,80 @@ def refuse_zero_bytes(settings: Iterable[tuple[str, str]]) -> None:
             raise InvalidRequest(f"The request holds a zero byte, in {name}; PostgreSQL takes none.")
 
 
-def bound_settings(  # noqa: PLR0913 each is a setting
-    principal: Principal,
+class SettingsTemplate(Struct, frozen=True):
+    """The settings of all requests of a kind to one address, as far as they do not depend on who asks.
+
+    Attributes:
+        names: Of all settings, in their order.
+        head: Encoded values of the first, up to the request's own headers.
+        more: Names and values of the last.
+        is_read_only: Whether a write is an error.
+    """
+
+    names: tuple[str, ...]
+    head: bytes
+    more: tuple[tuple[str, str], ...]
+    is_read_only: bool
+
+    def fill(
+        self,
+        principal: Principal,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        cookies: Mapping[str, str] | None = None,
+    ) -> BoundSettings:
+        """Return the settings of one request; what a principal brings is encoded once.
+
+        Raises:
+            InvalidRequest: A value holds a zero byte, which PostgreSQL takes nowhere.
+        """
+        claims = principal.claims_json
+        key = (claims, principal.role, self.more)
+        tail = _tails.get(key)
+        if tail is None:
+            tail = _encode((("request.jwt.claims", claims), ("role", principal.role), *self.more))
+            _tails.put(key, tail, len(tail))
+        own = _encode_headers(headers)
+        found = encode_value(_cookies_json(cookies)) if cookies else _NO_COOKIES
+        values = b"".join((self.head, len(own).to_bytes(4, "big"), own, found, tail))
+        return BoundSettings(self.names, values, self.is_read_only)
+
+
+def settings_template(  # noqa: PLR0913 each is a setting
     *,
     method: str,
     path: str,
-    headers: Sequence[tuple[bytes, bytes]] = (),
-    cookies: Mapping[str, str] | None = None,
     search_path: str,
     read_only: bool,
     timeout_ms: int | None = None,
     more: tuple[tuple[str, str], ...] = (),
-) -> BoundSettings:
-    """Return what `request_settings` returns, encoded; what does not change is encoded once.
+) -> SettingsTemplate:
+    """Return what the settings have in common that `request_settings` returns for these arguments, encoded.
 
-    The head belongs to an address, the tail to a principal. Both are kept by their values, so that nothing
-    can be found under another's name; what is between them is the request's own.
+    Templates are kept by all that they depend on, so that nothing can be found under another's name.
 
     Raises:
         InvalidRequest: A value holds a zero byte, which PostgreSQL takes nowhere.
     """
-    head_key = (search_path, read_only, timeout_ms, method, path)
-    head = _heads.get(head_key)
-    if head is None:
+    key = (search_path, read_only, timeout_ms, method, path, more)
+    template = _templates.get(key)
+    if template is None:
         timeout = () if timeout_ms is None else (("statement_timeout", str(timeout_ms)),)
         mode = ("transaction_read_only", "on" if read_only else "off")
         request = (("request.method", method), ("request.path", path))
-        head = _heads.put(head_key, (("search_path", search_path), mode, *timeout, *request))
-    tail_key = (principal.claims_json, principal.role, more)
-    tail = _tails.get(tail_key)
-    if tail is None:
-        claims = ("request.jwt.claims", principal.claims_json)
-        tail = _tails.put(tail_key, (claims, ("role", principal.role), *more))
-    own = _encode_headers(headers)
-    found = encode_value(_cookies_json(cookies)) if cookies else _NO_COOKIES
-    values = b"".join((head[1], len(own).to_bytes(4, "big"), own, found, tail[1]))
-    return BoundSettings(head[0] + _OWN_NAMES + tail[0], values, read_only)
+        first = (("search_path", search_path), mode, *timeout, *request)
+        names = (*(name for name, _ in first), *_OWN_NAMES, *(name for name, _ in more))
+        template = SettingsTemplate(names, _encode(first), more, read_only)
+        _templates.put(key, template, len(template.head))
+    return template
 
 
-class _Encoded:
-    """Names and encoded values of settings, the least recently used of them first.
+def _encode(settings: Sequence[tuple[str, str]]) -> bytes:
+    refuse_zero_bytes(settings)
+    return b"".join(encode_value(value) for _, value in settings)
+
+
+class _Kept(Generic[T]):
+    """Values by all that they depend on, the least recently used of them first.
 
     Args:
         most_bytes: Values of more bytes than this, all together, are not kept.
@@ -138,33 +174,32 @@ class _Encoded:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._kept: OrderedDict[Any, tuple[tuple[str, ...], bytes]] = OrderedDict()
+        self._kept: OrderedDict[Any, tuple[T, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Any) -> tuple[tuple[str, ...], bytes] | None:
+    def get(self, key: Any) -> T | None:
         found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
+        if found is None:
+            return None
+        self._kept.move_to_end(key)
+        return found[0]
 
-    def put(self, key: Any, settings: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], bytes]:
-        refuse_zero_bytes(settings)
-        names = tuple(name for name, _ in settings)
-        made = self._kept[key] = names, b"".join(encode_value(value) for _, value in settings)
-        self._bytes += len(made[1]) + _ENTRY_BYTES
+    def put(self, key: Any, value: T, size: int) -> None:
+        """Keep ``value``, which has ``size`` bytes."""
+        self._kept[key] = value, size
+        self._bytes += size + _ENTRY_BYTES
         while self._bytes > self._most_bytes:
-            _, (_, values) = self._kept.popitem(last=False)
-            self._bytes -= len(values) + _ENTRY_BYTES
-        return made
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._bytes -= dropped + _ENTRY_BYTES
 
 
 _ENTRY_BYTES: Final = 1000
 """What an entry takes beside its values, its key among it; generously."""
-_heads: Final = _Encoded(1_000_000)
-_tails: Final = _Encoded(8_000_000)
-_OWN_NAMES: Final = ("request.headers", "request.cookies")
+_templates: Final[_Kept[SettingsTemplate]] = _Kept(1_000_000)
+_tails: Final[_Kept[bytes]] = _Kept(8_000_000)
+_OWN_NAMES: Final = ("request.headers", "request.cookies", "request.jwt.claims", "role")
 
 
 def headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
@@ -189,7 +224,7 @@ def _encode_headers(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         ):  # UTF-8 where somebody meant anything, else Latin-1, which takes every byte
             value = raw_value.decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
-    encoded = _encode(found)
+    encoded = _json(found)
     if b"\\u0000" in encoded and any(b"\0" in value for name, value in headers if name.lower() != COOKIE):
         raise InvalidRequest("The request holds a zero byte, in a header; PostgreSQL does not take it.")
     return encoded
@@ -208,4 +243,4 @@ def _cookies_json(cookies: Mapping[str, str]) -> str:
     """A quoted cookie may spell a zero byte in octal digits."""
     if any("\0" in value for value in cookies.values()):
         raise InvalidRequest("The request holds a zero byte, in a cookie; PostgreSQL takes none.")
-    return _encode(cookies).decode()
+    return _json(cookies).decode()

@@ -201,7 +201,7 @@ class Wire(asyncio.Protocol):
         exchange = self._begin(statements, settings, commit, isolation, streams)
         try:
             if exchange.parts:
-                await self._write_inpieces(exchange)
+                await self._write_in_pieces(exchange)
             results = await exchange.waiter
         except PostgresError as error:
             if not error.is_stale_statement:
@@ -211,7 +211,7 @@ class Wire(asyncio.Protocol):
             return results[exchange.first : exchange.first + exchange.asked]
         exchange = self._begin(statements, settings, commit, isolation, streams)
         if exchange.parts:
-            await self._write_inpieces(exchange)
+            await self._write_in_pieces(exchange)
         results = await exchange.waiter
         return results[exchange.first : exchange.first + exchange.asked]
 
@@ -298,7 +298,7 @@ class Wire(asyncio.Protocol):
         exchange.steps.append(prepared)
         return prepared
 
-    async def _write_inpieces(self, exchange: Exchange) -> None:
+    async def _write_in_pieces(self, exchange: Exchange) -> None:
         """Write a large request at the pace of the socket. Left halfway, the connection is of no use."""
         try:
             for piece in pieces(exchange.parts):

@@ -1,0 +1,235 @@
+"""Reads that were answered before, with other values: what does not depend on the values is remembered.
+
+    GET /rest/v1/orders?status=eq.paid&limit=20      the second time: status = $1, and go
+
+Nearly all traffic of an application is a few hundred requests that differ in
+their values and in who asks. The first of a kind goes the whole way from
+`parse_request` to `build_answer`. What came of it is kept under everything that
+went into it, and the next one of the kind takes its values out of the query
+string, binds them, and writes the same headers around other rows.
+
+It is kept only if the values can be seen to go in unchanged: filling in those
+of the request at hand gives what the whole way gave. Whatever is unusual (a
+cookie, a repeated header, a range, a value that is encoded, a count) is not
+looked for here. A new catalog or configuration brings a new, empty memory.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from modules.query import NotOneRow, Read
+from modules.rest.request import recall_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modules.query import Compiled, Compiler
+    from modules.rest.request import ApiRequest
+    from modules.rest.response import Answer, RawHeaders
+    from monohull.kernel.database.role import SettingsTemplate
+
+MAX_KNOWN: Final = 2000
+"""About 4 MB; the one that was learnt first goes."""
+MAX_KEY_BYTES: Final = 2048
+"""Longer requests go the whole way each time."""
+
+_VALUES: Final = re.compile(
+    rb"((?:^|&)(?!(?:select|columns|on_conflict|order|limit|offset|and|or)=)[A-Za-z_][A-Za-z0-9_]*="
+    rb"(?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.~-]*)(?=&|\Z)"
+)
+"""Plain comparisons with a column: name and operator, then a value that means itself wherever it stands."""
+
+_OWN: Final = frozenset({b"content-range", b"content-location", b"content-length"})
+"""Headers that are made for each answer."""
+
+Key: TypeAlias = tuple[bytes | None, ...]
+
+
+class View(Struct, frozen=True):
+    """A known read as one role sends it.
+
+    Attributes:
+        settings: But for what the caller and the headers bring.
+        key: Under which connections keep the statement.
+    """
+
+    settings: SettingsTemplate
+    key: str
+
+
+class Known(Struct, frozen=True):
+    """One kind of read.
+
+    Attributes:
+        request: The one that it was learnt from.
+        compiled: Its statement, which gives back the number of rows, then asides, then the document.
+        args: What is bound; values are put into the places.
+        places: Positions in ``args``, each with the number of its value in the query string.
+        texts: ``Content-Location`` in pieces; between them are values.
+        order: The number of the value after each piece.
+        headers: Those of the answer that are always the same.
+        is_single: It has to be one row.
+        views: By role, for those that may read it.
+    """
+
+    request: ApiRequest
+    compiled: Compiled
+    args: list[str | bytes]
+    places: tuple[tuple[int, int], ...]
+    texts: tuple[bytes, ...]
+    order: tuple[int, ...]
+    headers: RawHeaders
+    is_single: bool
+    views: dict[str, View]
+
+    def view(self, role: str, settings: SettingsTemplate) -> View:
+        """Remember and return how ``role`` sends it."""
+        key = f"{self.compiled.statement.name}.{role}.{self.request.schema}"
+        made = self.views[role] = View(settings, key)
+        return made
+
+    def bind(self, given: Sequence[bytes]) -> list[str | bytes]:
+        """Return what to bind for the values ``given``."""
+        args = self.args.copy()
+        for position, number in self.places:
+            args[position] = given[number]
+        return args
+
+    def location(self, given: Sequence[bytes]) -> bytes:
+        """Return ``Content-Location`` with the values ``given``."""
+        texts = self.texts
+        if len(texts) == 1:
+            return texts[0]
+        pieces = [texts[0]]
+        for number, text in zip(self.order, texts[1:], strict=True):
+            pieces.append(given[number])
+            pieces.append(text)
+        return b"".join(pieces)
+
+    def answer_headers(self, given: Sequence[bytes], rows: int, length: int) -> RawHeaders:
+        """Return the headers around a document of ``rows`` rows and ``length`` bytes.
+
+        Raises:
+            NotOneRow: PGRST116.
+        """
+        if self.is_single and rows != 1:
+            raise NotOneRow(rows)
+        shown = b"0-%d/*" % (rows - 1) if rows else b"*/*"
+        return [
+            *self.headers,
+            (b"content-range", shown),
+            (b"content-location", self.location(given)),
+            (b"content-length", b"%d" % length),
+        ]
+
+
+class Memory:
+    """The reads that are known for one catalog and one configuration.
+
+    Args:
+        compiler: Of the catalog.
+    """
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.compiler = compiler
+        self._known: dict[Key, Known] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def find(self, scope: Mapping[str, Any]) -> tuple[Known, list[bytes]] | None:
+        """Return what is known of a GET, and its values."""
+        key, given = _key(scope)
+        known = None if key is None else self._known.get(key)
+        return None if known is None else (known, given)
+
+    def learn(
+        self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, answer: Answer
+    ) -> None:
+        """Remember how a GET was answered, if its like can be answered so."""
+        key, given = _key(scope)
+        if key is None or sum(len(part) for part in key if part is not None) > MAX_KEY_BYTES:
+            return
+        known = (
+            _known(request, compiled, scope["query_string"], given, answer)
+            if is_plain(request, compiled)
+            else None
+        )
+        if known is None:
+            return
+        self._known[key] = known
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+
+def is_plain(request: ApiRequest, compiled: Compiled) -> bool:
+    """Say whether nothing about a read needs more than its statement and its values."""
+    preferences = request.preferences
+    return (
+        request.head.kind == "relation"
+        and request.head.method == "GET"
+        and preferences.count is None
+        and preferences.timezone is None
+        and not request.outdated
+        and request.page.offset == 0
+        and request.media.explain is None
+        and compiled.count_plan is None
+        and not compiled.is_binary
+    )
+
+
+def _key(scope: Mapping[str, Any]) -> tuple[Key | None, list[bytes]]:
+    """Return what a read is known by, None for one that is not looked for, and the values in its query."""
+    headers: Mapping[bytes, bytes] | None = scope["state"].get("headers")
+    query: bytes = scope["query_string"]
+    path: bytes | None = scope.get("raw_path")
+    if headers is None or path is None or b"range" in headers or b"cookie" in headers:
+        return None, []
+    pieces = _VALUES.split(query)
+    given = pieces[2::3]
+    del pieces[2::3]
+    key = (
+        path,
+        headers.get(b"accept"),
+        headers.get(b"prefer"),
+        headers.get(b"accept-profile"),
+        *pieces,
+    )
+    return key, given
+
+
+def _known(
+    request: ApiRequest, compiled: Compiled, query: bytes, given: Sequence[bytes], answer: Answer
+) -> Known | None:
+    """Return what is to be known, or None where the values at hand do not lead to the answer at hand."""
+    assert isinstance(request.asked, Read)
+    found = recall_shape(query, request.asked.max_rows)
+    if found is None or found[1] != given:
+        return None
+    shape, _ = found
+    numbers = {slot: number for number, slot in enumerate(shape.slots)}
+    slots = compiled.statement.slots
+    canonical = shape.fill([value.decode() for value in given]).canonical
+    first, *others = shape.texts
+    known = Known(
+        request=request,
+        compiled=compiled,
+        args=["" if slot in numbers else request.values[slot] for slot in slots],
+        places=tuple((at, numbers[slot]) for at, slot in enumerate(slots) if slot in numbers),
+        texts=tuple(text.encode() for text in (request.location.removesuffix(canonical) + first, *others)),
+        order=shape.order,
+        headers=[pair for pair in answer.headers if pair[0] not in _OWN],
+        is_single=request.media.shape == "object",
+        views={},
+    )
+    bound = [_raw(arg) for arg in known.bind(given)]
+    is_same = bound == [_raw(arg) for arg in compiled.statement.choose(request.values)]
+    return known if is_same and known.location(given) == request.location.encode() else None
+
+
+def _raw(arg: str | bytes) -> bytes:
+    return arg.encode() if isinstance(arg, str) else arg
