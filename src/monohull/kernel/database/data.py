@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.pool import WirePool, unavailable
+from monohull.kernel.database.pool import BRIEF_SECONDS, SHORT_SECONDS, WirePool, unavailable
 from monohull.kernel.database.statements import (
     BoundSettings,
     Isolation,
@@ -127,11 +127,14 @@ class DataPool(WirePool):
             InvalidRequest: 400, an argument is no text.
             ResultExceedsCeiling: 400, the rows have too many bytes.
         """
-        shares = commit and isolation is None and self._may_share(statements, settings)
+        cost = self._shared_cost(statements, settings, is_plain=commit and isolation is None)
+        shares = cost < SHORT_SECONDS
         streams = streams and (shares or (commit and isolation != "serializable" and is_read_only(settings)))
         is_repeated = False
         while True:
-            wire = self.take_now(shares=shares) or await self.take(shares=shares)
+            wire = self.take_now(shares=shares, is_brief=cost < BRIEF_SECONDS) or await self.take(
+                shares=shares
+            )
             assert self._login is not None
             try:
                 results = await wire.exchange(
@@ -151,7 +154,11 @@ class DataPool(WirePool):
                 self.put_back(wire, is_over=True)
                 if is_repeated or not was_hit:
                     raise
-                is_repeated, shares = True, False  # the cancelling of a neighbour met the wrong request
+                is_repeated, shares, cost = (
+                    True,
+                    False,
+                    SHORT_SECONDS,
+                )  # the cancelling of a neighbour met the wrong request
             except BaseException as error:
                 self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
                 if isinstance(error, ResultTooLarge):
@@ -161,20 +168,22 @@ class DataPool(WirePool):
                 self.put(wire, results[-1].rest if streams else None)
                 return results
 
-    def _may_share(self, statements: Sequence[Statement], settings: Settings) -> bool:
-        """Say whether a request can be sent behind others, and others behind it.
+    def _shared_cost(self, statements: Sequence[Statement], settings: Settings, *, is_plain: bool) -> float:
+        """Return what a request costs, in seconds, that can be sent behind others and others behind it.
 
         It reads only, so that it can be repeated; it ends with its one statement, whatever becomes of it;
-        it is small and known to be short.
+        it is small. Any other costs more than what is short.
         """
-        if len(statements) != 1 or not isinstance(settings, BoundSettings) or not settings.is_read_only:
-            return False
+        if not is_plain or len(statements) != 1:
+            return SHORT_SECONDS
+        if not isinstance(settings, BoundSettings) or not settings.is_read_only:
+            return SHORT_SECONDS
         [statement] = statements
-        return (
-            self.is_short(statement.key)
-            and len(settings.values) < MAX_SHARED_BYTES
-            and sum(len(arg) for arg in statement.args if arg is not None) < MAX_SHARED_BYTES
-        )
+        size = len(settings.values)
+        for arg in statement.args:
+            if arg is not None:
+                size += len(arg)
+        return self.cost_of(statement.key) if size < MAX_SHARED_BYTES else SHORT_SECONDS
 
 
 def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:

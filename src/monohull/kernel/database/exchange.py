@@ -39,6 +39,7 @@ class Exchange:
     Attributes:
         first: The caller's first statement among the steps.
         asked: How many are the caller's.
+        is_usual: It is settings and one statement that the server knows.
         streams: Whether the row of the caller's last one may be handed out while it still comes.
         body: What it is handed out as, once it is known to be large.
     """
@@ -52,6 +53,7 @@ class Exchange:
         "first",
         "fresh",
         "is_cleaning",
+        "is_usual",
         "key",
         "parts",
         "results",
@@ -75,6 +77,7 @@ class Exchange:
         self.bytes = 0
         self.error: PostgresError | None = None
         self.is_cleaning = False
+        self.is_usual = False
         self.first = 0
         self.began_at = 0.0
         self.key = ""
@@ -82,8 +85,8 @@ class Exchange:
 
     @property
     def expects_single_row(self) -> bool:
-        """Whether it is settings and one statement that the server knows, of which nothing came yet."""
-        return self.first == 1 and len(self.steps) == 2 and not (self.fresh or self.results or self.rows)  # noqa: PLR2004 as said
+        """Whether the usual answer may come, and nothing of it came yet."""
+        return self.is_usual and not (self.results or self.rows)
 
     @property
     def expects_body(self) -> bool:

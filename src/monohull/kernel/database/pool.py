@@ -5,9 +5,11 @@ time-out. Connections are opened when somebody waits for one. One that ends is
 replaced by whoever needs the next; a server that is away is tried by one
 request at a time, and the others are told at once.
 
-Where every connection is taken, requests whose statements are known to be short
-are sent behind one another, a few on each connection: the server goes on to the
-next without being woken for it. Everything else has a connection to itself.
+Requests whose statements are known to be short are sent behind one another, a
+few on each connection, where every connection is taken, and brief ones also where
+they come in the same turn of the loop: they leave in one piece, and the server
+goes on to the next without being woken for it. Everything else has a connection
+to itself.
 
 A request that was left is cancelled on the server too, and its connection
 comes back only when it is at rest.
@@ -51,6 +53,9 @@ SETTLE_SECONDS: Final = 5.0
 
 SHORT_SECONDS: Final = 0.01
 """Statements that take less than this share a connection; the others are not kept waiting behind one."""
+
+BRIEF_SECONDS: Final = 0.003
+"""Statements that take less than this are sent together where they come together, free connections or not."""
 
 SHARED_DEPTH: Final = 4
 """Requests that are on one connection at a time, at most."""
@@ -156,6 +161,7 @@ class WirePool:
         self._shared: dict[Wire, None] = {}
         self._costs: dict[str, float] = {}
         self._spools = Spools()
+        self._open_to_more: Wire | None = None
         self._waiters: OrderedDict[asyncio.Future[Wire], bool] = OrderedDict()
         self._opening = 0
         self._failing_since: float | None = None
@@ -229,21 +235,43 @@ class WirePool:
 
     def is_short(self, key: str) -> bool:
         """Say whether the statement of this key is known to take little time."""
+        return self.cost_of(key) < SHORT_SECONDS
+
+    def cost_of(self, key: str) -> float:
+        """Return the seconds that the statement of this key usually takes; many for an unknown one."""
         if len(self._costs) > MAX_COSTS:
             self._costs.clear()
-        return self._costs.get(key, SHORT_SECONDS) < SHORT_SECONDS
+        return self._costs.get(key, SHORT_SECONDS)
 
-    def take_now(self, *, shares: bool) -> Wire | None:
-        """Return a connection that can be had without waiting, or None."""
+    def take_now(self, *, shares: bool, is_brief: bool = False) -> Wire | None:
+        """Return a connection that can be had without waiting, or None.
+
+        Args:
+            shares: It may have other requests on it that do.
+            is_brief: It may have some even if there is one without.
+        """
         if self._is_closing:
             return None
+        if is_brief:
+            wire = self._open_to_more
+            if wire is not None and wire.load < SHARED_DEPTH and wire.is_shared and not self._waiters:
+                wire.load += 1
+                return wire
         if self._idle:
-            return self._grant(self._idle.pop(), shares=shares)
+            wire = self._grant(self._idle.pop(), shares=shares)
+            if is_brief:
+                self._open_to_more = wire
+                asyncio.get_running_loop().call_soon(self._close_to_more)
+            return wire
         if shares and self._shared and not self._waiters and len(self._wires) >= self.size:
             wire = next(iter(self._shared))
             if wire.load < SHARED_DEPTH and wire.is_open and wire.is_shared:
                 return self._grant(wire, shares=True)
         return None
+
+    def _close_to_more(self) -> None:
+        """Note that a turn of the loop is over: what was written in it goes out in one piece."""
+        self._open_to_more = None
 
     def _grant(self, wire: Wire, *, shares: bool) -> Wire:
         """Count a request on ``wire``; the one that was shared longest ago is shared next."""

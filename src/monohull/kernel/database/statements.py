@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from monohull.kernel.database.frames import Row, encode_close
+from monohull.kernel.database.frames import Row, bind_head, encode_close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,13 +99,20 @@ class Prepared:
     ``columns`` is None until the server described them.
     """
 
-    __slots__ = ("columns", "is_parsed", "name", "sql")
+    __slots__ = ("_bind", "columns", "is_parsed", "name", "sql")
 
     def __init__(self, name: bytes, sql: str, *, describe: bool) -> None:
+        self._bind = (-1, b"")
         self.name = name
         self.sql = sql
         self.columns: tuple[str, ...] | None = None if describe else ()
         self.is_parsed = False
+
+    def bind(self, count: int) -> bytes:
+        """Return `bind_head` for ``count`` values; a statement nearly always has the same number."""
+        if self._bind[0] != count:
+            self._bind = count, bind_head(self.name, count)
+        return self._bind[1]
 
 
 class StatementCache:
@@ -132,7 +139,8 @@ class StatementCache:
         prepared = self._kept.get(key)
         if prepared is None or (sql is not None and prepared.sql != sql):
             return None
-        self._kept.move_to_end(key)
+        if len(self._kept) * 2 > self._size:  # while there is much room the order does not matter
+            self._kept.move_to_end(key)
         return prepared
 
     def make(self, key: Key, sql: str | None, *, describe: bool) -> Prepared:

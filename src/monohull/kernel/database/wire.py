@@ -47,6 +47,7 @@ from monohull.kernel.database.frames import (
     Sink,
     encode_bind,
     encode_bound,
+    encode_known,
     encode_parse,
     read_columns,
     read_fields,
@@ -75,6 +76,9 @@ _INERTIA: Final = 0.75
 
 _NOT_SHORT_SECONDS: Final = 1.0
 """The cost of what had to be cancelled or gave a large answer, however soon that was."""
+
+AT_ONCE_BYTES: Final = 32 * 1024
+"""Above this the parts of a request are not copied more often than they have to be."""
 
 GRACE_SECONDS: Final = 0.01
 """A cancelled request gets this long to end by itself; a CancelRequest costs the server a fork."""
@@ -228,19 +232,45 @@ class Wire(asyncio.Protocol):
             raise ConnectionLost(self._reason or "the connection is closed", nothing_sent=True)
         asked = len(statements)
         exchange = Exchange(self._loop.create_future(), asked, streams)
-        exchange.first = self._compose(exchange, statements, settings, commit, isolation)
+        known = None
         if asked == 1:
             exchange.key = statements[0].key
+            if commit and isolation is None and isinstance(settings, BoundSettings):
+                known = self._compose_known(exchange, statements[0], settings)
+        if known is None:
+            exchange.first = self._compose(exchange, statements, settings, commit, isolation)
         if self._exchange is None:
             exchange.began_at = monotonic_seconds()
             self._exchange = exchange
             self._idle.clear()
         else:
             self._behind.append(exchange)
-        if exchange.size <= WRITE_AT_ONCE_BYTES:
+        if known is not None:
+            self._transport.write(known)
+        elif exchange.size <= WRITE_AT_ONCE_BYTES:
             self._transport.write(b"".join(exchange.parts))
             exchange.parts.clear()
         return exchange
+
+    def _compose_known(
+        self, exchange: Exchange, statement: Statement, settings: BoundSettings
+    ) -> bytes | None:
+        """Encode settings and one statement at once if the server knows both; nearly every request is so."""
+        sql, args, key = statement
+        cache = self._statements
+        applied, asked = cache.find(settings.names, None), cache.find(key, sql)
+        if applied is None or asked is None or cache.discarded:
+            return None
+        size = 0
+        for arg in args:
+            size += 4 if arg is None else 4 + len(arg)
+        if size + len(settings.values) > AT_ONCE_BYTES:
+            return None
+        known = encode_known(applied.bind(len(settings.names)), settings.values, asked.bind(len(args)), args)
+        exchange.steps += (applied, asked)
+        exchange.first = 1
+        exchange.is_usual = True
+        return known
 
     def _compose(
         self,
