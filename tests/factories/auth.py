@@ -32,6 +32,9 @@ class SignupFactory(MsgspecFactory[SignupBody]):
     phone = None
     password = PASSWORD
     data = Use(dict[str, Any])
+    channel = None
+    code_challenge = None
+    code_challenge_method = None
 
 
 def build_user(email: str, *, password: str = PASSWORD, **columns: Any) -> User:

@@ -9,13 +9,50 @@ from uuid import UUID
 from msgspec import Struct
 
 
-class SignupBody(Struct, frozen=True):
+class Challenge(Struct, frozen=True):
+    """What a call that starts a flow may carry so that the flow ends with a code (PKCE)."""
+
+    code_challenge: str | None = None
+    code_challenge_method: str | None = None
+
+
+class SignupBody(Challenge, frozen=True, kw_only=True):
     """``POST /signup``."""
 
     email: str | None = None
     phone: str | None = None
     password: str | None = None
     data: dict[str, Any] | None = None
+    channel: str | None = None
+
+
+class OtpBody(Challenge, frozen=True, kw_only=True):
+    """``POST /otp``, ``/magiclink`` and ``/recover``, each with the fields it knows."""
+
+    email: str | None = None
+    phone: str | None = None
+    data: dict[str, Any] | None = None
+    create_user: bool = True
+    channel: str | None = None
+
+
+class ResendBody(Challenge, frozen=True, kw_only=True):
+    """``POST /resend``."""
+
+    type: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+class VerifyBody(Struct, frozen=True, kw_only=True):
+    """``POST /verify``: a code and what it was sent to, or the token of a link."""
+
+    type: str | None = None
+    token: str | None = None
+    token_hash: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    redirect_to: str | None = None
 
 
 class PasswordGrant(Struct, frozen=True):
@@ -26,19 +63,28 @@ class PasswordGrant(Struct, frozen=True):
     password: str | None = None
 
 
+class PkceGrant(Struct, frozen=True):
+    """``POST /token?grant_type=pkce``."""
+
+    auth_code: str | None = None
+    code_verifier: str | None = None
+
+
 class RefreshGrant(Struct, frozen=True):
     """``POST /token?grant_type=refresh_token``."""
 
     refresh_token: str | None = None
 
 
-class UpdateBody(Struct, frozen=True):
+class UpdateBody(Challenge, frozen=True, kw_only=True):
     """``PUT /user``."""
 
     email: str | None = None
     phone: str | None = None
     password: str | None = None
     current_password: str | None = None
+    nonce: str | None = None
+    channel: str | None = None
     data: dict[str, Any] | None = None
     app_metadata: dict[str, Any] | None = None
 
@@ -96,6 +142,13 @@ class SessionView(Struct, frozen=True, kw_only=True):
     expires_at: int
     refresh_token: str
     user: UserView
+
+
+class Halfway(Struct, frozen=True, kw_only=True):
+    """``POST /verify`` when the other address has to confirm too."""
+
+    msg: str
+    code: str = "200"
 
 
 class DeviceView(Struct, frozen=True, kw_only=True):

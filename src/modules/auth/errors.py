@@ -51,6 +51,16 @@ class EmailNotConfirmed(AuthProblem):
         super().__init__("Email not confirmed")
 
 
+class PhoneNotConfirmed(AuthProblem):
+    """The password is right; the number was never confirmed."""
+
+    code = "phone_not_confirmed"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("Phone not confirmed")
+
+
 class UserBanned(AuthProblem):
     """The user may not sign in for now."""
 
@@ -86,11 +96,22 @@ class EmailProviderDisabled(AuthProblem):
 
 
 class MailUnavailable(AuthProblem):
-    """It takes a mail to confirm an address, and this version sends none."""
+    """It takes a mail, and there is no way to send one."""
 
     code = "email_provider_disabled"
     status = 422
-    hint = "Set MONOHULL_AUTH_MAILER_AUTOCONFIRM=true to trust addresses without a mail."
+    hint = "Set MONOHULL_AUTH_SMTP_HOST, or MONOHULL_AUTH_MAILER_AUTOCONFIRM=true to trust addresses."
+
+
+class SmsUnavailable(AuthProblem):
+    """It takes a text message, and there is no way to send one."""
+
+    code = "sms_send_failed"
+    status = 422
+    hint = "Set MONOHULL_AUTH_SMS_PROVIDER and the provider's credentials."
+
+    def __init__(self) -> None:
+        super().__init__("Unable to get SMS provider")
 
 
 class PhoneProviderDisabled(AuthProblem):
@@ -274,3 +295,157 @@ class SavingRefused(AuthProblem):
     code = "unexpected_failure"
     status = 422
     hint = "A trigger or constraint on auth.users refused the user; details has its message."
+
+
+class OtpDisabled(AuthProblem):
+    """``create_user`` is false and nobody has this address."""
+
+    code = "otp_disabled"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("Signups not allowed for otp")
+
+
+class OtpExpired(AuthProblem):
+    """The code or the link is wrong, was used, or came too late: never says which."""
+
+    code = "otp_expired"
+    status = 403
+
+    def __init__(self, message: str = "Token has expired or is invalid") -> None:
+        super().__init__(message)
+
+
+class EmailExists(AuthProblem):
+    """The address is somebody's."""
+
+    code = "email_exists"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("A user with this email address has already been registered")
+
+
+class PhoneExists(AuthProblem):
+    """The number is somebody's."""
+
+    code = "phone_exists"
+    status = 422
+
+    def __init__(self, message: str = "A user with this phone number has already been registered") -> None:
+        super().__init__(message)
+
+
+class TooManyMails(AuthProblem):
+    """An address or a client caused too many mails."""
+
+    code = "over_email_send_rate_limit"
+    status = 429
+
+
+class TooManyTexts(AuthProblem):
+    """A number or a client caused too many text messages."""
+
+    code = "over_sms_send_rate_limit"
+    status = 429
+
+
+class FlowStateNotFound(AuthProblem):
+    """Nobody was given this code, or it was used."""
+
+    code = "flow_state_not_found"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("invalid flow state, no valid flow state found")
+
+
+class FlowStateExpired(AuthProblem):
+    """The code came too late."""
+
+    code = "flow_state_expired"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("invalid flow state, flow state has expired")
+
+
+class BadCodeVerifier(AuthProblem):
+    """The verifier does not fit the challenge that began the flow."""
+
+    code = "bad_code_verifier"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("code challenge does not match previously saved code verifier")
+
+
+class ReauthenticationNeeded(AuthProblem):
+    """The session is too old for a new password without a nonce."""
+
+    code = "reauthentication_needed"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("Password update requires reauthentication")
+
+
+class ReauthenticationNotValid(AuthProblem):
+    """The nonce is wrong, was used, or came too late."""
+
+    code = "reauthentication_not_valid"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("Nonce has expired or is invalid")
+
+
+class CurrentPasswordRequired(AuthProblem):
+    """A new password takes the present one."""
+
+    code = "current_password_required"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("Current password required when setting new password.")
+
+
+class InsufficientAal(AuthProblem):
+    """The user has a second factor, and this session was opened without it."""
+
+    code = "insufficient_aal"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("AAL2 session is required to update email or password when MFA is enabled.")
+
+
+class UserSsoManaged(AuthProblem):
+    """The organisation keeps this user's address and password."""
+
+    code = "user_sso_managed"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("Cannot update a user that is managed by single sign-on")
+
+
+class UserNotFound(AuthProblem):
+    """No user has this id or address; only administrators hear that."""
+
+    code = "user_not_found"
+    status = 404
+
+    def __init__(self, message: str = "User not found") -> None:
+        super().__init__(message)
+
+
+class MalformedUserId(AuthProblem):
+    """The id in the path is no UUID."""
+
+    code = "validation_failed"
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("user_id must be an UUID")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from litestar import Router
 
 from modules.auth.authenticator import TokenAuthenticator
-from modules.auth.controllers import CONTROLLERS, RootKeysController
+from modules.auth.controllers import CONTROLLERS, MailboxController, RootKeysController
 from modules.auth.events import (
+    FLOW_EVENTS,
     SigningKeyRetired,
     SigningKeysRotated,
     TokenRefreshed,
@@ -20,13 +21,15 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
+from modules.auth.flows import JOBS, build_flows
 from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
 from modules.auth.passwords import Passwords
+from modules.auth.permissions import PERMISSIONS
 from modules.auth.refresh_families import Chain
 from modules.auth.seed import seed_users
-from modules.auth.services import Account, Refresh, Registration, SessionIssuer, SignIn
+from modules.auth.services import Account, Grants, PkceExchange, Refresh, SessionIssuer, SignIn
 from modules.auth.settings import AuthSettings
 from modules.auth.token_cache import TokenCache
 from modules.auth.tokens import TokenCodec
@@ -72,19 +75,20 @@ def parts(runtime: Runtime) -> Parts:
     passwords = Passwords()
     gate = Gate(runtime.limits, auth)
     database = runtime.database
-    registration = Registration(database, passwords, issuer, auth, autoconfirms=autoconfirms)
-    sign_in = SignIn(database, passwords, issuer, gate, auth)
-    refresh = Refresh(database, issuer, auth)
-    account = Account(database, passwords, auth)
+    grants = Grants(
+        password=SignIn(database, passwords, issuer, gate, auth),
+        refresh=Refresh(database, issuer, auth),
+        pkce=PkceExchange(database, issuer),
+    )
+    account = Account(database)
     return Parts(
         routers=(
             Router(PATH, route_handlers=CONTROLLERS, request_max_body_size=BODY_LIMIT_BYTES),
-            Router("/", route_handlers=[RootKeysController]),
+            Router("/", route_handlers=[RootKeysController, MailboxController]),
         ),
         dependencies={
-            "registration": lambda: registration,
-            "sign_in": lambda: sign_in,
-            "refresh": lambda: refresh,
+            **build_flows(runtime, issuer, passwords, path=PATH),
+            "grants": lambda: grants,
             "account": lambda: account,
             "gate": lambda: gate,
             "token_codec": lambda: codec,
@@ -196,8 +200,11 @@ module = Module(
         UserUpdated,
         SigningKeysRotated,
         SigningKeyRetired,
+        *FLOW_EVENTS,
     ),
     cli={"keys": keys_cli},
+    jobs=JOBS,
+    permissions=PERMISSIONS,
     parts=parts,
     seed=seed_users,
 )

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from modules.auth.settings import AuthSettings
 
 MAX_EMAIL_CHARACTERS: Final = 255
+CHANNELS: Final = ("sms", "whatsapp")
 MAX_PASSWORD_BYTES: Final = 72
 """GoTrue's, from its bcrypt days; its clients are told so."""
 
+_PHONE: Final = re.compile(r"[1-9][0-9]{1,14}")
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _EMAIL: Final = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
 
@@ -32,6 +34,31 @@ def normal_email(text: str) -> str:
     if len(email) > MAX_EMAIL_CHARACTERS or not _EMAIL.fullmatch(email):
         raise ValidationFailed("Unable to validate email address: invalid format")
     return email
+
+
+def normal_phone(text: str) -> str:
+    """Return the number in E.164 without its plus.
+
+    >>> normal_phone("+49 151 2345678")
+    '491512345678'
+
+    Raises:
+        ValidationFailed: 400, it is no number.
+    """
+    phone = text.replace(" ", "").removeprefix("+")
+    if not _PHONE.fullmatch(phone):
+        raise ValidationFailed("Invalid phone number format (E.164 required)")
+    return phone
+
+
+def check_channel(channel: str | None) -> None:
+    """Refuse a way of sending text messages that there is not.
+
+    Raises:
+        ValidationFailed: 400.
+    """
+    if channel not in (None, "", *CHANNELS):
+        raise ValidationFailed("Invalid channel, supported values are 'sms' or 'whatsapp'")
 
 
 def check_password(password: str, settings: AuthSettings) -> None:

@@ -22,7 +22,7 @@ from modules.auth.errors import AuthProblem
 from modules.auth.passwords import Passwords
 from modules.auth.repositories import UserRepository
 from modules.auth.rules import check_storable, normal_email
-from modules.auth.services.registration import create_user, refusals
+from modules.auth.services.new_users import create_user, refusals
 from monohull.kernel.refusals import WrongSetup
 
 if TYPE_CHECKING:

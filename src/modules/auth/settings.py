@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
-DURATION: Final = r"^(\d+|(\d+(\.\d+)?(h|m|s))+)$"
+from modules.auth.flow_settings import DURATION, FlowSettings
 
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
-class AuthSettings(Struct, frozen=True, kw_only=True):
+class AuthSettings(FlowSettings, frozen=True, kw_only=True):
     """How people sign up and in. ``MONOHULL_AUTH_DISABLE_SIGNUP`` and so on."""
 
     prefix: ClassVar[str] = "AUTH_"

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from litestar import Request
 
+    from modules.auth.redirects import Redirects
+
 T = TypeVar("T")
 
 API_VERSION: Final = "2024-01-01"
@@ -77,6 +79,11 @@ def decode(body: bytes, shape: type[T]) -> T:
 def origin_of(request: Request[Any, Any, Any]) -> Origin:
     """Say where ``request`` comes from."""
     return Origin(request.scope["state"].get("address"), request.headers.get("user-agent"))
+
+
+def redirect_of(request: Request[Any, Any, Any], redirects: Redirects) -> str:
+    """Return where the flow that ``request`` starts will end: ``redirect_to`` if that is allowed."""
+    return redirects.choose(request.query_params.get("redirect_to"), request.headers.get("referer"))
 
 
 def render(problem: Problem, scope: MutableMapping[str, Any]) -> Rendered:

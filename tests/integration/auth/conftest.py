@@ -12,6 +12,7 @@ from monohull.kernel.home import Connections, with_login
 from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, Served, on_database, running_app
 from tests.integration.auth.people import People
+from tests.integration.auth.post import CONFIRMING, Post, running_post
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,6 +46,13 @@ async def shared(shared_connections: Connections) -> AsyncIterator[Served]:
     """The application with limits that no test reaches."""
     async with running_app(shared_connections, **RELAXED) as served:
         yield served
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def post(shared_connections: Connections) -> AsyncIterator[Post]:
+    """The application that confirms addresses, and its worker."""
+    async with running_post(shared_connections, **CONFIRMING) as post:
+        yield post
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -60,7 +60,7 @@ async def test_without_redis_nobody_signs_in_and_tokens_still_hold(connections: 
     ("settings", "status", "code"),
     [
         ({"auth_disable_signup": "true"}, 422, "signup_disabled"),
-        ({"auth_mailer_autoconfirm": "false"}, 422, "email_provider_disabled"),
+        ({"env": "production"}, 422, "email_provider_disabled"),
         ({"auth_external_email_enabled": "false"}, 400, "email_provider_disabled"),
     ],
 )

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from modules.auth.controllers.about import AboutController, RootKeysController
 from modules.auth.controllers.logout import LogoutController
+from modules.auth.controllers.mailbox import MailboxController
+from modules.auth.controllers.sending import SendingController
 from modules.auth.controllers.sessions import SessionsController
 from modules.auth.controllers.signup import SignupController
 from modules.auth.controllers.token import TokenController
-from modules.auth.controllers.user import UserController
+from modules.auth.controllers.user import ReauthenticateController, UserController
+from modules.auth.controllers.verify import VerifyController
 
 CONTROLLERS = (
     AboutController,
     LogoutController,
+    ReauthenticateController,
+    SendingController,
     SessionsController,
     SignupController,
     TokenController,
     UserController,
+    VerifyController,
 )
 
-__all__ = ["CONTROLLERS", "RootKeysController"]
+__all__ = ["CONTROLLERS", "MailboxController", "RootKeysController"]

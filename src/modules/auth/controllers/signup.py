@@ -8,11 +8,11 @@ from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK
 
-from modules.auth.controllers.token import issued
-from modules.auth.dtos import SessionView, SignupBody
+from modules.auth.dtos import SessionView, SignupBody, UserView
 from modules.auth.limits import Gate
+from modules.auth.redirects import Redirects
 from modules.auth.services import Registration
-from modules.auth.wire import decode, origin_of
+from modules.auth.wire import decode, origin_of, redirect_of
 from monohull.kernel.guards import public
 
 
@@ -26,8 +26,11 @@ class SignupController(Controller):
         request: Request[Any, Any, Any],
         registration: NamedDependency[Registration],
         gate: NamedDependency[Gate],
-    ) -> Response[SessionView]:
-        """Create a user and open its first session."""
+        redirects: NamedDependency[Redirects],
+    ) -> Response[SessionView | UserView]:
+        """Create a user; open its first session, or send what it has to confirm first."""
         origin = origin_of(request)
         await gate.signup(origin)
-        return issued(await registration.sign_up(decode(await request.body(), SignupBody), origin))
+        body = decode(await request.body(), SignupBody)
+        made = await registration.sign_up(body, origin, redirect_of(request, redirects))
+        return Response(made, headers={"Cache-Control": "no-store"})

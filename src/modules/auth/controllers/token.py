@@ -16,10 +16,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK
 
-from modules.auth.dtos import PasswordGrant, RefreshGrant, SessionView
+from modules.auth.dtos import PasswordGrant, PkceGrant, RefreshGrant, SessionView
 from modules.auth.errors import InvalidCredentials
 from modules.auth.limits import Gate
-from modules.auth.services import Refresh, SignIn
+from modules.auth.services import Grants
 from modules.auth.wire import decode, origin_of
 from monohull.kernel.guards import public
 
@@ -32,8 +32,7 @@ class TokenController(Controller):
     async def grant(
         self,
         request: Request[Any, Any, Any],
-        sign_in: NamedDependency[SignIn],
-        refresh: NamedDependency[Refresh],
+        grants: NamedDependency[Grants],
         gate: NamedDependency[Gate],
         grant_type: FromQuery[str] = "",
     ) -> Response[SessionView]:
@@ -46,9 +45,13 @@ class TokenController(Controller):
         origin = origin_of(request)
         await gate.token(origin)
         if grant_type == "password":
-            session = await sign_in.open_session(decode(await request.body(), PasswordGrant), origin)
+            session = await grants.password.open_session(decode(await request.body(), PasswordGrant), origin)
         elif grant_type == "refresh_token":
-            session = await refresh.renew(decode(await request.body(), RefreshGrant).refresh_token, origin)
+            session = await grants.refresh.renew(
+                decode(await request.body(), RefreshGrant).refresh_token, origin
+            )
+        elif grant_type == "pkce":
+            session = await grants.pkce.open_session(decode(await request.body(), PkceGrant), origin)
         else:
             raise InvalidCredentials("unsupported_grant_type")
         return issued(session)

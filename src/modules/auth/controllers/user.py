@@ -8,8 +8,9 @@ from litestar import Controller, Request, get, put
 from litestar.di import NamedDependency
 
 from modules.auth.dtos import UpdateBody, UserView
-from modules.auth.services import Account
-from modules.auth.wire import decode
+from modules.auth.redirects import Redirects
+from modules.auth.services import Account, Changes
+from modules.auth.wire import decode, origin_of, redirect_of
 from monohull.kernel.guards import principal_of, signed_in
 
 
@@ -24,6 +25,27 @@ class UserController(Controller):
         return await account.show(principal_of(request))
 
     @put(operation_id="UpdateUser")
-    async def update(self, request: Request[Any, Any, Any], account: NamedDependency[Account]) -> UserView:
-        """Change metadata or password."""
-        return await account.update(principal_of(request), decode(await request.body(), UpdateBody))
+    async def update(
+        self,
+        request: Request[Any, Any, Any],
+        changes: NamedDependency[Changes],
+        redirects: NamedDependency[Redirects],
+    ) -> UserView:
+        """Change metadata, password, address or number."""
+        body = decode(await request.body(), UpdateBody)
+        redirect_to = redirect_of(request, redirects)
+        return await changes.update(principal_of(request), body, origin_of(request), redirect_to)
+
+
+class ReauthenticateController(Controller):
+    path = "/reauthenticate"
+    tags = ("Auth",)
+    guards = (signed_in,)
+
+    @get(operation_id="Reauthenticate")
+    async def send(
+        self, request: Request[Any, Any, Any], changes: NamedDependency[Changes]
+    ) -> dict[str, str]:
+        """Send the nonce that a new password takes when the session is old."""
+        await changes.reauthenticate(principal_of(request), origin_of(request))
+        return {}

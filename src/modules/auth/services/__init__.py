@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from modules.auth.services.account import Account
+from modules.auth.services.changes import Changes
+from modules.auth.services.grants import Grants
 from modules.auth.services.password_grant import SignIn
+from modules.auth.services.passwordless import Passwordless
+from modules.auth.services.pkce import PkceExchange
 from modules.auth.services.refresh_grant import Refresh
 from modules.auth.services.registration import Registration
 from modules.auth.services.sessions import SessionIssuer
+from modules.auth.services.verification import Verification
 
-__all__ = ["Account", "Refresh", "Registration", "SessionIssuer", "SignIn"]
+__all__ = [
+    "Account",
+    "Changes",
+    "Grants",
+    "Passwordless",
+    "PkceExchange",
+    "Refresh",
+    "Registration",
+    "SessionIssuer",
+    "SignIn",
+    "Verification",
+]

@@ -8,11 +8,13 @@ from modules.auth.errors import (
     EmailNotConfirmed,
     EmailProviderDisabled,
     InvalidCredentials,
+    PhoneNotConfirmed,
     PhoneProviderDisabled,
     UserBanned,
     ValidationFailed,
 )
 from modules.auth.repositories import IdentityRepository, UserRepository
+from modules.auth.rules import normal_phone
 from monohull.kernel import clock
 
 if TYPE_CHECKING:
@@ -53,10 +55,10 @@ class SignIn:
             EmailNotConfirmed, UserBanned: 400.
             RateLimited: 429, too many wrong passwords.
         """
-        email = self._address(grant)
-        await self._gate.admit_password(email, origin)
+        address = self._address(grant)
+        await self._gate.admit_password(address, origin)
         password = grant.password or ""
-        user = await self._check(email, password, origin)
+        user = await self._check(address, password, origin)
         stored = user.encrypted_password or ""
         renewed = await self._passwords.hash(password) if self._passwords.is_outdated(stored) else stored
         async with self._database.unit_of_work() as work:
@@ -64,32 +66,38 @@ class SignIn:
             if locked is None or locked.encrypted_password != stored:
                 raise InvalidCredentials
             locked.encrypted_password = renewed
-            await IdentityRepository(work).touch(locked.id, "email", clock.now())
+            await IdentityRepository(work).touch(locked.id, "phone" if grant.phone else "email", clock.now())
             return await self._issuer.open(work, locked, method="password", origin=origin)
 
     def _address(self, grant: PasswordGrant) -> str:
         if grant.email and grant.phone:
             raise ValidationFailed("Only an email address or phone number should be provided on login.")
         if grant.phone:
-            raise PhoneProviderDisabled("Phone logins are disabled")
+            if not self._settings.external_phone_enabled:
+                raise PhoneProviderDisabled("Phone logins are disabled")
+            return normal_phone(grant.phone)
         if not grant.email:
             raise ValidationFailed("missing email or phone")
         if not self._settings.external_email_enabled:
             raise EmailProviderDisabled("Email logins are disabled")
         return grant.email.strip().lower()
 
-    async def _check(self, email: str, password: str, origin: Origin) -> User:
+    async def _check(self, address: str, password: str, origin: Origin) -> User:
         """Return the user whose password this is. No connection is held while hashing."""
         user = None
-        if "\0" not in email:
+        is_phone = "@" not in address and address.isdigit()
+        if "\0" not in address:
             async with self._database.unit_of_work() as work:
-                user = await UserRepository(work).find_by_email(email)
+                users = UserRepository(work)
+                user = await (users.find_by_phone if is_phone else users.find_by_email)(address)
         holds = await self._passwords.verify(password, user.encrypted_password if user else None)
         if user is None or not holds:
-            await self._gate.count_failure(email, origin)
+            await self._gate.count_failure(address, origin)
             raise InvalidCredentials
         if user.is_banned:
             raise UserBanned
-        if user.email_confirmed_at is None:
+        if is_phone and user.phone_confirmed_at is None:
+            raise PhoneNotConfirmed
+        if not is_phone and user.email_confirmed_at is None:
             raise EmailNotConfirmed
         return user

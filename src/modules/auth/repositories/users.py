@@ -1,10 +1,10 @@
-"""Every query of auth."""
+"""Users, what they are recognised by, and their sessions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from modules.auth.models import AmrClaim, Identity, RefreshToken, Session, User
@@ -36,6 +36,47 @@ class UserRepository(Repository[User]):
         )
         return (await self.session.scalars(statement)).first()
 
+    async def find_by_phone(self, phone: str) -> User | None:
+        """Find by number, which is E.164 without its plus."""
+        return await self.find_by(User.phone == phone, User.deleted_at.is_(None))
+
+    async def list_changing_to(self, address: str) -> Sequence[User]:
+        """Return who asked to change to this address or number, latest first."""
+        column, sent_at = (
+            (User.email_change, User.email_change_sent_at)
+            if "@" in address
+            else (User.phone_change, User.phone_change_sent_at)
+        )
+        return await self.list_by(
+            column == address, User.deleted_at.is_(None), order_by=[sent_at.desc().nulls_last()], limit=10
+        )
+
+    async def list_page(
+        self, *, limit: int, offset: int, order_by: Sequence[Any], matching: str | None
+    ) -> tuple[Sequence[User], int]:
+        """Return a page of the users who are there, and how many there are in all.
+
+        Args:
+            limit: Rows.
+            offset: Rows to leave out.
+            order_by: Columns.
+            matching: Part of an address, a number or a name.
+        """
+        conditions: list[ColumnElement[bool]] = [User.deleted_at.is_(None)]
+        if matching:
+            name = User.raw_user_meta_data["full_name"].astext
+            conditions.append(
+                or_(
+                    *(
+                        column.icontains(matching, autoescape=True)
+                        for column in (User.email, User.phone, name)
+                    )
+                )
+            )
+        total = await self.session.scalar(select(func.count()).select_from(User).where(*conditions)) or 0
+        statement = select(User).where(*conditions).order_by(*order_by).limit(limit).offset(offset)
+        return (await self.session.scalars(statement)).all(), total
+
     async def find_alive(self, user_id: UUID) -> User | None:
         return await self.find_by(User.id == user_id, User.deleted_at.is_(None))
 
@@ -54,6 +95,17 @@ class IdentityRepository(Repository[Identity]):
 
     async def list_of(self, user_id: UUID) -> Sequence[Identity]:
         return await self.list_by(user_id=user_id, order_by=[Identity.created_at, Identity.id])
+
+    async def find_of(self, user_id: UUID, provider: str) -> Identity | None:
+        return await self.find_by(Identity.user_id == user_id, Identity.provider == provider)
+
+    async def list_by_user(self, user_ids: Sequence[UUID]) -> dict[UUID, list[Identity]]:
+        """Return the identities of several users."""
+        found: dict[UUID, list[Identity]] = {user_id: [] for user_id in user_ids}
+        order = [Identity.created_at, Identity.id]
+        for identity in await self.list_by(Identity.user_id.in_(user_ids), order_by=order):
+            found[identity.user_id].append(identity)
+        return found
 
     async def touch(self, user_id: UUID, provider: str, at: datetime) -> None:
         """Note that the user signed in by this identity."""

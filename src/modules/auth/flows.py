@@ -1,0 +1,89 @@
+"""Put together what sends something and waits for an answer; the second half of the plug."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modules.auth.jobs import send_mail, send_sms
+from modules.auth.messages import Courier, Mailbox
+from modules.auth.messages.courier import Seal
+from modules.auth.messages.letters import TemplateError, Templates
+from modules.auth.one_time import Secrets
+from modules.auth.redirects import Redirects
+from modules.auth.send_limits import SendLimits
+from modules.auth.services import Changes, Passwordless, Registration, Verification
+from modules.auth.services.sending import Sender
+from modules.auth.settings import AuthSettings
+from monohull.kernel.home import jwt_secret
+from monohull.kernel.settings import SettingsError, SettingsFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from modules.auth.passwords import Passwords
+    from modules.auth.services import SessionIssuer
+    from monohull.kernel.runtime import Runtime
+    from monohull.kernel.settings import Settings
+
+JOBS = (send_mail, send_sms)
+
+
+def build_flows(
+    runtime: Runtime, issuer: SessionIssuer, passwords: Passwords, *, path: str
+) -> Mapping[str, Callable[[], Any]]:
+    """Return the dependencies of the controllers that send and verify.
+
+    Args:
+        runtime: Of the process.
+        issuer: Opens sessions.
+        passwords: Hashes.
+        path: Of the wire, ``/auth/v1``.
+
+    Raises:
+        SettingsError: A template cannot be read.
+    """
+    settings = runtime.settings
+    core, auth = settings.core, settings.of(AuthSettings)
+    check_templates(settings)
+    secret = jwt_secret(settings)
+    keeps = not core.is_production
+    redirects = Redirects(auth.site_url or core.public_url, auth.uri_allow_list)
+    courier = Courier(Seal(secret), auth, mail_job=send_mail, sms_job=send_sms, keeps=keeps)
+    sender = Sender(
+        settings=auth,
+        autoconfirms=auth.autoconfirms(core.env),
+        secrets=Secrets(secret, auth),
+        courier=courier,
+        limits=SendLimits(runtime.limits, auth),
+        site_url=redirects.site_url,
+        verify_url=f"{core.public_url.rstrip('/')}{path}/verify",
+    )
+    database = runtime.database
+    registration = Registration(database, passwords, issuer, sender)
+    passwordless = Passwordless(database, sender)
+    verification = Verification(database, issuer, sender)
+    changes = Changes(database, passwords, sender)
+    mailbox = Mailbox(runtime.redis) if keeps else None
+    return {
+        "registration": lambda: registration,
+        "passwordless": lambda: passwordless,
+        "verification": lambda: verification,
+        "changes": lambda: changes,
+        "send_limits": lambda: sender.limits,
+        "redirects": lambda: redirects,
+        "mailbox": lambda: mailbox,
+    }
+
+
+def check_templates(settings: Settings) -> None:
+    """Read the templates once, so that one that is broken stops the start and no mail.
+
+    Raises:
+        SettingsError: Naming the file.
+    """
+    try:
+        Templates(settings.of(AuthSettings).mailer_templates)
+    except TemplateError as error:
+        variable = "MONOHULL_AUTH_MAILER_TEMPLATES"
+        source = settings.sources.get(variable, "default")
+        raise SettingsError([SettingsFault(variable, source, str(error))]) from error

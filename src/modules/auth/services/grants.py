@@ -1,0 +1,19 @@
+"""Every grant of ``/token``, by what it exchanges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modules.auth.services.password_grant import SignIn
+    from modules.auth.services.pkce import PkceExchange
+    from modules.auth.services.refresh_grant import Refresh
+
+
+class Grants:
+    """What opens or renews a session. No Struct: Litestar would take it for a body."""
+
+    def __init__(self, *, password: SignIn, refresh: Refresh, pkce: PkceExchange) -> None:
+        self.password = password
+        self.refresh = refresh
+        self.pkce = pkce
