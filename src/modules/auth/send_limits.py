@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from modules.auth.errors import OtpExpired, TooManyMails, TooManyTexts
+from modules.auth.flow_errors import OtpExpired, TooManyMails, TooManyTexts
 from modules.auth.settings import seconds
 from monohull.kernel.ratelimit import Limit, RateLimits, headers
 

@@ -20,7 +20,7 @@ from modules.auth.messages import Kept, Mailbox
 from modules.auth.origin import Origin
 from modules.auth.permissions import READ_MAILBOX
 from monohull.kernel.errors import NotFound
-from monohull.kernel.guards import demand, principal_of
+from monohull.kernel.guards import REQUIRED, demand, principal_of
 
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "::1")
 PERMISSION: Final = READ_MAILBOX.name
@@ -47,6 +47,9 @@ def _is_here(connection: ASGIConnection[Any, Any, Any, Any]) -> bool:
         and host in LOCAL_HOSTS
         and not any(name in connection.headers for name in foreign)
     )
+
+
+setattr(here_or_trusted, REQUIRED, PERMISSION)
 
 
 class MailboxController(Controller):

@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from modules.auth import one_time
 from modules.auth.errors import (
     CurrentPasswordInvalid,
-    CurrentPasswordRequired,
-    EmailExists,
-    InsufficientAal,
     NotAdmin,
-    PhoneExists,
     PhoneProviderDisabled,
-    ReauthenticationNeeded,
-    ReauthenticationNotValid,
     SamePassword,
     UnknownBearer,
-    UserSsoManaged,
     ValidationFailed,
 )
 from modules.auth.events import (
@@ -29,6 +22,15 @@ from modules.auth.events import (
     PhoneChangeRequested,
     ReauthenticationRequested,
     UserUpdated,
+)
+from modules.auth.flow_errors import (
+    CurrentPasswordRequired,
+    EmailExists,
+    InsufficientAal,
+    PhoneExists,
+    ReauthenticationNeeded,
+    ReauthenticationNotValid,
+    UserSsoManaged,
 )
 from modules.auth.repositories import (
     FactorRepository,

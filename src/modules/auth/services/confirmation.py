@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modules.auth import one_time
-from modules.auth.errors import EmailExists, OtpExpired, PhoneExists
 from modules.auth.events import (
     EmailChanged,
     EmailConfirmed,
@@ -14,6 +13,7 @@ from modules.auth.events import (
     PhoneConfirmed,
     UserConverted,
 )
+from modules.auth.flow_errors import EmailExists, OtpExpired, PhoneExists
 from modules.auth.repositories import IdentityRepository, OneTimeTokenRepository, UserRepository
 from modules.auth.services.new_users import add_identity
 from monohull.kernel import clock, outbox

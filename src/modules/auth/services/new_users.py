@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from modules.auth.errors import EmailExists, PhoneExists, SavingRefused, UserAlreadyExists
+from modules.auth.errors import SavingRefused, UserAlreadyExists
 from modules.auth.events import UserSignedUp
+from modules.auth.flow_errors import EmailExists, PhoneExists
 from modules.auth.models import Identity, User
 from modules.auth.repositories import IdentityRepository
 from modules.auth.views import view_user

@@ -11,13 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.auth import one_time
-from modules.auth.errors import (
-    EmailProviderDisabled,
-    OtpDisabled,
-    PhoneProviderDisabled,
-    SignupDisabled,
-    ValidationFailed,
-)
+from modules.auth.errors import EmailProviderDisabled, PhoneProviderDisabled, SignupDisabled, ValidationFailed
 from modules.auth.events import (
     ConfirmationRequested,
     EmailChangeRequested,
@@ -25,6 +19,7 @@ from modules.auth.events import (
     PhoneChangeRequested,
     SignInLinkRequested,
 )
+from modules.auth.flow_errors import OtpDisabled
 from modules.auth.repositories import UserRepository
 from modules.auth.rules import check_channel, check_storable, normal_email, normal_phone
 from modules.auth.services.new_users import create_user, refusals

@@ -18,14 +18,8 @@ from uuid import UUID, uuid4
 
 from msgspec import Struct
 
-from modules.auth.errors import (
-    BadCodeVerifier,
-    BannedBearer,
-    FlowStateExpired,
-    FlowStateNotFound,
-    UserNotFound,
-    ValidationFailed,
-)
+from modules.auth.errors import BannedBearer, ValidationFailed
+from modules.auth.flow_errors import BadCodeVerifier, FlowStateExpired, FlowStateNotFound, UserNotFound
 from modules.auth.models import FlowState
 from modules.auth.repositories import FlowRepository, UserRepository
 from monohull.kernel import clock

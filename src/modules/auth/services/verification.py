@@ -17,7 +17,8 @@ from msgspec import Struct
 
 from modules.auth import one_time
 from modules.auth.dtos import Halfway, SessionView
-from modules.auth.errors import AuthProblem, BannedBearer, OtpExpired, ValidationFailed
+from modules.auth.errors import AuthProblem, BannedBearer, ValidationFailed
+from modules.auth.flow_errors import OtpExpired
 from modules.auth.one_time import PKCE_PREFIX
 from modules.auth.redirects import with_fragment, with_query
 from modules.auth.repositories import OneTimeTokenRepository, UserRepository
