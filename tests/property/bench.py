@@ -117,6 +117,10 @@ class Bench:
         assert self._served is not None
         headers = {**asked.headers, **authorization(asked.caller)}
         response = await self._served.client.request(asked.method, write_url(asked), headers=headers)
+        again = await self._served.client.request(asked.method, write_url(asked), headers=headers)
+        assert (again.status_code, again.content) == (response.status_code, response.content), write_url(
+            asked
+        )
         body = json.loads(response.content, parse_float=Decimal) if response.content else None
         return response.status_code, response.headers, body
 
