@@ -136,6 +136,7 @@ class DataPool(WirePool):
                 shares=shares
             )
             assert self._login is not None
+            wire.gathers = shares and self.in_use > 1
             try:
                 results = await wire.exchange(
                     statements,

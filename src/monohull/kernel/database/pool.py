@@ -57,6 +57,7 @@ SHORT_SECONDS: Final = 0.01
 BRIEF_SECONDS: Final = 0.003
 """Statements that take less than this are sent together where they come together, free connections or not."""
 
+BRIEF_DEPTH: Final = 8
 SHARED_DEPTH: Final = 4
 """Requests that are on one connection at a time, at most."""
 
@@ -254,7 +255,7 @@ class WirePool:
             return None
         if is_brief:
             wire = self._open_to_more
-            if wire is not None and wire.load < SHARED_DEPTH and wire.is_shared and not self._waiters:
+            if wire is not None and wire.load < BRIEF_DEPTH and wire.is_shared and not self._waiters:
                 wire.load += 1
                 return wire
         if self._idle:

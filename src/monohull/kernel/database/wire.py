@@ -27,6 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.database.compose import compose, compose_known
 from monohull.kernel.database.exchange import (
     WRITE_AT_ONCE_BYTES,
     ConnectionLost,
@@ -38,17 +39,12 @@ from monohull.kernel.database.exchange import (
 from monohull.kernel.database.frames import (
     DATA_ROW,
     ROLLBACK,
-    SYNC,
     TERMINATE,
     FrameReader,
     PostgresError,
     ProtocolViolation,
     Row,
     Sink,
-    encode_bind,
-    encode_bound,
-    encode_known,
-    encode_parse,
     read_columns,
     read_fields,
     read_parameter,
@@ -59,8 +55,6 @@ from monohull.kernel.database.spool import Spools
 from monohull.kernel.database.statements import (
     BoundSettings,
     Isolation,
-    Key,
-    Prepared,
     Rows,
     Settings,
     Statement,
@@ -76,9 +70,6 @@ _INERTIA: Final = 0.75
 
 _NOT_SHORT_SECONDS: Final = 1.0
 """The cost of what had to be cancelled or gave a large answer, however soon that was."""
-
-AT_ONCE_BYTES: Final = 32 * 1024
-"""Above this the parts of a request are not copied more often than they have to be."""
 
 GRACE_SECONDS: Final = 0.01
 """A cancelled request gets this long to end by itself; a CancelRequest costs the server a fork."""
@@ -114,6 +105,8 @@ class Wire(asyncio.Protocol):
     Attributes:
         load: Requests that were given this connection and are not over; the pool counts them.
         is_shared: Whether more may be given it while it has some.
+        gathers: What is sent next may wait for what else is sent in the same turn of the loop, for one write
+            wakes the server once.
         is_settling: A request on it was left and is being ended, which may hit one of the others.
         costs: Seconds that statements take, by key; one for all connections of a pool.
         spools: Where clients' leftovers go; one for all connections of a pool.
@@ -138,8 +131,10 @@ class Wire(asyncio.Protocol):
         self.load = 0
         self.is_shared = False
         self.is_settling = False
+        self.gathers = False
         self.costs: dict[str, float] = {}
         self.spools = Spools()
+        self._outgoing: list[bytes] = []
         self._exchange: Exchange | None = None
         self._behind: deque[Exchange] = deque()
         self._reason: str | None = None
@@ -236,9 +231,9 @@ class Wire(asyncio.Protocol):
         if asked == 1:
             exchange.key = statements[0].key
             if commit and isolation is None and isinstance(settings, BoundSettings):
-                known = self._compose_known(exchange, statements[0], settings)
+                known = compose_known(exchange, self._statements, statements[0], settings)
         if known is None:
-            exchange.first = self._compose(exchange, statements, settings, commit, isolation)
+            compose(exchange, self._statements, statements, settings, commit=commit, isolation=isolation)
         if self._exchange is None:
             exchange.began_at = monotonic_seconds()
             self._exchange = exchange
@@ -246,91 +241,31 @@ class Wire(asyncio.Protocol):
         else:
             self._behind.append(exchange)
         if known is not None:
-            self._transport.write(known)
+            self._write(known)
         elif exchange.size <= WRITE_AT_ONCE_BYTES:
-            self._transport.write(b"".join(exchange.parts))
+            self._write(b"".join(exchange.parts))
             exchange.parts.clear()
         return exchange
 
-    def _compose_known(
-        self, exchange: Exchange, statement: Statement, settings: BoundSettings
-    ) -> bytes | None:
-        """Encode settings and one statement at once if the server knows both; nearly every request is so."""
-        sql, args, key = statement
-        cache = self._statements
-        applied, asked = cache.find(settings.names, None), cache.find(key, sql)
-        if applied is None or asked is None or cache.discarded:
-            return None
-        size = 0
-        for arg in args:
-            size += 4 if arg is None else 4 + len(arg)
-        if size + len(settings.values) > AT_ONCE_BYTES:
-            return None
-        known = encode_known(applied.bind(len(settings.names)), settings.values, asked.bind(len(args)), args)
-        exchange.steps += (applied, asked)
-        exchange.first = 1
-        exchange.is_usual = True
-        return known
+    def _write(self, data: bytes) -> None:
+        """Write ``data``, or have it wait for what comes in this turn of the loop."""
+        self._outgoing.append(data)
+        if not self.gathers:
+            self._flush()
+        elif len(self._outgoing) == 1:
+            self._loop.call_soon(self._flush)
 
-    def _compose(
-        self,
-        exchange: Exchange,
-        statements: Sequence[Statement],
-        settings: Settings,
-        commit: bool,
-        isolation: Isolation | None,
-    ) -> int:
-        """Encode the request; return how many steps come before the caller's statements."""
-        is_explicit = not commit or isolation is not None
-        if is_explicit:
-            begin = f"BEGIN ISOLATION LEVEL {isolation}" if isolation else "BEGIN"
-            self._add(exchange, begin, begin, (), describe=False)
-        if isinstance(settings, BoundSettings):
-            prepared = self._find(exchange, settings.names, None, describe=False)
-            exchange.size += encode_bound(exchange.parts, prepared.name, len(settings.names), settings.values)
-        elif settings:
-            names, values = zip(*settings, strict=True)
-            self._add(exchange, names, None, values, describe=False)
-        first = len(exchange.steps)
-        for sql, args, key in statements:
-            self._add(exchange, key, sql, args, describe=True)
-        if is_explicit:
-            end = "COMMIT" if commit else "ROLLBACK"
-            self._add(exchange, end, end, (), describe=False)
-        if self._statements.discarded:
-            exchange.parts[:0] = self._statements.take_closes()
-        exchange.parts.append(SYNC)
-        return first
-
-    def _add(
-        self,
-        exchange: Exchange,
-        key: Key,
-        sql: str | None,
-        args: Sequence[str | bytes | None],
-        *,
-        describe: bool,
-    ) -> None:
-        """Append Bind and Execute, after Parse and Describe where the server does not know the statement."""
-        prepared = self._find(exchange, key, sql, describe=describe)
-        exchange.size += encode_bind(exchange.parts, prepared.name, args)
-
-    def _find(self, exchange: Exchange, key: Key, sql: str | None, *, describe: bool) -> Prepared:
-        """Return the statement of the next step; append Parse where the server does not know it."""
-        prepared = self._statements.find(key, sql) or exchange.fresh.get(key)
-        if prepared is None or (sql is not None and prepared.sql != sql):
-            prepared = self._statements.make("" if key in exchange.fresh else key, sql, describe=describe)
-            if prepared.name:
-                exchange.fresh[key] = prepared
-            parse = encode_parse(prepared.name, prepared.sql, describe=describe)
-            exchange.parts.append(parse)
-            exchange.size += len(parse)
-        exchange.steps.append(prepared)
-        return prepared
+    def _flush(self) -> None:
+        if self._outgoing:
+            data = b"".join(self._outgoing)
+            self._outgoing.clear()
+            if not self._transport.is_closing():
+                self._transport.write(data)
 
     async def _write_in_pieces(self, exchange: Exchange) -> None:
         """Write a large request at the pace of the socket. Left halfway, the connection is of no use."""
         try:
+            self._flush()
             for piece in pieces(exchange.parts):
                 await self._writable.wait()
                 if exchange.waiter.done():  # lost meanwhile
@@ -372,7 +307,7 @@ class Wire(asyncio.Protocol):
     def close(self) -> None:
         """Say goodbye and close; what is buffered is still written."""
         if self.is_open:
-            self._transport.write(TERMINATE)
+            self._write(TERMINATE)
             self._transport.close()
 
     def abort(self, reason: str) -> None:
@@ -551,7 +486,7 @@ class Wire(asyncio.Protocol):
             if exchange.is_cleaning:
                 raise ProtocolViolation("ROLLBACK did not end the transaction")
             exchange.is_cleaning = True
-            self._transport.write(ROLLBACK)
+            self._write(ROLLBACK)
             return
         self._advance(exchange)
         if exchange.fresh:

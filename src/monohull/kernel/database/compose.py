@@ -1,0 +1,104 @@
+"""A request as the bytes that go out: Bind and Execute, and Parse of what the server does not know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from monohull.kernel.database.frames import SYNC, encode_bind, encode_bound, encode_known, encode_parse
+from monohull.kernel.database.statements import BoundSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from monohull.kernel.database.exchange import Exchange
+    from monohull.kernel.database.statements import (
+        Isolation,
+        Key,
+        Prepared,
+        Settings,
+        Statement,
+        StatementCache,
+    )
+
+AT_ONCE_BYTES: Final = 32 * 1024
+"""Above this the parts of a request are not copied more often than they have to be."""
+
+
+def compose_known(
+    exchange: Exchange, cache: StatementCache, statement: Statement, settings: BoundSettings
+) -> bytes | None:
+    """Encode settings and one statement at once if the server knows both; nearly every request is so."""
+    sql, args, key = statement
+    applied, asked = cache.find(settings.names, None), cache.find(key, sql)
+    if applied is None or asked is None or cache.discarded:
+        return None
+    size = len(settings.values)
+    for arg in args:
+        size += 4 if arg is None else 4 + len(arg)
+    if size > AT_ONCE_BYTES:
+        return None
+    known = encode_known(applied.bind(len(settings.names)), settings.values, asked.bind(len(args)), args)
+    exchange.steps = [applied, asked]
+    exchange.first = 1
+    exchange.is_usual = True
+    return known
+
+
+def compose(  # noqa: PLR0913 a request has these parts
+    exchange: Exchange,
+    cache: StatementCache,
+    statements: Sequence[Statement],
+    settings: Settings,
+    *,
+    commit: bool,
+    isolation: Isolation | None,
+) -> None:
+    """Leave in ``exchange`` the parts to be written, its steps, and how many come before the statements."""
+    is_explicit = not commit or isolation is not None
+    if is_explicit:
+        begin = f"BEGIN ISOLATION LEVEL {isolation}" if isolation else "BEGIN"
+        _add(exchange, cache, (begin, (), begin), describe=False)
+    if isinstance(settings, BoundSettings):
+        prepared = _find(exchange, cache, settings.names, None, describe=False)
+        exchange.size += encode_bound(exchange.parts, prepared.name, len(settings.names), settings.values)
+    elif settings:
+        names, values = zip(*settings, strict=True)
+        _add(exchange, cache, (None, values, names), describe=False)
+    exchange.first = len(exchange.steps)
+    for statement in statements:
+        _add(exchange, cache, statement, describe=True)
+    if is_explicit:
+        end = "COMMIT" if commit else "ROLLBACK"
+        _add(exchange, cache, (end, (), end), describe=False)
+    if cache.discarded:
+        exchange.parts[:0] = cache.take_closes()
+    exchange.parts.append(SYNC)
+
+
+def _add(
+    exchange: Exchange,
+    cache: StatementCache,
+    step: tuple[str | None, Sequence[str | bytes | None], Key],
+    *,
+    describe: bool,
+) -> None:
+    """Append Bind and Execute, after Parse and Describe where the server does not know the statement."""
+    sql, args, key = step
+    prepared = _find(exchange, cache, key, sql, describe=describe)
+    exchange.size += encode_bind(exchange.parts, prepared.name, args)
+
+
+def _find(
+    exchange: Exchange, cache: StatementCache, key: Key, sql: str | None, *, describe: bool
+) -> Prepared:
+    """Return the statement of the next step; append Parse where the server does not know it."""
+    prepared = cache.find(key, sql) or exchange.fresh.get(key)
+    if prepared is None or (sql is not None and prepared.sql != sql):
+        prepared = cache.make("" if key in exchange.fresh else key, sql, describe=describe)
+        if prepared.name:
+            exchange.fresh[key] = prepared
+        parse = encode_parse(prepared.name, prepared.sql, describe=describe)
+        exchange.parts.append(parse)
+        exchange.size += len(parse)
+    exchange.steps.append(prepared)
+    return prepared
