@@ -238,7 +238,15 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.has_started = True
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._cors_headers(), *self._own_headers()]
+            trace, headers = self.trace, message.get("headers", ())
+            if self.headers is None or b"origin" in self.headers:
+                headers = (*headers, *self._cors_headers())
+            message["headers"] = [
+                *headers,
+                (b"x-request-id", trace.request_id.encode()),
+                (b"traceparent", trace.traceparent.encode()),
+                _NO_SNIFFING,
+            ]
         else:
             self.response_bytes += len(message.get("body", b""))
         return self._send(message)

@@ -139,20 +139,20 @@ def _add_logger_name(logger: Any, _: str, event: MutableMapping[str, Any]) -> Mu
 
 
 class RequestLines:
-    """Writes what `structlog` would write of a `RequestFinished`, at a twentieth of its price.
+    """Writes what `structlog` would write of a `RequestFinished`, at a fraction of its price.
 
     There is one such line a request, of fields that are known: only the request id comes from outside
-    and may look like a secret. Lines of one turn of the event loop are written together, before any
-    other line that this process logs through `log_reader`.
+    and may look like a secret. Lines of one turn of the event loop are written together, with the time
+    of its end, before any other line that this process logs through `log_reader`.
     """
 
     def __init__(self) -> None:
         self.is_on = False
         self._is_wanted = False
         self._stream: TextIO = sys.stderr
-        self._tail = b""
-        self._waiting: list[bytes] = []
-        self._encode = msgspec.json.Encoder().encode
+        self._tail = ""
+        self._waiting: list[RequestFinished] = []
+        self._encode_lines = msgspec.json.Encoder().encode_lines
 
     def use(self, stream: TextIO | None, process: str, *, is_wanted: bool) -> None:
         """Write to ``stream``; None leaves the lines to structlog."""
@@ -160,7 +160,7 @@ class RequestLines:
         self._is_wanted = is_wanted
         if stream is not None:
             self._stream = stream
-        self._tail = b'","process":' + self._encode(process) + b"}\n"
+        self._tail = f'","process":{msgspec.json.encode(process).decode()}}}\n'
 
     def add(self, finished: RequestFinished) -> None:
         """Write one line, now or at the end of this turn of the loop."""
@@ -170,10 +170,8 @@ class RequestLines:
             finished = msgspec.structs.replace(
                 finished, request_id=_SENSITIVE_TEXT.sub(MASK, finished.request_id)
             )
-        timestamp = clock.now().isoformat()[:-6].encode()
-        line = self._encode(finished)[:-1] + _LINE_MIDDLE + timestamp + b"Z" + self._tail
         waiting = self._waiting
-        waiting.append(line)
+        waiting.append(finished)
         if len(waiting) == 1:
             try:
                 asyncio.get_running_loop().call_soon(self.flush)
@@ -186,16 +184,16 @@ class RequestLines:
         """Write what is waiting. A log that cannot be written disturbs nobody."""
         if not self._waiting:
             return
-        text = b"".join(self._waiting).decode()
+        lines = self._encode_lines(self._waiting).decode()
         self._waiting.clear()
+        ending = f"{_LINE_MIDDLE}{clock.now().isoformat()[:-6]}Z{self._tail}"
         with suppress(OSError, ValueError):
-            self._stream.write(text)
+            # within JSON a line feed is spelled, so that one after a brace ends a line
+            self._stream.write(lines.replace("}\n", ending))
             self._stream.flush()
 
 
-_LINE_MIDDLE: Final = (
-    f',"event":"{RequestFinished.event}","level":"{RequestFinished.level}","timestamp":"'.encode()
-)
+_LINE_MIDDLE: Final = f',"event":"{RequestFinished.event}","level":"{RequestFinished.level}","timestamp":"'
 _lines: Final = RequestLines()
 """One for the process, as structlog's own configuration is."""
 

@@ -212,6 +212,26 @@ def headers_json(headers: Sequence[tuple[bytes, bytes]]) -> str:
 
 
 def _encode_headers(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    found = _decode_plainly(headers) or _decode_carefully(headers)
+    encoded = _json(found)
+    if b"\\u0000" in encoded and any(b"\0" in value for name, value in headers if name.lower() != COOKIE):
+        raise InvalidRequest("The request holds a zero byte, in a header; PostgreSQL does not take it.")
+    return encoded
+
+
+def _decode_plainly(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str] | None:
+    """Decode all at once; None where one is repeated, is no UTF-8, or is to be left out."""
+    try:
+        names = b"\n".join([name for name, _ in headers]).lower().decode("ascii").split("\n")
+        values = b"\n".join([value for _, value in headers]).decode().split("\n")
+    except UnicodeDecodeError:
+        return None
+    found = dict(zip(names, values, strict=False))
+    is_plain = len(found) == len(names) == len(values) == len(headers)
+    return found if is_plain and COOKIE_NAME not in found else None
+
+
+def _decode_carefully(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name = raw_name.lower().decode("latin-1")
@@ -219,15 +239,11 @@ def _encode_headers(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
             continue
         try:
             value = raw_value.decode()
-        except (
-            UnicodeDecodeError
-        ):  # UTF-8 where somebody meant anything, else Latin-1, which takes every byte
+        except UnicodeDecodeError:
+            # UTF-8 where somebody meant anything, else Latin-1, which takes every byte
             value = raw_value.decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
-    encoded = _json(found)
-    if b"\\u0000" in encoded and any(b"\0" in value for name, value in headers if name.lower() != COOKIE):
-        raise InvalidRequest("The request holds a zero byte, in a header; PostgreSQL does not take it.")
-    return encoded
+    return found
 
 
 def quoted_search_path(schemas: Iterable[str]) -> str:
