@@ -74,6 +74,10 @@ clients: $(INSTALLED) ## install the official clients that tests/clients drives;
 contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file, PG=15)
 	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(if $(PG),--pg $(PG)) $(ARGS)
 
+.PHONY: load
+load: $(INSTALLED) ## the workloads of tests/load beside pgbench: a table, load.json, compared with the baseline
+	@exec $(BIN)/python -m tests.load.run $(ARGS)
+
 .PHONY: docs
 docs: $(INSTALLED) ## write docs/reference anew from the code
 	$(BIN)/python -m tools.generate_reference
