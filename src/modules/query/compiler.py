@@ -84,21 +84,28 @@ class Compiler:
         self._handlers = _exposed_handlers(catalog, exposure)
         self._kept: OrderedDict[Request, Compiled] = OrderedDict()
 
-    def compile(self, request: Request, *, role: str, anonymous: bool) -> Compiled:
+    def compile(
+        self, request: Request, *, role: str, anonymous: bool, is_explained: bool = False
+    ) -> Compiled:
         """Return the statement of ``request`` for a caller that may see all of it.
 
         Args:
             request: The shape.
             role: Database role of the caller.
             anonymous: The caller sent no credential; decides on 401 or 403.
+            is_explained: Its plan is wanted, and not its rows; such a statement is not kept.
 
         Raises:
             RelationClosed: MH100, a relation in it is closed to the role.
             QueryProblem: Another refusal of the planners.
         """
+        if is_explained:
+            return self._compile(request, self._rules(role, anonymous=anonymous), is_explained=True)
         compiled = self._kept.get(request)
         if compiled is None:
-            return self._compile(request, self._rules(role, anonymous=anonymous))
+            compiled = self._compile(request, self._rules(role, anonymous=anonymous))
+            self._keep(request, compiled)
+            return compiled
         self._kept.move_to_end(request)
         if self._closures and not self._closures.keys().isdisjoint(compiled.relations):
             rules = self._rules(role, anonymous=anonymous)
@@ -143,48 +150,48 @@ class Compiler:
         closures = {} if role in self._bypassing else self._closures
         return Rules(self._schemas, closures, anonymous, self._aggregates)
 
-    def _compile(self, request: Request, rules: Rules) -> Compiled:
-        """Send each kind of request to its own planner and writer, and keep what comes out."""
-        compiled: Compiled
+    def _compile(self, request: Request, rules: Rules, *, is_explained: bool = False) -> Compiled:
+        """Send each kind of request to its own planner and writer."""
         match request:
             case Read():
-                compiled = self._read(request, rules)
+                return self._read(request, rules, is_explained=is_explained)
             case Mutation():
-                compiled = self._mutation(request, rules)
+                return self._mutation(request, rules, is_explained=is_explained)
             case Call():
-                compiled = self._call(request, rules)
+                return self._call(request, rules, is_explained=is_explained)
             case _:
                 assert_never(request)
+
+    def _keep(self, request: Request, compiled: Compiled) -> None:
         self._kept[request] = compiled
         if len(self._kept) > MAX_STATEMENTS:
             self._kept.popitem(last=False)
-        return compiled
 
-    def _read(self, read: Read, rules: Rules) -> Compiled:
+    def _read(self, read: Read, rules: Rules, *, is_explained: bool) -> Compiled:
         plan = plan_read(read, self.catalog, rules)
         count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
         return Compiled(
-            render_read(plan, self._asides),
+            render_read(plan, self._asides, is_explained=is_explained),
             plan.relations,
             count_plan,
             asides=len(self._asides),
             is_binary=_is_binary(read),
         )
 
-    def _mutation(self, mutation: Mutation, rules: Rules) -> Compiled:
+    def _mutation(self, mutation: Mutation, rules: Rules, *, is_explained: bool) -> Compiled:
         plan = plan_mutation(mutation, self.catalog, rules)
         return Compiled(
-            render_mutation(plan, self._asides),
+            render_mutation(plan, self._asides, is_explained=is_explained),
             plan.relations,
             is_read_only=False,
             asides=len(self._asides),
             is_binary=_is_binary(mutation),
         )
 
-    def _call(self, call: Call, rules: Rules) -> Compiled:
+    def _call(self, call: Call, rules: Rules, *, is_explained: bool) -> Compiled:
         plan = plan_call(call, self.catalog, rules)
         return Compiled(
-            render_call(plan, self._asides),
+            render_call(plan, self._asides, is_explained=is_explained),
             plan.relations,
             is_read_only=call.is_read or plan.routine.is_read_only,
             asides=len(self._asides),

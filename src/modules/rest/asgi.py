@@ -298,7 +298,12 @@ class DataApi:
     ) -> tuple[ApiRequest, Compiled]:
         request = negotiate(request, compiler)
         anonymous = self._is_anonymous(principal)
-        return request, compiler.compile(request.asked, role=principal.role, anonymous=anonymous)
+        return request, compiler.compile(
+            request.asked,
+            role=principal.role,
+            anonymous=anonymous,
+            is_explained=request.media.explain is not None,
+        )
 
     def _allowed(self, scope: Scope, principal: Principal) -> Answer:
         """Say which methods a path has.

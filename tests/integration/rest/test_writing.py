@@ -50,7 +50,7 @@ REPRESENTATIONS: Final[list[tuple[str, str, Any, str, int, Any]]] = [
         ("POST", "tools?select=name,doc,raw,tags,mood", {"name": "a", "doc": {"b": [1]}, "raw": {"z": 1, "a": 2}, "tags": ["x", "y"], "mood": "sad"}, "", 201, [{"name": "a", "doc": {"b": [1]}, "raw": {"z": 1, "a": 2}, "tags": ["x", "y"], "mood": "sad"}]),
         ("POST", "tools?columns=name&select=name,price", [{"name": "a", "price": 5}, {"name": "b", "color": 1}], "", 201, [{"name": "a", "price": 1.50}, {"name": "b", "price": 1.50}]),
         ("POST", "tools?columns=name,price,size&select=name,price,size", [{"name": "a", "price": 5}, {"name": "b", "size": None}], "missing=default", 201, [{"name": "a", "price": 5.00, "size": 7}, {"name": "b", "price": 1.50, "size": None}]),
-        ("POST", "tools?columns=id,name&select=id,name", [{"name": "a"}, {"id": 50, "name": "b"}, {"name": "c"}], "missing=default", 201, [{"id": 101, "name": "a"}, {"id": 50, "name": "b"}, {"id": 102, "name": "c"}]),
+        ("POST", "tools?columns=id,name&select=id,name", [{"name": "a"}, {"id": 50, "name": "b"}, {"name": "c"}], "missing=default", 201, [{"id": 101, "name": "a"}, {"id": 50, "name": "b"}, {"id": 103, "name": "c"}]),
         ("POST", "cheap_tools?columns=name,price", {"name": "a"}, "missing=default", 201, [{"id": 101, "name": "a", "price": 3.00}]),
         ("POST", "parts?select=no,tools(name)", {"tool_id": 2, "no": 5}, "", 201, [{"no": 5, "tools": {"name": "saw"}}]),
         ("POST", "logs", [], "", 201, []),

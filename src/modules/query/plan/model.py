@@ -241,12 +241,14 @@ class BodyColumn(Struct, frozen=True):
         type: As it is written in SQL, schema and all where it needs one.
         default: Expression of what it is without a value, or None.
         parse: Function that makes it from JSON, where the project has one.
+        show: Function that turns it into JSON, where the project has one.
     """
 
     name: str
     type: str
     default: str | None = None
     parse: Key | None = None
+    show: Key | None = None
 
 
 class MutationPlan(Struct, frozen=True):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.query.ast import Filter
+from modules.query.catalog import Representation
 from modules.query.errors import ColumnNotFound, KeyFiltersInvalid, KeyMismatch, RelationNotWritable
 from modules.query.plan.model import (
     BodyColumn,
@@ -40,6 +41,8 @@ _KEPT_BY_JSONB: Final = frozenset(
     )
 )
 """Types that a nested value goes into unchanged, or not at all."""
+
+_AS_IT_IS: Final = Representation()
 
 BODY: Final = "_body"
 """The rows that the body gives."""
@@ -128,10 +131,8 @@ def _body_column(name: str, relation: Relation, catalog: Catalog) -> BodyColumn:
     column = relation.columns.get(name)
     if column is None:
         raise ColumnNotFound(name, relation.name)
-    representation = catalog.representations.get(column.type)
-    return BodyColumn(
-        name, column.type, column.default, representation.from_json if representation is not None else None
-    )
+    way = catalog.representations.get(column.type, _AS_IT_IS)
+    return BodyColumn(name, column.type, column.default, way.from_json, way.to_json)
 
 
 def _needs_json(mutation: Mutation, relation: Relation, columns: tuple[BodyColumn, ...]) -> bool:

@@ -31,8 +31,8 @@ RETURNED: Final = "_returned"
 """All that the function returned, while one page of it goes out."""
 
 
-def render_call(plan: CallPlan, asides: Sequence[str] = ()) -> Statement:
-    """Write the statement for ``plan``."""
+def render_call(plan: CallPlan, asides: Sequence[str] = (), *, is_explained: bool = False) -> Statement:
+    """Write the statement for ``plan``; parameters as of `answer`."""
     call, routine = plan.call, plan.routine
     value = ROW if routine.is_row else f"{ROW}.{SCALAR}"
     rows, first, total = select(plan.read), "", "NULL::bigint"
@@ -53,6 +53,7 @@ def render_call(plan: CallPlan, asides: Sequence[str] = ()) -> Statement:
             total=_guarded(plan, total),
             asides=asides,
             first=first,
+            is_explained=is_explained,
         )
     )
 

@@ -21,6 +21,7 @@ from modules.query.sql.fragment import (
     identifier,
     literal,
     parameter,
+    qualified,
     qualifier,
     statement,
 )
@@ -35,15 +36,23 @@ if TYPE_CHECKING:
 GUARD: Final = "monohull guard "
 """What a guard's failing cast begins with; its name and a number of rows follow."""
 
-ELEMENT: Final = "_element"
-"""One row of the body as it came, where it matters which keys it has."""
+ELEMENT: Final = "elem"
+"""One row of the body as it came; PostgREST's name, which is seen in execution plans."""
+
+FILLED: Final = "_filled"
+"""The body, with defaults where rows have no such key."""
+
+MAX_PAIRS: Final = 50
+"""Of one call: PostgreSQL passes no more than 100 arguments to a function."""
 
 INSERTED: Final = "monohull.inserted"
 """Counts up for every row that an upsert tries to insert, and down for each that it updates instead."""
 
 
-def render_mutation(plan: MutationPlan, asides: Sequence[str] = ()) -> Statement:
-    """Write the statement for ``plan``."""
+def render_mutation(
+    plan: MutationPlan, asides: Sequence[str] = (), *, is_explained: bool = False
+) -> Statement:
+    """Write the statement for ``plan``; parameters as of `answer`."""
     asked = plan.mutation
     if plan.read is not None:
         rows, shape = select(plan.read), asked.shape
@@ -55,8 +64,10 @@ def render_mutation(plan: MutationPlan, asides: Sequence[str] = ()) -> Statement
             shape,
             total=_total(plan),
             document=document(shape, strip_nulls=asked.strip_nulls),
-            written=(_key(plan), _inserted(plan)),
+            key=_key(plan),
+            inserted=_inserted(plan),
             asides=asides,
+            is_explained=is_explained,
             first=f"{identifier(WRITTEN)} AS ({_write(plan)})",
         )
     )
@@ -77,7 +88,7 @@ def _insert(plan: MutationPlan) -> Iterator[str]:
     yield f"INSERT INTO {relation(plan.target)}"
     if plan.columns:
         yield f"({names})"
-    values = ", ".join(_value(column, plan) for column in plan.columns)
+    values = ", ".join(_value(column) for column in plan.columns)
     yield f"SELECT {values} FROM {_body(plan)}"
     conditions = [condition(term) for term in plan.where] if plan.mutation.matches_key else []
     if plan.conflict:
@@ -111,7 +122,7 @@ def _update(plan: MutationPlan) -> Iterator[str]:
         yield f"SELECT {columns} FROM {relation(plan.target)} WHERE false"
         return
     names = [identifier(column.name) for column in plan.columns]
-    values = ", ".join(f"{_value(column, plan)} AS {identifier(column.name)}" for column in plan.columns)
+    values = ", ".join(f"{_value(column)} AS {identifier(column.name)}" for column in plan.columns)
     yield f"UPDATE {relation(plan.target)}"
     yield f"SET {', '.join(f'{name} = {BODY}.{name}' for name in names)}"
     yield f"FROM (SELECT {values} FROM {_body(plan)} LIMIT 1) AS {BODY}"
@@ -131,28 +142,46 @@ def _body(plan: MutationPlan) -> str:
     """Write the rows of the body as a source named `BODY`."""
     asked = plan.mutation
     assert asked.body is not None
-    kind = "json" if plan.is_exact else "jsonb"
+    defaults = _defaults(plan) if asked.defaults else ""
+    kind = "json" if plan.is_exact and not defaults else "jsonb"
     document = f"{parameter(asked.body)}::{kind}"
-    each = f"{kind}_array_elements({document})" if asked.is_list else f"(SELECT {document})"
     if not plan.columns:
-        return f"{each} AS {BODY}"
+        rows = f"{kind}_array_elements({document})" if asked.is_list else f"(SELECT {document})"
+        return f"{rows} AS {BODY}"
     types = ", ".join(map(_typed, plan.columns))
-    if asked.defaults:
-        return f"{each} AS {ELEMENT}(value), LATERAL {kind}_to_record({ELEMENT}.value) AS {BODY}({types})"
     function = f"{kind}_to_recordset" if asked.is_list else f"{kind}_to_record"
-    return f"{function}({document}) AS {BODY}({types})"
+    if not defaults:
+        return f"{function}({document}) AS {BODY}({types})"
+    filled = f"SELECT {defaults} || {document} AS value"
+    if asked.is_list:
+        each = f"jsonb_array_elements({document}) AS {ELEMENT}"
+        filled = f"SELECT jsonb_agg({defaults} || {ELEMENT}.value) AS value FROM {each}"
+    return f"({filled}) AS {FILLED}, LATERAL {function}({FILLED}.value) AS {BODY}({types})"
 
 
-def _value(column: BodyColumn, plan: MutationPlan) -> str:
-    """Write what a column becomes: the row's value, or the default where the row has no such key."""
+def _defaults(plan: MutationPlan) -> str:
+    """Write the defaults of the columns as a document that a row is laid upon; empty without any."""
+    pairs = [f"{literal(one.name)}, {_default(one)}" for one in plan.columns if one.default is not None]
+    parts = (pairs[start : start + MAX_PAIRS] for start in range(0, len(pairs), MAX_PAIRS))
+    return " || ".join(f"jsonb_build_object({', '.join(part)})" for part in parts)
+
+
+def _default(column: BodyColumn) -> str:
+    """Write a default as JSON can have it: of the column's type, as the column would have made it.
+
+    ``nextval`` needs no cast, and PostgREST's plans show it without one.
+    """
+    assert column.default is not None
+    if column.show is not None:
+        return f"{qualified(column.show)}(CAST({column.default} AS {column.type}))"
+    is_bare = column.default.startswith("nextval(")
+    return column.default if is_bare else f"CAST({column.default} AS {column.type})"
+
+
+def _value(column: BodyColumn) -> str:
+    """Write what a column becomes."""
     value = f"{BODY}.{identifier(column.name)}"
-    if column.parse is not None:
-        schema, function = column.parse
-        value = f"{identifier(schema)}.{identifier(function)}({value})"
-    if not plan.mutation.defaults or column.default is None:
-        return value
-    is_missing = f"{ELEMENT}.value -> {literal(column.name)} IS NULL"
-    return f"CASE WHEN {is_missing} THEN {column.default} ELSE {value} END"
+    return value if column.parse is None else f"{qualified(column.parse)}({value})"
 
 
 def _typed(column: BodyColumn) -> str:

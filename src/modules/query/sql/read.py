@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from modules.query.ast import Shape
 
 
-def render_read(plan: DocumentPlan, asides: Sequence[str] = ()) -> Statement:
+def render_read(plan: DocumentPlan, asides: Sequence[str] = (), *, is_explained: bool = False) -> Statement:
     """Write the statement for ``plan``; its parameters are the plan's slots in order."""
     return statement(
         answer(
@@ -63,6 +63,7 @@ def render_read(plan: DocumentPlan, asides: Sequence[str] = ()) -> Statement:
             document=document(plan.shape, strip_nulls=plan.strip_nulls),
             total=_total(plan),
             asides=asides,
+            is_explained=is_explained,
         )
     )
 
@@ -74,9 +75,11 @@ def answer(  # noqa: PLR0913 each is a column or clause
     document: str,
     counted: str = "count(*)",
     total: str = "NULL::bigint",
-    written: Sequence[str] = (),
+    key: str | None = None,
+    inserted: str | None = None,
     asides: Sequence[str] = (),
     first: str = "",
+    is_explained: bool = False,
 ) -> str:
     """Write the SELECT whose one row is the answer; ``rows`` is the SELECT that it is made of.
 
@@ -86,13 +89,19 @@ def answer(  # noqa: PLR0913 each is a column or clause
         document: Its expression.
         counted: Expression of the number of rows in it.
         total: Expression of the number of rows without limit.
-        written: Expressions of the key and the number of inserted rows.
+        key: Expression of the primary key of what was written.
+        inserted: Expression of the number of rows that were inserted.
         asides: Names of settings to give back.
         first: Common table expressions that ``rows`` reads, without WITH.
+        is_explained: The plan is wanted, and not the rows. A verbose one lists the columns by place, and
+            those who read them know the places that PostgREST's have: the document stands in the middle.
     """
-    columns = [total, counted]
-    columns += (f"current_setting({literal(name)}, true)" for name in asides)
-    columns += (*written, document)
+    keys = () if key is None else (key,)
+    given = tuple(f"current_setting({literal(name)}, true)" for name in asides)
+    counts = () if inserted is None else (inserted,)
+    columns = [total, counted, *given, *keys, *counts, document]
+    if is_explained:
+        columns = [total, counted, *keys, document, *given, *counts]
     source = f"({rows})"
     tables = [first] if first else []
     if shape == "csv":
