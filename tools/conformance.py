@@ -44,7 +44,7 @@ ROOT: Final = Path(__file__).parent.parent
 BESIDE: Final = ROOT.parent / "shared" / "conformance" / "rest"
 PASSING: Final = ROOT / "tests" / "contract" / "rest_passing.txt"
 LOGIN: Final = "Postgrest_Test_Authenticator"
-READY_SECONDS: Final = 30
+READY_SECONDS: Final = 120
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ repeats the code for whatever cannot read bodies.
     PGRST125 404   a path that is no relation
     PGRST126 404   the root has no description yet
     MH101    414   the query string is too long
+    PGRST003 504   no connection to the database became free in time; 503 on other wires
     SQLSTATE       what PostgreSQL refused, its status by `status_of`
 
 Source: PostgREST 16, ``Error.hs``.
@@ -260,11 +261,16 @@ def status_of(sqlstate: str, message: str = "", *, anonymous: bool) -> int:
         return int(chosen[1] or 500)
     if sqlstate == "42501":
         return 401 if anonymous else 403
-    if sqlstate == "22023" and message.startswith("role "):
+    if sqlstate == "22023" and message.startswith("role ") and message.endswith("does not exist"):
         return 401  # the token names a role that the database does not have
-    if sqlstate == "21000":
-        return 400 if message.endswith("requires a WHERE clause") else 500
+    if sqlstate == "21000" and not _is_clients_cardinality(message):
+        return 500  # a subquery in a view or function gave more than one row
     return _BY_STATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2]) or 400
+
+
+def _is_clients_cardinality(message: str) -> bool:
+    """Say whether a 21000 is about the request: two rows of an upsert with one key, or safeupdate's."""
+    return "ON CONFLICT" in message or message.endswith("requires a WHERE clause")
 
 
 _CREDENTIAL_CODES: Final[Mapping[str, str]] = {
@@ -312,7 +318,8 @@ def render_rest_problem(problem: Problem, _: Any = None, *, is_minimal: bool = F
         )
     elif problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
-    return Rendered(problem.status, headers, msgspec.json.encode(body), JSON)
+    status = HTTPStatus.GATEWAY_TIMEOUT if isinstance(problem, PoolExhausted) else problem.status
+    return Rendered(int(status), headers, msgspec.json.encode(body), JSON)
 
 
 def _quotable(text: str) -> str:

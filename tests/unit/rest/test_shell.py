@@ -10,7 +10,7 @@ from modules.query.catalog import Catalog, Relation
 from modules.query.errors import RoutineNotFound
 from modules.query.routines import Routine
 from modules.rest.config import Config, RoleSettings, call_sql, gather, overlay, read_app_settings
-from modules.rest.errors import render_rest_problem, status_of
+from modules.rest.errors import render_rest_problem
 from modules.rest.explain import Explain, read_explain
 from modules.rest.guc import ResponseHeadersInvalid, ResponseStatusInvalid, override
 from modules.rest.raised import DETAIL_HINT, MESSAGE_HINT, refusal
@@ -129,7 +129,6 @@ class TestRaised:
 
     def test_other_states_are_the_databases(self) -> None:
         assert refusal(raised("m", None, "23505"), anonymous=False).status == 409
-        assert status_of("PT40A", anonymous=False) == 500
 
 
 class TestErrors:
