@@ -47,7 +47,9 @@ def render_call(plan: CallPlan, asides: Sequence[str] = (), *, is_explained: boo
         answer(
             rows,
             call.shape,
-            document=document(_shape(plan), strip_nulls=call.strip_nulls, value=value),
+            document=document(
+                _shape(plan), strip_nulls=call.strip_nulls, value=value, is_explained=is_explained
+            ),
             # the row as a whole, so that its value is computed even where no document is made of it
             counted="count(*)" if routine.is_row else f"count({ROW})",
             total=_guarded(plan, total),

@@ -19,16 +19,18 @@ SOURCE: Final = "_source"
 """Name of the rows where a document reads them twice."""
 
 
-def document(shape: Shape, *, strip_nulls: bool = False, value: str = ROW) -> str:
+def document(shape: Shape, *, strip_nulls: bool = False, value: str = ROW, is_explained: bool = False) -> str:
     """Write the document.
 
     Args:
         shape: What it is like.
         strip_nulls: Leave keys without a value out.
         value: What each row gives, where it is not the row itself.
+        is_explained: The plan is wanted: what a project makes stands in it without what brings it to us.
     """
     if isinstance(shape, MediaHandler):
-        return _made(shape, value)
+        made = _made(shape, value)
+        return made if is_explained else _brought(made, is_binary=shape.is_binary)
     values = f"json_agg({value})"
     if strip_nulls:
         values = f"json_strip_nulls({values})"
@@ -49,14 +51,14 @@ def document(shape: Shape, *, strip_nulls: bool = False, value: str = ROW) -> st
 def _made(handler: MediaHandler, value: str) -> str:
     """Have the project make it: an aggregate of the rows, or what the function gave as it is."""
     if not handler.is_aggregate:
-        made = f"(array_agg({value}))[1]"
-    elif handler.target is None or value != ROW:
-        made = f"{qualified(handler.function)}({value})"
-    else:
-        made = f"{qualified(handler.function)}({value}::{qualified(handler.target)})"
-    return (
-        f"coalesce(encode({made}::bytea, 'hex'), '')" if handler.is_binary else f"coalesce({made}::text, '')"
-    )
+        return f"(array_agg({value}))[1]"
+    if handler.target is None or value != ROW:
+        return f"{qualified(handler.function)}({value})"
+    return f"{qualified(handler.function)}({value}::{qualified(handler.target)})"
+
+
+def _brought(made: str, *, is_binary: bool) -> str:
+    return f"coalesce(encode({made}::bytea, 'hex'), '')" if is_binary else f"coalesce({made}::text, '')"
 
 
 def _csv() -> str:

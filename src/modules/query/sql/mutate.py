@@ -63,7 +63,7 @@ def render_mutation(
             rows,
             shape,
             total=_total(plan),
-            document=document(shape, strip_nulls=asked.strip_nulls),
+            document=document(shape, strip_nulls=asked.strip_nulls, is_explained=is_explained),
             key=_key(plan),
             inserted=_inserted(plan),
             asides=asides,

@@ -60,7 +60,7 @@ def render_read(plan: DocumentPlan, asides: Sequence[str] = (), *, is_explained:
         answer(
             select(plan.read),
             plan.shape,
-            document=document(plan.shape, strip_nulls=plan.strip_nulls),
+            document=document(plan.shape, strip_nulls=plan.strip_nulls, is_explained=is_explained),
             total=_total(plan),
             asides=asides,
             is_explained=is_explained,
