@@ -26,6 +26,10 @@ create function calls() returns setof int language plpgsql volatile as $$ begin
     perform set_config('my.calls', (coalesce(nullif(current_setting('my.calls', true), ''), '0')::int + 1)::text, true);
     return query select current_setting('my.calls')::int;
 end $$;
+create function once() returns int language plpgsql stable as $$ begin
+    assert coalesce(current_setting('my.calls', true), '') = '', 'called before';
+    return set_config('my.calls', '1', true);
+end $$;
 
 create function upper_name(customers) returns text language sql stable as 'select upper($1.name)';
 create function buyer(orders) returns setof customers rows 1 language sql stable

@@ -141,6 +141,14 @@ async def test_called_once_and_undone_when_too_much_came(functions: Served) -> N
     assert (await call("mark", {"id": 1})).json() == [{"id": 1}, {"id": 2}]
 
 
+@pytest.mark.usefixtures("functions")
+async def test_a_function_that_the_planner_may_move_is_called_once(connections: Connections) -> None:
+    async with serving(connections, rest_max_rows="") as served:
+        for method in ("GET", "POST"):
+            response = await served.client.request(method, "/rest/v1/rpc/once", headers=SERVICE)
+            assert (response.status_code, response.text) == (200, "1")
+
+
 COMPUTED: Final[list[tuple[str, Any]]] = [
         ("orders?select=id,buyer(name)&id=eq.12", [{"id": 12, "buyer": {"name": "Grace, H."}}]),
         ("orders?select=id,buyer()&order=buyer(name).desc,id&limit=1", [{"id": 12}]),

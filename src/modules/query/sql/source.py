@@ -41,10 +41,12 @@ def _call(called: Called) -> str:
     arguments = ", ".join(_argument(called, one, slots) for one, slots in called.parameters)
     text = f"{qualified(called.function)}({arguments})"
     names = [(one, slots) for one, slots in called.parameters if one.name and not slots]
+    if not called.is_row:
+        # OFFSET keeps it a query of its own: pulled up, a call that is not volatile runs at each mention
+        text = f"(SELECT {text} AS {SCALAR} OFFSET 0)"
     if called.body is None or not names:
-        return text if called.is_row else f"(SELECT {text} AS {SCALAR})"
-    body = _body(called, [one for one, _ in names])
-    return f"{body} CROSS JOIN LATERAL " + (text if called.is_row else f"(SELECT {text} AS {SCALAR})")
+        return text
+    return f"{_body(called, [one for one, _ in names])} CROSS JOIN LATERAL {text}"
 
 
 def _argument(called: Called, taken: Parameter, slots: tuple[int, ...]) -> str:
