@@ -88,18 +88,21 @@ def follow(direct: Origins, relations: Mapping[Key, Relation]) -> Origins:
 
 
 def with_keys(relations: Mapping[Key, Relation], origins: Origins) -> dict[Key, Relation]:
-    """Give views the keys of their tables, where they show all of the columns."""
+    """Give views the keys of their tables, where they show all of the columns.
+
+    A row of a join is known by the primary keys of all its tables together.
+    """
     found = dict(relations)
     for key, columns in origins.items():
         bases = list(dict.fromkeys(table for table, _ in columns.values()))
         uniques: set[frozenset[str]] = set()
-        primary_key: tuple[str, ...] = ()
+        primary_key: list[str] = []
         for base in bases:
             table = relations[base]
             for unique in table.uniques:
                 uniques.update(frozenset(way) for way in _ways(columns, base, tuple(sorted(unique))))
-            primary_key = primary_key or next(_ways(columns, base, table.primary_key), ())
-        found[key] = replace(relations[key], primary_key=primary_key, uniques=frozenset(uniques))
+            primary_key += next(_ways(columns, base, table.primary_key), ())
+        found[key] = replace(relations[key], primary_key=tuple(primary_key), uniques=frozenset(uniques))
     return found
 
 

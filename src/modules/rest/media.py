@@ -15,6 +15,7 @@ Source: RFC 9110 §12.5.1; PostgREST 16, ``MediaType.hs``.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, structs
@@ -74,6 +75,10 @@ _STRIPPED: Final[Mapping[str, Media]] = {
     "application/vnd.pgrst.object+json": STRIPPED_OBJECT,
     "application/vnd.pgrst.object": STRIPPED_OBJECT,
 }
+
+_BETWEEN_COMMAS: Final = re.compile(r'(?:[^,"]|"[^"]*"?)+')
+_BETWEEN_SEMICOLONS: Final = re.compile(r'(?:[^;"]|"[^"]*"?)+')
+"""Where those in quotes are text."""
 
 OCTETS: Final = "application/octet-stream"
 UNAVAILABLE: Final = Media("array", "")
@@ -136,16 +141,19 @@ def _explained(name: str, parameters: Mapping[str, str], handlers: Handlers | No
     """Return what makes the plan that a range asks for, or None."""
     if name not in NAMES:
         return None
-    made = _find(parameters.get("for", DEFAULT_FOR), {}, handlers) or JSON
+    wanted = next(_ranges(parameters.get("for", DEFAULT_FOR)), None)
+    made = _find(wanted[0], wanted[1], handlers) if wanted is not None and wanted[0] not in NAMES else None
+    if made is None:
+        return None
     explain = read_explain(name, parameters, made.content_type.removesuffix(CHARSET))
     return structs.replace(made, explain=explain)
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, Mapping[str, str], float]]:
-    for text in accept.split(","):
-        name, *rest = (part.strip().lower() for part in text.split(";"))
+    for text in _BETWEEN_COMMAS.findall(accept):
+        name, *rest = [part.strip().lower() for part in _BETWEEN_SEMICOLONS.findall(text)] or [""]
         if name:
-            parameters = dict(_parameter(part) for part in rest)
+            parameters = dict(map(_parameter, rest))
             yield name, parameters, _quality(parameters.get("q", "1"))
 
 

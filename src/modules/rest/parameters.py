@@ -98,7 +98,7 @@ def parse_parameters(
 
 def _columns(pairs: Sequence[tuple[str, str]], name: str) -> tuple[str, ...] | None:
     text = next((value for key, value in pairs if key == name), None)
-    return parse_columns(text, f"{name} parameter") if text else None
+    return None if text is None else parse_columns(text, f"{name} parameter")
 
 
 def split_query(query: bytes) -> list[tuple[str, str]]:

@@ -84,7 +84,7 @@ def _mutation(head: Head, parameters: Parameters, body: Body | None) -> Mutation
         schema=head.schema,
         relation=head.name,
         selection=parameters.selection,
-        returning=_returning(preferences, action),
+        returning=_returning(preferences, head.method),
         body=None if body is None else slot,
         columns=body.columns if body is not None else (),
         nested=body.nested if body is not None else (),
@@ -104,10 +104,10 @@ def _limits(head: Head) -> bool:
     return head.preferences.max_affected is not None and ACTIONS[head.method] != "insert"
 
 
-def _returning(preferences: Preferences, action: Action) -> Returning:
+def _returning(preferences: Preferences, method: str) -> Returning:
     if preferences.returning == "representation":
         return "representation"
-    return "keys" if preferences.returning == "headers-only" and action == "insert" else "minimal"
+    return "keys" if preferences.returning == "headers-only" and method == "POST" else "minimal"
 
 
 def _conflict(head: Head, parameters: Parameters) -> Conflict | None:

@@ -39,10 +39,25 @@ from modules.rest.ranges import (
         ("APPLICATION/VND.PGRST.OBJECT", OBJECT),
         ("application/vnd.pgrst.array+json;nulls=stripped", STRIPPED_ARRAY),
         ('application/vnd.pgrst.object+json; nulls="stripped"', STRIPPED_OBJECT),
+        (';, ;;, "a;b,text/csv", application/json', JSON),
     ],
 )
 def test_media(accept: str, media: Media) -> None:
     assert choose_media(accept) is media
+
+
+def test_the_plan_of_what_can_be_made() -> None:
+    plan = choose_media(
+        'application/vnd.pgrst.plan+json; for="application/vnd.pgrst.array+json;nulls=stripped"; options=verbose'
+    )
+    assert plan.strip_nulls
+    assert plan.explain is not None
+    assert plan.explain.media_type == (
+        'application/vnd.pgrst.plan+json; for="application/vnd.pgrst.array+json;nulls=stripped"; options=verbose'
+    )
+    for made in ("text/html", "", "application/vnd.pgrst.plan"):
+        with pytest.raises(MediaTypeNotAvailable):
+            choose_media(f'application/vnd.pgrst.plan; for="{made}"')
 
 
 def test_media_refused() -> None:
