@@ -48,10 +48,14 @@ def derive_relationships(
         detected = found.get(relationship.origin, [])
         kept = [way for way in detected if way.function or way.target != relationship.function]
         found[relationship.origin] = [*kept, relationship]
-    return {
-        key: tuple(sorted(ways, key=lambda way: (_ORDER[way.cardinality], way.target, way.constraint)))
-        for key, ways in found.items()
-    }
+    return {key: tuple(sorted(ways, key=_place)) for key, ways in found.items()}
+
+
+def _place(way: Relationship) -> tuple[Any, ...]:
+    """Return what ways are listed by: of two junctions by the foreign key of this side first."""
+    junction = way.junction
+    names = () if junction is None else (junction.key, junction.origin_constraint, junction.target_constraint)
+    return _ORDER[way.cardinality], way.target, way.constraint, way.pairs, names
 
 
 def _both_ways(relations: Mapping[Key, Relation], fk: ForeignKey) -> Iterator[Relationship]:
