@@ -41,7 +41,7 @@ from tests.postgres_versions import find as find_server
 from tests.services import Services, start_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).parent.parent
 BESIDE: Final = ROOT.parent / "shared" / "conformance" / "rest"
@@ -211,8 +211,13 @@ def run_group(bench: Bench, group: str, settings: Mapping[str, Any], database: s
         with serving(environ) as base:
             send(bench, group, base, report)
         results = json.loads(report.read_text(encoding="utf-8"))["results"]
+    return judged(results, bench.lacks)
+
+
+def judged(results: Sequence[Mapping[str, Any]], lacks: frozenset[str]) -> list[Outcome]:
+    """Read a report of ``run.py``; an unmarked case that the server cannot pass is skipped."""
     return [
-        Outcome(result["id"], "skipped" if UNMARKED.get(result["id"]) in bench.lacks else result["outcome"])
+        Outcome(result["id"], "skipped" if UNMARKED.get(result["id"]) in lacks else result["outcome"])
         for result in results
         if result["outcome"] != "setup_failed"
     ]

@@ -25,6 +25,14 @@ def test_named_cases_are_all_judged() -> None:
     assert judge(OUTCOMES, None) == Tally(1, 2, 1)
 
 
+def test_an_unmarked_case_is_skipped_where_the_server_cannot_pass_it() -> None:
+    results = [{"id": case, "outcome": "failed"} for case in ("x", *conformance.UNMARKED)]
+    results.append({"id": "y", "outcome": "setup_failed"})
+    everything = frozenset(conformance.PROBES)
+    assert judge(conformance.judged(results, everything), None) == Tally(0, 1, len(conformance.UNMARKED))
+    assert judge(conformance.judged(results, frozenset()), None) == Tally(0, 1 + len(conformance.UNMARKED), 0)
+
+
 def test_the_last_line_has_the_promised_form() -> None:
     assert str(Tally(1, 2, 3) + Tally(1, 0, 0)) == "2 passed, 2 failed, 3 skipped"
 

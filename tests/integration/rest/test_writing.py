@@ -52,6 +52,7 @@ REPRESENTATIONS: Final[list[tuple[str, str, Any, str, int, Any]]] = [
         ("POST", "tools?columns=name,price,size&select=name,price,size", [{"name": "a", "price": 5}, {"name": "b", "size": None}], "missing=default", 201, [{"name": "a", "price": 5.00, "size": 7}, {"name": "b", "price": 1.50, "size": None}]),
         ("POST", "tools?columns=id,name&select=id,name", [{"name": "a"}, {"id": 50, "name": "b"}, {"name": "c"}], "missing=default", 201, [{"id": 101, "name": "a"}, {"id": 50, "name": "b"}, {"id": 103, "name": "c"}]),
         ("POST", "cheap_tools?columns=name,price", {"name": "a"}, "missing=default", 201, [{"id": 101, "name": "a", "price": 3.00}]),
+        ("POST", "paints?columns=id,colour,litres,raw", [{"id": 1, "colour": "#000001"}, {"id": 2, "litres": 1, "raw": 7}, {"id": 3, "colour": None}], "missing=default", 201, [{"id": 1, "colour": "#000001", "litres": 3, "raw": {"z": 1, "a": 1}}, {"id": 2, "colour": "#0000ff", "litres": 1, "raw": 7}, {"id": 3, "colour": None, "litres": 3, "raw": {"z": 1, "a": 1}}]),
         ("POST", "parts?select=no,tools(name)", {"tool_id": 2, "no": 5}, "", 201, [{"no": 5, "tools": {"name": "saw"}}]),
         ("POST", "logs", [], "", 201, []),
         ("POST", "logs", [{}, {}], "", 201, [{"line": None}, {"line": None}]),

@@ -20,6 +20,17 @@ create view tool_totals with (security_invoker = on) as select count(*) as n fro
 comment on table tools is '@public';
 comment on table parts is '@public';
 comment on table logs is '@public';
+create domain shade as int;
+create function from_json(json) returns shade language sql immutable as $$
+    select ('x' || lpad(substr($1 #>> '{}', 2), 8, '0'))::bit(32)::int::shade $$;
+create function to_json(shade) returns json language sql immutable as $$
+    select to_json('#' || lpad(to_hex($1), 6, '0')) $$;
+create cast (json as shade) with function from_json(json) as implicit;
+create cast (shade as json) with function to_json(shade) as implicit;
+create table paints (
+    id int primary key, colour shade default 255, litres int default 2.6, raw json default '{"z": 1, "a": 1}'
+);
+comment on table paints is '@public';
 alter table private_notes enable row level security;
 create policy own on private_notes to authenticated using (owner = auth.uid()) with check (owner = auth.uid());
 

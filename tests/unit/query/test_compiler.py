@@ -68,6 +68,16 @@ def test_clauses(query: str, sql: str) -> None:
     assert sql in compile_sql("customers", query)
 
 
+def test_the_document_comes_last_but_in_plans() -> None:
+    compiler = Compiler(shop(), GRANTS, asides=("response.status",))
+    asked, aside = read("customers"), "current_setting('response.status', true)"
+    plan = compiler.compile(asked, role="anon", anonymous=True, is_explained=True)
+    statement = compiler.compile(asked, role="anon", anonymous=True)
+    document = "coalesce(json_agg(_row), '[]')"
+    assert statement.statement.text.startswith(f"SELECT NULL::bigint, count(*), {aside}, {document} FROM")
+    assert plan.statement.text.startswith(f"SELECT NULL::bigint, count(*), {document}, {aside} FROM")
+
+
 def test_the_ceiling_stands_where_no_limit_was_given() -> None:
     assert compile_sql("customers", "select=id,orders(id)", max_rows=7).count("LIMIT 7") == 2
     assert (

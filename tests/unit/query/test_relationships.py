@@ -105,6 +105,20 @@ def test_a_junction_in_a_schema_that_is_not_exposed_joins_nothing() -> None:
         find("left", "right", None, Among(frozenset({"public"})), where)
 
 
+def test_several_ways_through_one_junction_are_listed_by_this_side_first() -> None:
+    pairs = relation("pairs", "a:int4 b:int4 c:int4 d:int4", key="a,b,c,d")
+    keys = [
+        foreign_key(f"fk_{column}", "pairs", column, target)
+        for column, target in zip("dcba", ("right", "right", "left", "left"), strict=True)
+    ]
+    where = catalog([relation("left", "id:int4"), relation("right", "id:int4"), pairs], *keys)
+    with pytest.raises(RelationshipAmbiguous) as caught:
+        find("left", "right", where=where)
+    assert [one["relationship"] for one in caught.value.candidates or ()] == [
+        f"pairs using fk_{here}({here}) and fk_{there}({there})" for here in "ab" for there in "cd"
+    ]
+
+
 def test_an_origin_without_relationships_suggests_another_origin() -> None:
     where = catalog(
         [

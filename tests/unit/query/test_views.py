@@ -53,6 +53,13 @@ def test_views_have_the_keys_they_show() -> None:
     assert found[PEOPLE.key].uniques == {frozenset({"pid"})}
 
 
+def test_a_row_of_a_join_is_known_by_the_keys_of_all_its_tables() -> None:
+    joined = relation("j", "order_id:int4 who:int4", kind="view", key="")
+    origins = {joined.key: {"order_id": (ORDERS.key, "id"), "who": (CUSTOMERS.key, "id")}}
+    found = with_keys({**RELATIONS, joined.key: joined}, origins)
+    assert found[joined.key].primary_key == ("order_id", "who")
+
+
 def test_views_stand_in_on_both_sides() -> None:
     keys = stand_ins([foreign_key("fk", "orders", "customer_id", "customers")], follow(DIRECT, RELATIONS))
 

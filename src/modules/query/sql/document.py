@@ -65,7 +65,7 @@ def _csv() -> str:
     """Header and lines by PostgreSQL's own row output, which quotes as CSV does."""
     header = (
         "(SELECT coalesce(string_agg(k, ','), '') FROM"
-        " (SELECT json_object_keys(to_json(_first)) AS k"
+        " (SELECT json_object_keys(pg_catalog.to_json(_first)) AS k"
         f" FROM (SELECT * FROM {SOURCE} LIMIT 1) AS _first) AS _keys)"
     )
     line = f"substring({ROW}::text, 2, length({ROW}::text) - 2)"

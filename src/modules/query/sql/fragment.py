@@ -179,7 +179,7 @@ def field(planned: PlannedField) -> str:
     if not planned.path:
         return column
     if planned.to_json:
-        column = f"to_jsonb({column})"
+        column = f"pg_catalog.to_jsonb({column})"
     return column + "".join(_step(step) for step in planned.path)
 
 

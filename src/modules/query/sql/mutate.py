@@ -224,7 +224,7 @@ def _key(plan: MutationPlan) -> str:
     if not plan.key:
         return "NULL"
     pairs = ", ".join(
-        f"json_build_array({literal(name)}, min(to_json({ROW}.{identifier(name)})#>>'{{}}'))"
+        f"json_build_array({literal(name)}, min(pg_catalog.to_json({ROW}.{identifier(name)})#>>'{{}}'))"
         for name in plan.key
     )
     return f"CASE WHEN count(*) = 1 THEN json_build_array({pairs})::text END"
