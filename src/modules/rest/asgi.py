@@ -38,7 +38,14 @@ from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.openapi import MEDIA_TYPE
 from modules.rest.raised import refusal
-from modules.rest.request import WITH_BODY, ApiRequest, parse_head, parse_request, parse_target
+from modules.rest.request import (
+    WITH_BODY,
+    ApiRequest,
+    parse_head,
+    parse_profile,
+    parse_request,
+    parse_target,
+)
 from modules.rest.response import Answer, build_answer, outdated_warning
 from modules.rest.root import (
     ALLOWS_ROOT,
@@ -310,9 +317,10 @@ class DataApi:
 
         Raises:
             QueryProblem: 404, there is nothing of this name.
+            SchemaNotExposed: PGRST106.
         """
         kind, name = parse_target({**scope, "method": "GET"}, self._settings.root_spec)
-        schema = self._settings.schemas[0]
+        schema = parse_profile(scope, self._settings)
         compiler = self._compiler_of_now()
         allow = ALLOWS_ROOT
         if kind == "function":

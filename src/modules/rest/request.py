@@ -285,6 +285,15 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> _Headers:
     return found
 
 
+def parse_profile(scope: Mapping[str, Any], settings: RestSettings) -> str:
+    """Return the schema that a request without a body is about.
+
+    Raises:
+        SchemaNotExposed: PGRST106.
+    """
+    return _schema(_headers(scope["headers"]).accept_profile, settings.schemas)
+
+
 def _schema(profile: str | None, exposed: Sequence[str]) -> str:
     if profile is None:
         return exposed[0]

@@ -270,8 +270,13 @@ async def test_schemas_by_profile(database: asyncpg.Connection, connections: Con
     async with serving(connections, rest_schemas="public,private") as served:
         found = await served.client.get("/rest/v1/hidden", headers={"Accept-Profile": "private"})
         assert (found.status_code, found.headers["content-profile"]) == (200, "private")
-        refused = await served.client.get("/rest/v1/hidden", headers={"Accept-Profile": "pg_catalog"})
-        assert (refused.status_code, refused.json()["code"]) == (406, "PGRST106")
+        methods = await served.client.options("/rest/v1/hidden", headers={"Accept-Profile": "private"})
+        assert methods.headers["allow"] == "OPTIONS,GET,HEAD,POST,PATCH,DELETE"
+        for method in ("GET", "OPTIONS"):
+            refused = await served.client.request(
+                method, "/rest/v1/hidden", headers={"Accept-Profile": "pg_catalog"}
+            )
+            assert (refused.status_code, refused.json()["code"]) == (406, "PGRST106")
 
 
 async def test_settings_reach_the_database(database: asyncpg.Connection, connections: Connections) -> None:
