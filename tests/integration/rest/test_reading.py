@@ -70,6 +70,8 @@ ROWS: Final[list[tuple[str, list[Any]]]] = [
         ("customers?select=id,...orders(ids:id)&orders.order=id&order=id", [{"id": 1, "ids": [10, 11]}, {"id": 2, "ids": [12]}, {"id": 3, "ids": []}]),
         ("orders?select=id,customers(name)&order=customers(name).desc,id", [{"id": 12, "customers": {"name": "Grace, H."}}, {"id": 10, "customers": {"name": "Ada"}}, {"id": 11, "customers": {"name": "Ada"}}]),
         ("orders?select=customer_id,total.sum(),n:count()&order=customer_id", [{"customer_id": 1, "sum": 29.50, "n": 2}, {"customer_id": 2, "sum": 5.00, "n": 1}]),
+        ("customers?select=n:count(),orders(id)&orders.order=id&id=eq.1", [{"n": 1, "orders": [{"id": 10}, {"id": 11}]}]),
+        ("orders?select=n:count(),customers(id,notes(id))&customer_id=eq.1", [{"n": 2, "customers": {"id": 1, "notes": [{"id": 1}]}}]),
         ("customers?select=id,orders(total.max())&order=id&id=eq.1", [{"id": 1, "orders": [{"max": 20.00}]}]),
         ("customers?select=&id=eq.1", [{}]),
     ("customers?select=id,orders(id)&orders.limit=0&orders.limit=1&orders.order=id&id=eq.1", [{"id": 1, "orders": [{"id": 10}]}]),

@@ -118,6 +118,19 @@ def test_inner_and_missing_embeds() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("relation", "query", "document"),
+    [
+        ("orders", "select=total.sum(),customers(name)", 'row_to_json("orders_customers_1".*)::jsonb'),
+        ("customers", "select=count(),orders(id)", 'coalesce("customers_orders_1"."customers_orders_1", \'[]\')::jsonb'),
+    ],
+)  # fmt: skip
+def test_documents_of_embeds_can_be_grouped_by(relation: str, query: str, document: str) -> None:
+    sql = compile_sql(relation, query)
+    assert f"{document} AS" in sql
+    assert sql.endswith(f" GROUP BY {document}")
+
+
 def test_counting_turns_embeds_into_exists() -> None:
     asked = read("customers", "select=id,orders!inner(id)&orders.total=gt.5&limit=1")
     asked = Read("public", "customers", asked.selection, "array", "exact")

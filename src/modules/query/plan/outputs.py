@@ -23,6 +23,8 @@ from modules.query.plan.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from modules.query.catalog import Catalog, Relation
     from modules.query.columns import Key
 
@@ -169,8 +171,11 @@ def with_text_embeds(plan: ReadPlan, shape: ast.Shape) -> ReadPlan:
     """
     if shape in ("array", "object", "geojson", "none"):
         return plan
-    outputs = (
-        replace(output, is_jsonb=True) if isinstance(output, PlannedEmbed) else output
-        for output in plan.outputs
+    return replace(plan, outputs=as_jsonb(plan.outputs))
+
+
+def as_jsonb(outputs: Iterable[PlannedOutput]) -> tuple[PlannedOutput, ...]:
+    """Return ``outputs`` with embeds as ``jsonb``."""
+    return tuple(
+        replace(output, is_jsonb=True) if isinstance(output, PlannedEmbed) else output for output in outputs
     )
-    return replace(plan, outputs=tuple(outputs))

@@ -32,6 +32,7 @@ from modules.query.plan.model import (
     Source,
 )
 from modules.query.plan.outputs import (
+    as_jsonb,
     check_geometry,
     embed_outputs,
     plan_columns,
@@ -186,9 +187,10 @@ def _selection(
                 planner.catalog, item, relation, source, aggregates=planner.rules.aggregates
             )
     embeds = by_relation | by_name
+    grouped = any(isinstance(output, PlannedColumn) and output.aggregate for output in outputs)
     return ReadPlan(
         source=source,
-        outputs=tuple(outputs),
+        outputs=as_jsonb(outputs) if grouped else tuple(outputs),  # json cannot be grouped by
         joins=tuple(joins),
         where=tuple(
             plan_condition(planner.catalog, term, relation, source, embeds) for term in selection.where
@@ -197,7 +199,7 @@ def _selection(
         limit=selection.limit,
         offset=selection.offset,
         max_rows=planner.max_rows,
-        grouped=any(isinstance(output, PlannedColumn) and output.aggregate for output in outputs),
+        grouped=grouped,
     )
 
 

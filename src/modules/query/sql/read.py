@@ -186,13 +186,18 @@ def output(one: PlannedOutput) -> str:
     match one:
         case PlannedStar(source=source):
             return f"{qualifier(source)}.*"
-        case PlannedEmbed(join=name, name=alias, is_list=is_list, is_jsonb=is_jsonb):
-            gathered = f"coalesce({identifier(name)}.{identifier(name)}, '[]')"
-            text = gathered if is_list else f"row_to_json({identifier(name)}.*)"
-            return f"{text}{'::jsonb' if is_jsonb else ''} AS {identifier(alias)}"
+        case PlannedEmbed(name=alias):
+            return f"{embedded(one)} AS {identifier(alias)}"
         case PlannedColumn():
             text = expression(one)
             return f"{text} AS {identifier(one.name)}" if one.name is not None else text
+
+
+def embedded(one: PlannedEmbed) -> str:
+    """Write an embed's document without its name."""
+    name = identifier(one.join)
+    text = f"coalesce({name}.{name}, '[]')" if one.is_list else f"row_to_json({name}.*)"
+    return f"{text}::jsonb" if one.is_jsonb else text
 
 
 def expression(one: PlannedColumn) -> str:
@@ -290,10 +295,8 @@ def _group_key(one: PlannedOutput, source: Source) -> str:
     match one:
         case PlannedColumn():
             return expression(replace(one, convert=None))
-        case PlannedEmbed(join=name, is_list=True):
-            return f"{identifier(name)}.{identifier(name)}::jsonb"
-        case PlannedEmbed(join=name):
-            return f"{identifier(name)}.*"
+        case PlannedEmbed():
+            return embedded(one)
         case _:
             return f"{qualifier(source)}.*"
 
