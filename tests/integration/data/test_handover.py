@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+READ = (("transaction_read_only", "on"),)
+LARGE = 24 * 1024 * 1024
 TLS_MAJOR = 15  # the embedded one is built without OpenSSL
 
 
@@ -44,6 +46,16 @@ async def exercise(url: str) -> None:
         assert len((await pool.run("select repeat('x', 1000) from generate_series(1, 20000)")).rows) == 20_000
         body = b"y" * 5_000_000
         assert (await pool.run("select $1", [body])).rows == [(body,)]
+        large = Statement(f"select 'x', repeat('z', {LARGE})")
+        for _ in range(2):
+            [rows] = await pool.run_batch((large,), settings=READ, streams=True)
+            assert rows.rest is not None
+            assert [piece async for piece in rows.rest if piece.strip(b"z")] == []
+            assert rows.rest.given == LARGE
+        [rows] = await pool.run_batch((large,), settings=READ, streams=True)
+        assert rows.rest is not None
+        await anext(rows.rest)
+        rows.rest.close()
         with pytest.raises(PostgresError, match="22012"):
             await pool.run("select 1/0")
         task = asyncio.create_task(pool.run("select pg_sleep(30)"))
@@ -52,7 +64,7 @@ async def exercise(url: str) -> None:
         async with asyncio.timeout(2):
             while pool.in_use:  # noqa: ASYNC110 nothing tells of it
                 await asyncio.sleep(0.01)
-        assert (pool.lost_total, pool.opened_total) == (0, 1)
+        assert (pool.lost_total, pool.opened_total) == (0, 2)
     gc.collect()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from monohull.kernel.database.exchange import WRITE_AT_ONCE_BYTES, pieces
 from monohull.kernel.database.frames import (
+    LARGE_BYTES,
     MAX_PARAMETERS,
     FrameReader,
     PostgresError,
@@ -25,10 +27,14 @@ from monohull.kernel.database.frames import (
     read_fields,
     read_parameter,
     read_row,
+    read_row_head,
     read_single_row,
 )
 from monohull.kernel.database.statements import Prepared, StatementCache, settings_sql
 from monohull.kernel.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MESSAGES = st.lists(st.tuples(st.sampled_from(list(b"DCZET12nNS")), st.binary(max_size=60)), max_size=20)
 
@@ -56,6 +62,48 @@ def test_any_cut_of_the_stream_gives_the_same_messages(
 def test_a_byte_at_a_time(messages: list[tuple[int, bytes]]) -> None:
     stream = b"".join(encode_message(bytes([kind]), payload) for kind, payload in messages)
     assert read_all([bytes([byte]) for byte in stream]) == messages
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(b"DC")), st.integers(0, 3), st.booleans()), max_size=6),
+    st.data(),
+)
+def test_large_messages_are_passed_on_in_any_cut(
+    messages: list[tuple[int, int, bool]], data: st.DataObject
+) -> None:
+    """Every message goes out once, whether it is gathered or passed on, and whatever is behind it."""
+    found: list[tuple[int, bytes]] = []
+    wanted = [
+        (kind, bytes([65 + at]) * (size * LARGE_BYTES // 2)) for at, (kind, size, _) in enumerate(messages)
+    ]
+
+    def offer(kind: int, size: int) -> Callable[[bytes], None] | None:
+        at = len(found)
+        assert size == len(wanted[at][1]) > LARGE_BYTES - 4
+        if not messages[at][2]:
+            return None
+        found.append((kind, b""))
+
+        def take(piece: bytes) -> None:
+            found[at] = (kind, found[at][1] + piece)
+
+        return take
+
+    reader = FrameReader(lambda kind, part, start, stop: found.append((kind, part[start:stop])), offer)
+    stream = b"".join(encode_message(bytes([kind]), payload) for kind, payload in wanted)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12))
+    for start, stop in pairwise([0, *sorted(cuts), len(stream)]):
+        reader.feed(stream[start:stop])
+    assert (found, reader.is_between) == (wanted, True)
+
+
+@given(st.lists(st.none() | st.binary(max_size=20), min_size=1, max_size=6))
+def test_the_head_of_a_row(values: list[bytes | None]) -> None:
+    payload = row_of(*values)[5:]
+    at = len(payload) - len(values[-1] or b"")
+    assert read_row_head(payload) == (tuple(values[:-1]), at)
+    for stop in range(len(payload)):
+        assert read_row_head(payload[:stop]) == ((tuple(values[:-1]), at) if stop >= at else None)
 
 
 def test_a_message_of_many_chunks_is_joined_once() -> None:

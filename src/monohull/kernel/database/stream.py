@@ -250,7 +250,7 @@ class ValueStream:
         """Move what comes to a file until all has come; the last of it stays in memory."""
         try:
             self._spool = spool = self._spools.reserve(self._size - self._given)
-            while not self.is_received:
+            while not self.is_received or self._held >= SPOOLED_AT_ONCE_BYTES:
                 if self._held < SPOOLED_AT_ONCE_BYTES:
                     await self._change()
                     continue

@@ -197,22 +197,24 @@ class Wire(asyncio.Protocol):
             ConnectionLost: The connection ended before the answer.
             ResultTooLarge: The rows passed the ceiling; call `settle` before anything else.
         """
-        exchange = self._begin(statements, settings, commit, isolation, streams)
-        try:
-            if exchange.parts:
-                await self._write_in_pieces(exchange)
-            results = await exchange.waiter
-        except PostgresError as error:
-            if not error.is_stale_statement:
+        is_repeated = False
+        while True:
+            exchange = self._begin(statements, settings, commit, isolation, streams)
+            try:
+                if exchange.parts:
+                    await self._write_in_pieces(exchange)
+                results = await exchange.waiter
+            except PostgresError as error:
+                if is_repeated or not error.is_stale_statement:
+                    raise
+                self._statements.forget()
+                is_repeated = True
+            except asyncio.CancelledError:
+                if exchange.body is not None:  # it was answered in the same turn of the loop
+                    exchange.body.close()
                 raise
-            self._statements.forget()
-        else:
-            return results[exchange.first : exchange.first + exchange.asked]
-        exchange = self._begin(statements, settings, commit, isolation, streams)
-        if exchange.parts:
-            await self._write_in_pieces(exchange)
-        results = await exchange.waiter
-        return results[exchange.first : exchange.first + exchange.asked]
+            else:
+                return results[exchange.first : exchange.first + exchange.asked]
 
     def _begin(
         self,
@@ -288,8 +290,6 @@ class Wire(asyncio.Protocol):
             ConnectionLost: There was nothing left to bring to rest.
             OSError: The server does not take the CancelRequest.
         """
-        if self._exchange is not None and self._exchange.body is not None:
-            self._exchange.body.close()
         try:
             async with asyncio.timeout(GRACE_SECONDS):
                 await self._idle.wait()
