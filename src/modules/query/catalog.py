@@ -3,6 +3,9 @@
 PostgREST calls it the schema cache. It is read in one go (`introspect`), never
 changed, and replaced as a whole (`live`), so a request that began with one
 catalog ends with it.
+
+Nothing in it refers back, so its parts are not tracked by the garbage collector
+(``gc=False``): a large catalog would otherwise make every collection longer.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ Cardinality: TypeAlias = Literal["one-to-many", "many-to-one", "one-to-one", "ma
 SYSTEM_SCHEMAS: Final = ("pg_catalog", "information_schema")
 
 
-class Relation(Struct, frozen=True):
+class Relation(Struct, frozen=True, gc=False):
     """A table, view, materialized view or foreign table.
 
     Attributes:
@@ -60,7 +63,7 @@ class Relation(Struct, frozen=True):
         return self.kind in ("view", "materialized view")
 
 
-class ForeignKey(Struct, frozen=True):
+class ForeignKey(Struct, frozen=True, gc=False):
     """A foreign key constraint; ``pairs`` are referring and referred column."""
 
     name: str
@@ -69,7 +72,7 @@ class ForeignKey(Struct, frozen=True):
     pairs: tuple[tuple[str, str], ...]
 
 
-class Junction(Struct, frozen=True):
+class Junction(Struct, frozen=True, gc=False):
     """The table in the middle of a many-to-many relationship.
 
     Attributes:
@@ -86,7 +89,7 @@ class Junction(Struct, frozen=True):
     target_pairs: tuple[tuple[str, str], ...]
 
 
-class Relationship(Struct, frozen=True):
+class Relationship(Struct, frozen=True, gc=False):
     """A way from one relation to another.
 
     Attributes:
@@ -116,7 +119,7 @@ class Relationship(Struct, frozen=True):
         return self.origin == self.target
 
 
-class MediaHandler(Struct, frozen=True):
+class MediaHandler(Struct, frozen=True, gc=False):
     """A function or aggregate of the project that makes a media type of its own.
 
     Attributes:
@@ -150,7 +153,7 @@ class Handlers(Struct, frozen=True):
         return self.own.get("*/*") or self.own.get(media_type) or self.general.get(media_type)
 
 
-class Representation(Struct, frozen=True):
+class Representation(Struct, frozen=True, gc=False):
     """Functions that turn a domain into JSON, and make it from JSON or text; None where it does not say."""
 
     to_json: Key | None = None
@@ -158,7 +161,7 @@ class Representation(Struct, frozen=True):
     from_text: Key | None = None
 
 
-class Catalog(Struct, frozen=True, dict=True):
+class Catalog(Struct, frozen=True, dict=True, weakref=True):
     """Everything the compiler knows of a database.
 
     Attributes:

@@ -10,7 +10,7 @@ Key: TypeAlias = tuple[str, str]
 """Schema and name."""
 
 
-class TableColumn(Struct, frozen=True):
+class TableColumn(Struct, frozen=True, gc=False):
     """A column of a relation.
 
     Attributes:

@@ -44,6 +44,7 @@ class Compiled(Struct, frozen=True):
         asides: How many settings its row gives back.
         routine: The function that it calls, if it is a call.
         is_binary: The document is bytes, written in hexadecimal digits.
+        closed: Those of its relations that are closed to most.
     """
 
     statement: Statement
@@ -53,6 +54,7 @@ class Compiled(Struct, frozen=True):
     asides: int = 0
     routine: Routine | None = None
     is_binary: bool = False
+    closed: frozenset[Key] = frozenset()
 
 
 class Compiler:
@@ -107,9 +109,9 @@ class Compiler:
             self._keep(request, compiled)
             return compiled
         self._kept.move_to_end(request)
-        if self._closures and not self._closures.keys().isdisjoint(compiled.relations):
+        if compiled.closed:
             rules = self._rules(role, anonymous=anonymous)
-            for key in compiled.relations:
+            for key in compiled.closed:
                 check_open(key, rules)
         return compiled
 
@@ -146,6 +148,9 @@ class Compiler:
         own = {name: handler for name, handler in own.items() if handler.is_aggregate == is_row}
         return Handlers(own, self._handlers.get(None, {}))
 
+    def _closed(self, relations: frozenset[Key]) -> frozenset[Key]:
+        return frozenset(key for key in relations if key in self._closures)
+
     def _rules(self, role: str, *, anonymous: bool) -> Rules:
         closures = {} if role in self._bypassing else self._closures
         return Rules(self._schemas, closures, anonymous, self._aggregates)
@@ -176,6 +181,7 @@ class Compiler:
             count_plan,
             asides=len(self._asides),
             is_binary=_is_binary(read),
+            closed=self._closed(plan.relations),
         )
 
     def _mutation(self, mutation: Mutation, rules: Rules, *, is_explained: bool) -> Compiled:
@@ -186,6 +192,7 @@ class Compiler:
             is_read_only=False,
             asides=len(self._asides),
             is_binary=_is_binary(mutation),
+            closed=self._closed(plan.relations),
         )
 
     def _call(self, call: Call, rules: Rules, *, is_explained: bool) -> Compiled:
@@ -197,6 +204,7 @@ class Compiler:
             asides=len(self._asides),
             routine=plan.routine,
             is_binary=_is_binary(call),
+            closed=self._closed(plan.relations),
         )
 
 

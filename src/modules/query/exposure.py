@@ -14,15 +14,17 @@ policies, and stay closed until declared public.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from msgspec import Struct
 
+from modules.query.columns import Key
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from modules.query.catalog import Catalog, Relation
-    from modules.query.columns import Key
 
 PUBLIC_LINE: Final = "@public"
 
@@ -49,16 +51,50 @@ class Closure(Struct, frozen=True):
     hint: str
 
 
+class Closures(Mapping[Key, Closure]):
+    """What is closed to the roles that row security applies to, by relation.
+
+    A relation is looked at when somebody asks about it: of a large catalog most
+    never are, and nobody waits for them when the catalog is replaced.
+    """
+
+    def __init__(self, catalog: Catalog, exposure: Exposure) -> None:
+        self._catalog = catalog
+        self._exposure = exposure
+        self._known: dict[Key, Closure | None] = {}
+
+    def __getitem__(self, key: Key) -> Closure:
+        closure = self._look(key)
+        if closure is None:
+            raise KeyError(key)
+        return closure
+
+    def __contains__(self, key: object) -> bool:
+        return self._look(cast("Key", key)) is not None
+
+    def __iter__(self) -> Iterator[Key]:
+        return (key for key in self._catalog.relations if self._look(key) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _look(self, key: Key) -> Closure | None:
+        if key not in self._known:
+            relation = self._catalog.relations.get(key)
+            if relation is None:
+                return None
+            self._known[key] = _close(self._catalog, self._exposure, relation)
+        return self._known[key]
+
+
 def find_closures(catalog: Catalog, exposure: Exposure) -> Mapping[Key, Closure]:
     """Return what is closed to the roles that row security applies to, by relation."""
-    if exposure.mode == "grants":
-        return {}
-    found: dict[Key, Closure] = {}
-    for relation in catalog.relations.values():
-        why = _why_closed(catalog, exposure, relation, seen=frozenset())
-        if why is not None:
-            found[relation.key] = Closure(_shown(relation.key), why, _ways_to_open(relation))
-    return found
+    return {} if exposure.mode == "grants" else Closures(catalog, exposure)
+
+
+def _close(catalog: Catalog, exposure: Exposure, relation: Relation) -> Closure | None:
+    why = _why_closed(catalog, exposure, relation, seen=frozenset())
+    return None if why is None else Closure(_shown(relation.key), why, _ways_to_open(relation))
 
 
 def _why_closed(catalog: Catalog, exposure: Exposure, relation: Relation, seen: frozenset[Key]) -> str | None:

@@ -12,15 +12,12 @@ Source of what to look for: PostgREST 16, ``SchemaCache.hs``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import Struct
 
-from modules.query.catalog import Catalog, ForeignKey, Relation, RelationKind
-from modules.query.columns import Key, TableColumn
+from modules.query.catalog import Catalog
 from modules.query.introspect_routines import (
-    BASE_TYPES,
     COMPOSITES,
     HANDLERS,
     OURS,
@@ -32,65 +29,20 @@ from modules.query.introspect_routines import (
     read_representations,
     read_routines,
 )
+from modules.query.introspect_tables import COLUMNS, CONSTRAINTS, RELATIONS, Row, Tables
 from modules.query.relationships import derive_relationships
+from modules.query.steps import REST_SECONDS, in_slices
 from modules.query.views import follow, read_targets, stand_ins, with_keys
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
     from asyncpg import Connection
 
-Row: TypeAlias = Mapping[str, Any]
+    from modules.query.columns import Key
+    from modules.query.steps import Steps
 
-RELATIONS: Final = f"""
-SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
-       d.description AS comment, c.relrowsecurity AS has_row_security, c.relispartition AS is_partition,
-       coalesce((SELECT o.option_value::bool FROM pg_options_to_table(c.reloptions) o
-                 WHERE o.option_name = 'security_invoker'), false) AS is_security_invoker,
-       CASE WHEN c.relkind IN ('v', 'f') THEN pg_relation_is_updatable(c.oid, true)
-            WHEN c.relkind IN ('r', 'p') THEN 28 ELSE 0 END AS events
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}
-ORDER BY n.nspname, c.relname
-"""
-
-COLUMNS: Final = f"""
-WITH RECURSIVE {BASE_TYPES}
-SELECT a.attrelid AS relation, a.attnum AS number, a.attname AS name,
-       format_type(a.atttypid, a.atttypmod) AS type,
-       bt.typname AS base_type, NOT a.attnotnull AS is_nullable,
-       a.atthasdef OR a.attidentity <> '' AS has_default, a.attgenerated <> '' AS is_generated,
-       d.description AS comment,
-       CASE WHEN a.attidentity = 'd' THEN format('nextval(%L::regclass)',
-                pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), a.attname))
-            WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(ad.adbin, ad.adrelid), t.typdefault)
-       END AS default
-FROM pg_attribute a
-JOIN pg_class c ON c.oid = a.attrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN base b ON b.oid = a.atttypid AND b.typtype <> 'd'
-JOIN pg_type t ON t.oid = a.atttypid
-JOIN pg_type bt ON bt.oid = b.base_oid
-LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
-LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum AND d.classoid = 'pg_class'::regclass
-WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}
-ORDER BY a.attrelid, a.attnum
-"""
-
-CONSTRAINTS: Final = f"""
-SELECT k.conname AS name, k.contype::text AS kind, k.conrelid AS relation, k.confrelid AS target,
-       (SELECT array_agg(a.attname::text ORDER BY p.place)
-        FROM unnest(k.conkey) WITH ORDINALITY p(attnum, place)
-        JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.attnum) AS columns,
-       (SELECT array_agg(a.attname::text ORDER BY p.place)
-        FROM unnest(k.confkey) WITH ORDINALITY p(attnum, place)
-        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = p.attnum) AS target_columns
-FROM pg_constraint k
-JOIN pg_namespace n ON n.oid = k.connamespace
-WHERE k.contype IN ('p', 'u') OR (k.contype = 'f' AND k.conparentid = 0) AND {OURS}
-ORDER BY k.conrelid, k.conname
-"""
-
+T = TypeVar("T")
 VIEW_BASES: Final = """
 SELECT DISTINCT r.ev_class AS view, d.refobjid AS base
 FROM pg_rewrite r
@@ -110,127 +62,112 @@ WHERE r.rulename = '_RETURN' AND {OURS}
 
 ROLES: Final = "SELECT rolname AS name FROM pg_roles WHERE rolbypassrls OR rolsuper"
 
-KINDS: Final[Mapping[str, RelationKind]] = {
-    "r": "table",
-    "p": "partitioned table",
-    "v": "view",
-    "m": "materialized view",
-    "f": "foreign table",
-}
+SURROUNDINGS: Final = "SET LOCAL search_path = ''; SET LOCAL jit = off; SET LOCAL work_mem = '16MB'"
+"""Types are then written with their schemas, nothing is compiled for one use, and sorting needs no files."""
 
-UPDATE: Final = 4
-INSERT: Final = 8
-DELETE: Final = 16
-"""Bits of ``pg_relation_is_updatable``."""
+BATCH_ROWS: Final = 1000
+"""So many are decoded in about half a millisecond."""
 
-
-QUERIES: Final = (
-    *(RELATIONS, COLUMNS, CONSTRAINTS, VIEW_BASES, VIEWS, ROLES),
-    *(ROUTINES, COMPOSITES, HANDLERS, REPRESENTATIONS),
-)
+QUERIES: Final = (VIEW_BASES, VIEWS, ROLES, ROUTINES, COMPOSITES, HANDLERS, REPRESENTATIONS)
 """In the order of the fields of `Rows`."""
 
 
 class Rows(Struct, frozen=True):
     """What the queries above gave."""
 
-    relations: Sequence[Row]
-    columns: Sequence[Row]
-    constraints: Sequence[Row]
     bases: Sequence[Row]
     views: Sequence[Row]
     roles: Sequence[Row]
-    routines: Sequence[Row] = ()
-    composites: Sequence[Row] = ()
-    handlers: Sequence[Row] = ()
-    representations: Sequence[Row] = ()
+    routines: Sequence[Row]
+    composites: Sequence[Row]
+    handlers: Sequence[Row]
+    representations: Sequence[Row]
 
 
-async def introspect(connection: Connection[Any]) -> Catalog:
+async def introspect(connection: Connection[Any], before: Catalog | None = None) -> Catalog:
     """Return the catalog of the database that ``connection`` is connected to.
+
+    Args:
+        connection: Any login may read the system catalogs.
+        before: What was read last. Everything that is still the same is taken from it, and if nothing
+            changed it is returned itself.
 
     Raises:
         asyncpg.PostgresError: The server refused a query.
         OSError: The connection was lost.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await connection.execute("SET LOCAL search_path = ''")  # types are then written with their schemas
-        rows = Rows(*[await connection.fetch(query) for query in QUERIES])
-    # a thread, for a large schema takes a tenth of a second and requests must not wait for it
-    return await asyncio.to_thread(build, rows)
+        await connection.execute(SURROUNDINGS)
+        tables = Tables(await _fetch(connection, RELATIONS))
+        async for batch in _batches(connection, COLUMNS):
+            await in_slices(tables.take_columns(batch))
+        async for batch in _batches(connection, CONSTRAINTS):
+            await in_slices(tables.take_constraints(batch))
+        rows = Rows(*[await _fetch(connection, query) for query in QUERIES])
+    return await in_slices(build(tables, rows, before))
 
 
-def build(rows: Rows) -> Catalog:
-    """Put the rows together."""
-    keys: dict[int, Key] = {row["oid"]: (row["schema"], row["name"]) for row in rows.relations}
-    columns_of = _columns(rows.columns)
-    keys_of, uniques_of = _unique_sets(rows.constraints)
-    bases_of = _bases(rows.bases, keys)
-    relations = {
-        keys[row["oid"]]: _relation(row, columns_of, keys_of, uniques_of, bases_of) for row in rows.relations
-    }
-    origins = follow(_direct_origins(rows, keys), relations)
-    relations = with_keys(relations, origins)
-    foreign_keys = _foreign_keys(rows.constraints, keys)
-    computed = computed_relationships(rows.routines, keys, relations)
-    return Catalog(
+async def _fetch(connection: Connection[Any], query: str) -> list[Row]:
+    return [row async for batch in _batches(connection, query) for row in batch]
+
+
+async def _batches(connection: Connection[Any], query: str) -> AsyncIterator[list[Row]]:
+    """Yield the rows of ``query`` a batch at a time: to decode and to free them is work, too."""
+    cursor = await connection.cursor(query)
+    while True:
+        batch = await cursor.fetch(BATCH_ROWS)
+        yield batch
+        if len(batch) < BATCH_ROWS:
+            return
+        await asyncio.sleep(REST_SECONDS)
+
+
+def build(tables: Tables, rows: Rows, before: Catalog | None = None) -> Steps[Catalog]:
+    """Put together what was read."""
+    relations = yield from tables.build(_bases(rows.bases, tables.keys))
+    origins = yield from follow((yield from _direct_origins(rows.views, tables)), relations)
+    relations = yield from with_keys(relations, origins)
+    more = yield from stand_ins(tables.foreign_keys, origins)
+    computed = computed_relationships(rows.routines, tables.keys, relations)
+    relationships = yield from derive_relationships(relations, [*tables.foreign_keys, *more], computed)
+    columns = tables.columns | read_composites(rows.composites)
+    routines = yield from read_routines(rows.routines, tables.keys, columns)
+    if before is not None:
+        yield from _keep(relations, before.relations)
+        yield from _keep(relationships, before.relationships)
+        yield from _keep(routines, before.routines)
+    built = Catalog(
         relations=relations,
-        relationships=derive_relationships(
-            relations, [*foreign_keys, *stand_ins(foreign_keys, origins)], computed
-        ),
+        relationships=relationships,
         bypassing_roles=frozenset(row["name"] for row in rows.roles),
-        routines=read_routines(rows.routines, keys, {**columns_of, **read_composites(rows.composites)}),
-        handlers=read_handlers(rows.handlers, keys),
+        routines=routines,
+        handlers=read_handlers(rows.handlers, tables.keys),
         representations=read_representations(rows.representations),
     )
+    return before if before is not None and built == before else built
 
 
-def _direct_origins(rows: Rows, keys: Mapping[int, Key]) -> dict[Key, dict[str, tuple[Key, str]]]:
+def _keep(found: dict[Key, T], before: Mapping[Key, T]) -> Steps[None]:
+    """Take from ``before`` what is still the same, so that a reload replaces what changed and no more."""
+    for key, value in found.items():
+        known = before.get(key)
+        if known == value:
+            found[key] = known
+        yield
+
+
+def _direct_origins(views: Sequence[Row], tables: Tables) -> Steps[dict[Key, dict[str, tuple[Key, str]]]]:
     """Return where the columns of each view come from, one step back."""
-    if not rows.views:
-        return {}
-    names = {(row["relation"], row["number"]): row["name"] for row in rows.columns}
     found: dict[Key, dict[str, tuple[Key, str]]] = {}
-    for row in rows.views:
-        columns = found.setdefault(keys[row["view"]], {})
+    for row in views:
+        columns = found.setdefault(tables.keys[row["view"]], {})
+        own = tables.names.get(row["view"], {})
         for number, table, column in read_targets(row["definition"]):
-            name, origin = names.get((row["view"], number)), names.get((table, column))
+            name, origin = own.get(number), tables.names.get(table, {}).get(column)
             if name is not None and origin is not None:
-                columns[name] = (keys[table], origin)
+                columns[name] = (tables.keys[table], origin)
+        yield
     return found
-
-
-def _columns(rows: Sequence[Row]) -> dict[int, dict[str, TableColumn]]:
-    found: dict[int, dict[str, TableColumn]] = {}
-    for row in rows:
-        relation, _, name, *rest = row.values()
-        found.setdefault(relation, {})[name] = TableColumn(name, *rest)
-    return found
-
-
-def _unique_sets(rows: Sequence[Row]) -> tuple[dict[int, tuple[str, ...]], dict[int, set[frozenset[str]]]]:
-    keys: dict[int, tuple[str, ...]] = {}
-    uniques: dict[int, set[frozenset[str]]] = {}
-    for row in rows:
-        if row["kind"] == "f":
-            continue
-        uniques.setdefault(row["relation"], set()).add(frozenset(row["columns"]))
-        if row["kind"] == "p":
-            keys[row["relation"]] = tuple(row["columns"])
-    return keys, uniques
-
-
-def _foreign_keys(rows: Sequence[Row], keys: Mapping[int, Key]) -> list[ForeignKey]:
-    return [
-        ForeignKey(
-            name=row["name"],
-            source=keys[row["relation"]],
-            target=keys[row["target"]],
-            pairs=tuple(zip(row["columns"], row["target_columns"], strict=True)),
-        )
-        for row in rows
-        if row["kind"] == "f" and row["relation"] in keys and row["target"] in keys
-    ]
 
 
 def _bases(rows: Sequence[Row], keys: Mapping[int, Key]) -> dict[int, list[Key]]:
@@ -239,30 +176,3 @@ def _bases(rows: Sequence[Row], keys: Mapping[int, Key]) -> dict[int, list[Key]]
     for row in rows:
         found.setdefault(row["view"], []).append(keys.get(row["base"], ("pg_catalog", str(row["base"]))))
     return found
-
-
-def _relation(
-    row: Row,
-    columns_of: Mapping[int, Mapping[str, TableColumn]],
-    keys_of: Mapping[int, tuple[str, ...]],
-    uniques_of: Mapping[int, set[frozenset[str]]],
-    bases_of: Mapping[int, list[Key]],
-) -> Relation:
-    oid: int = row["oid"]
-    events: int = row["events"]
-    return Relation(
-        schema=row["schema"],
-        name=row["name"],
-        kind=KINDS[row["kind"]],
-        columns=columns_of.get(oid, {}),
-        primary_key=keys_of.get(oid, ()),
-        uniques=frozenset(uniques_of.get(oid, ())),
-        comment=row["comment"],
-        has_row_security=row["has_row_security"],
-        is_security_invoker=row["is_security_invoker"],
-        is_partition=row["is_partition"],
-        bases=tuple(sorted(bases_of.get(oid, ()))),
-        allows_insert=bool(events & INSERT),
-        allows_update=bool(events & UPDATE),
-        allows_delete=bool(events & DELETE),
-    )

@@ -18,6 +18,8 @@ from modules.query.routines import Parameter, Routine, Volatility, ordered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from modules.query.steps import Steps
+
 Row: TypeAlias = Mapping[str, Any]
 
 OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
@@ -136,7 +138,7 @@ def read_routines(
     rows: Iterable[Row],
     keys: Mapping[int, Key],
     columns_of: Mapping[int, Mapping[str, TableColumn]],
-) -> dict[Key, tuple[Routine, ...]]:
+) -> Steps[dict[Key, tuple[Routine, ...]]]:
     """Return the routines that can be called, by name.
 
     Args:
@@ -148,6 +150,7 @@ def read_routines(
     for row in rows:
         if row["is_callable"]:
             found.setdefault((row["schema"], row["name"]), []).append(_routine(row, keys, columns_of))
+        yield
     return {key: ordered(overloads) for key, overloads in found.items()}
 
 

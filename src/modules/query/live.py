@@ -1,11 +1,17 @@
 """`LiveCatalog`: the catalog now, and how it is replaced.
 
-The next catalog is built beside the current one and swapped in as a whole; who
-holds the old one finishes with it. It is read again
+The next catalog is built beside the current one, in slices between requests, and
+swapped in as a whole; who holds the old one finishes with it. When nothing
+changed the old one stays, and with it every statement compiled from it. It is
+read again
 
-- when somebody says ``NOTIFY pgrst, 'reload schema'``, or nothing but ``NOTIFY pgrst``,
+- when somebody says ``NOTIFY pgrst, 'reload schema'``, or nothing but ``NOTIFY pgrst``. Where the owner may
+  have event triggers, `monohull.kernel.database.ddl` says so after every change of the structure,
 - when the connection that listens was lost and is back, since a notification may have been missed,
 - when a request names something unknown: DDL may come from anywhere.
+
+Many reasons at once are one read: the first starts it at once, those that come
+meanwhile wait for the next one together, after a pause.
 
 While the database is away the old catalog goes on serving; before there is a
 first one, `current` refuses with 503.
@@ -19,7 +25,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 import asyncpg
 from asyncpg import Connection
@@ -27,21 +33,36 @@ from asyncpg import Connection
 from modules.query.errors import CatalogMissing
 from modules.query.introspect import introspect
 from modules.query.settings import CatalogSettings
+from modules.query.steps import in_slices
 from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.database import ddl
 from monohull.kernel.database.listen import Listener
 from monohull.kernel.errors import Unavailable
 from monohull.kernel.observation import SILENT, Level, Observation, Observer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from modules.query.catalog import Catalog
+    from modules.query.steps import Steps
     from monohull.kernel.runtime import Runtime
 
 RELOADS: Final = frozenset({None, "", "reload schema"})
 """None is the listener's word for: I was away, look for yourself."""
 RECONFIGURES: Final = frozenset({None, "", "reload config"})
 RETRY_SECONDS: Final = 1.0
+LISTEN_FIRST_SECONDS: Final = 0.2
+"""How long the first read waits for the listener. Where that takes longer, the catalog is read once more."""
 FIRST_READ_SECONDS: Final = 5.0
 """How long a start waits for the first catalog. A database that refuses does so at once."""
+
+PAUSE_SHARE: Final = 2.0
+"""After a read follows a pause so many times as long, within the bounds below."""
+SHORTEST_PAUSE_SECONDS: Final = 0.1
+LONGEST_PAUSE_SECONDS: Final = 1.0
+
+FEW: Final = 100
+"""So many parts of an old catalog are freed in no time."""
 
 MIN_INTERVAL_SECONDS: Final = 2.0
 """Shortest time between two reads that requests cause: nobody must keep us busy by asking for nonsense."""
@@ -50,12 +71,15 @@ Connect = Callable[[], AbstractAsyncContextManager["Connection[Any]"]]
 
 
 class CatalogLoaded(Observation, frozen=True, kw_only=True):
-    """The structure of the database was read."""
+    """The structure of the database was read. Where nothing changed, the old catalog stays in use."""
 
     event: ClassVar[str] = "catalog.loaded"
 
     relations: int
+    columns: int
     relationships: int
+    routines: int
+    is_changed: bool
     duration_seconds: float
 
 
@@ -87,7 +111,7 @@ class LiveCatalog:
         channel: str | None = "pgrst",
     ) -> None:
         self._connect = connect
-        callbacks = {channel: self._on_notification} if channel is not None else {}
+        callbacks = {} if channel is None else {ddl.CHANNEL: self._on_ddl, channel: self._on_notification}
         self._listener = Listener(listen_url, callbacks, observer=observer)
         self._reconfigured: list[Callable[[], None]] = []
         self._observer = observer
@@ -96,7 +120,10 @@ class LiveCatalog:
         self._tried = asyncio.Event()
         self._loaded = asyncio.Condition()
         self._read_at = float("-inf")
-        self._reads = 0
+        self._asked = 1
+        self._answered = 0
+        self._is_deaf = False
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def current(self) -> Catalog:
         """Return the catalog.
@@ -114,24 +141,27 @@ class LiveCatalog:
 
     def request_reload(self) -> None:
         """Have the catalog read again soon."""
+        self._asked += 1
         self._wanted.set()
 
     def suspect(self) -> bool:
         """Have it read again because it may be out of date; False when it was read a moment ago."""
         if monotonic_seconds() - self._read_at < MIN_INTERVAL_SECONDS:
             return False
-        self._wanted.set()
+        self.request_reload()
         return True
 
-    async def refreshed(self, stale: Catalog, *, timeout_seconds: float = 2.0) -> Catalog:
-        """Return a newer catalog than ``stale`` if one can be had in time, else the current one."""
-        if self.current() is not stale:
-            return self.current()
-        before = self._reads
-        if self.suspect():
+    async def refreshed(self, stale: Catalog, *, timeout_seconds: float = 3.0) -> Catalog:
+        """Return a newer catalog than ``stale`` if one can be had in time, else the current one.
+
+        A read that is due or under way is waited for; where there is none, one is asked for, but not by
+        everybody who comes along.
+        """
+        if self.current() is stale and (self._answered < self._asked or self.suspect()):
+            asked = self._asked
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_seconds), self._loaded:
-                    await self._loaded.wait_for(lambda: self._reads > before)
+                    await self._loaded.wait_for(lambda: self._answered >= asked)
         return self.current()
 
     async def probe(self) -> str | None:
@@ -152,53 +182,106 @@ class LiveCatalog:
             try:
                 yield
             finally:
-                for task in tasks:
+                for task in (*tasks, *self._leaving):
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep(self) -> None:
         """Read at once, again until it works, and then on demand."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LISTEN_FIRST_SECONDS):
+                await self._listener.wait_connected()
+        self._is_deaf = not self._listener.is_connected
         while True:
             self._wanted.clear()
+            asked, started = self._asked, monotonic_seconds()
             try:
                 async with self._connect() as connection:
-                    await self._read(connection)
+                    catalog = await introspect(connection, self._current)
             except (Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 self._observer.observe(CatalogUnreadable(reason=str(error)))
                 self._tried.set()
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            duration = monotonic_seconds() - started
+            await self._replace(catalog, asked, duration)
+            del catalog  # or it would keep the next one from being let go
             self._tried.set()
+            await asyncio.sleep(
+                min(max(PAUSE_SHARE * duration, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+            )
             await self._wanted.wait()
 
     async def _reload_once_listening(self) -> None:
         """Read again what may have changed between the first read and the first moment of listening."""
         await self._listener.wait_connected()
-        if self._current is not None:
-            self._wanted.set()
+        if self._is_deaf:
+            self.request_reload()
 
     def _on_notification(self, payload: str | None) -> None:
         if payload in RELOADS:
-            self._wanted.set()
+            self.request_reload()
         if payload in RECONFIGURES:
             for callback in self._reconfigured:
                 callback()
 
-    async def _read(self, connection: Connection[Any]) -> None:
-        started = monotonic_seconds()
-        catalog = await introspect(connection)
-        self._current = catalog
+    def _on_ddl(self, payload: str | None) -> None:
+        """Hear our own trigger where the operator has chosen another channel."""
+        if payload == ddl.PAYLOAD:
+            self.request_reload()
+
+    async def _replace(self, catalog: Catalog, asked: int, duration_seconds: float) -> None:
+        """Swap; ``asked`` is up to which request for a reload this is the answer."""
+        before, self._current = self._current, catalog
         self._read_at = monotonic_seconds()
-        self._reads += 1
+        self._answered = asked
         async with self._loaded:
             self._loaded.notify_all()
         self._observer.observe(
             CatalogLoaded(
                 relations=len(catalog.relations),
+                columns=sum(len(relation.columns) for relation in catalog.relations.values()),
                 relationships=sum(len(ways) for ways in catalog.relationships.values()),
-                duration_seconds=round(monotonic_seconds() - started, 6),
+                routines=sum(len(overloads) for overloads in catalog.routines.values()),
+                is_changed=catalog is not before,
+                duration_seconds=round(duration_seconds, 6),
             )
         )
+        if before is not None and len(parts := outdated(before, catalog)) > FEW:
+            task = asyncio.create_task(let_go(parts, *end_of(before)), name="catalog, old parts")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+
+def outdated(before: Catalog, now: Catalog) -> list[object]:
+    """Return the parts of ``before`` that ``now`` does not share."""
+    kinds: tuple[tuple[Mapping[Any, object], Mapping[Any, object]], ...] = (
+        (before.relations, now.relations),
+        (before.relationships, now.relationships),
+        (before.routines, now.routines),
+    )
+    return [part for old, new in kinds for key, part in old.items() if new.get(key) is not part]
+
+
+def end_of(catalog: Catalog) -> tuple[asyncio.Event, ReferenceType[Catalog]]:
+    """Return what is set when nobody uses ``catalog`` any more, and what has to be kept until then."""
+    gone, loop = asyncio.Event(), asyncio.get_running_loop()
+    return gone, ref(catalog, lambda _: loop.call_soon_threadsafe(gone.set))
+
+
+async def let_go(parts: list[object], gone: asyncio.Event, _: ReferenceType[Catalog]) -> None:
+    """Free the parts of an old catalog one by one.
+
+    All at once they would take tens of milliseconds of whoever is the last to use it.
+    """
+
+    def steps() -> Steps[None]:
+        while parts:
+            parts.pop()
+            yield
+
+    await gone.wait()
+    await in_slices(steps())
 
 
 _BY_RUNTIME: WeakKeyDictionary[Runtime, LiveCatalog] = WeakKeyDictionary()

@@ -20,9 +20,10 @@ from modules.query.errors import RelationshipAmbiguous, RelationshipNotFound
 from modules.query.similarity import most_similar, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from modules.query.columns import Key
+    from modules.query.steps import Steps
 
 _ORDER: Final = {"one-to-many": 0, "many-to-one": 1, "one-to-one": 2, "many-to-many": 3}
 """In which ambiguous relationships are listed."""
@@ -32,7 +33,7 @@ def derive_relationships(
     relations: Mapping[Key, Relation],
     foreign_keys: Iterable[ForeignKey],
     computed: Iterable[Relationship] = (),
-) -> dict[Key, tuple[Relationship, ...]]:
+) -> Steps[dict[Key, tuple[Relationship, ...]]]:
     """Return every relationship by the relation it starts from.
 
     A computed one takes the place of those that foreign keys make to a relation of the function's name.
@@ -42,13 +43,24 @@ def derive_relationships(
     for fk in known:
         for relationship in _both_ways(relations, fk):
             found.setdefault(relationship.origin, []).append(relationship)
-    for relationship in _through_junctions(relations, known):
-        found.setdefault(relationship.origin, []).append(relationship)
+        yield
+    by_source: dict[Key, list[ForeignKey]] = {}
+    for fk in known:
+        by_source.setdefault(fk.source, []).append(fk)
+    for key, outgoing in by_source.items():
+        for relationship in _through_junction(relations, key, outgoing):
+            found.setdefault(relationship.origin, []).append(relationship)
+        yield
     for relationship in computed:
         detected = found.get(relationship.origin, [])
         kept = [way for way in detected if way.function or way.target != relationship.function]
         found[relationship.origin] = [*kept, relationship]
-    return {key: tuple(sorted(ways, key=_place)) for key, ways in found.items()}
+        yield
+    derived: dict[Key, tuple[Relationship, ...]] = {}
+    for key, ways in found.items():
+        derived[key] = tuple(sorted(ways, key=_place))
+        yield
+    return derived
 
 
 def _place(way: Relationship) -> tuple[Any, ...]:
@@ -79,31 +91,28 @@ def _both_ways(relations: Mapping[Key, Relation], fk: ForeignKey) -> Iterator[Re
     )
 
 
-def _through_junctions(
-    relations: Mapping[Key, Relation], foreign_keys: Iterable[ForeignKey]
+def _through_junction(
+    relations: Mapping[Key, Relation], key: Key, outgoing: Sequence[ForeignKey]
 ) -> Iterator[Relationship]:
-    by_source: dict[Key, list[ForeignKey]] = {}
-    for fk in foreign_keys:
-        by_source.setdefault(fk.source, []).append(fk)
-    for key, outgoing in by_source.items():
-        primary_key = set(relations[key].primary_key)
-        parts = [fk for fk in outgoing if {column for column, _ in fk.pairs} <= primary_key]
-        for there, here in permutations(parts, 2):
-            if there.name == here.name:
-                continue  # a table and a view that stands in for it
-            yield Relationship(
-                origin=here.target,
-                target=there.target,
-                cardinality="many-to-many",
-                junction=Junction(
-                    key=key,
-                    origin_constraint=here.name,
-                    target_constraint=there.name,
-                    origin_pairs=tuple((referred, referring) for referring, referred in here.pairs),
-                    target_pairs=there.pairs,
-                ),
-                is_target_view=relations[there.target].is_view,
-            )
+    """Yield the ways through the table ``key``, whose foreign keys are ``outgoing``."""
+    primary_key = set(relations[key].primary_key)
+    parts = [fk for fk in outgoing if {column for column, _ in fk.pairs} <= primary_key]
+    for there, here in permutations(parts, 2):
+        if there.name == here.name:
+            continue  # a table and a view that stands in for it
+        yield Relationship(
+            origin=here.target,
+            target=there.target,
+            cardinality="many-to-many",
+            junction=Junction(
+                key=key,
+                origin_constraint=here.name,
+                target_constraint=there.name,
+                origin_pairs=tuple((referred, referring) for referring, referred in here.pairs),
+                target_pairs=there.pairs,
+            ),
+            is_target_view=relations[there.target].is_view,
+        )
 
 
 class Among(Struct, frozen=True):

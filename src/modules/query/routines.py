@@ -39,7 +39,7 @@ _UNNAMED_ONLY: Final[Mapping[Content, str]] = {"text": "text", "xml": "xml", "oc
 SIMILAR_ROUTINE: Final = 0.75
 
 
-class Parameter(Struct, frozen=True, order=True):
+class Parameter(Struct, frozen=True, order=True, gc=False):
     """An argument that a routine takes.
 
     Attributes:
@@ -68,7 +68,7 @@ _WIDE: Final = {
 }
 
 
-class Routine(Struct, frozen=True):
+class Routine(Struct, frozen=True, gc=False):
     """A function that can be called.
 
     Attributes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from modules.query.columns import Key
+    from modules.query.steps import Steps
 
 Origin: TypeAlias = "tuple[Key, str]"
 """A table and one of its columns."""
@@ -66,7 +67,7 @@ def read_targets(definition: str) -> Iterator[tuple[int, int, int]]:
             yield int(token[1]), int(token[2]), int(token[3])
 
 
-def follow(direct: Origins, relations: Mapping[Key, Relation]) -> Origins:
+def follow(direct: Origins, relations: Mapping[Key, Relation]) -> Steps[Origins]:
     """Follow columns through views over views down to what is no view."""
 
     def end(key: Key, column: str) -> Origin | None:
@@ -84,10 +85,11 @@ def follow(direct: Origins, relations: Mapping[Key, Relation]) -> Origins:
         for column in columns:
             if (origin := end(key, column)) is not None:
                 found.setdefault(key, {})[column] = origin
+        yield
     return found
 
 
-def with_keys(relations: Mapping[Key, Relation], origins: Origins) -> dict[Key, Relation]:
+def with_keys(relations: Mapping[Key, Relation], origins: Origins) -> Steps[dict[Key, Relation]]:
     """Give views the keys of their tables, where they show all of the columns.
 
     A row of a join is known by the primary keys of all its tables together.
@@ -103,10 +105,11 @@ def with_keys(relations: Mapping[Key, Relation], origins: Origins) -> dict[Key, 
                 uniques.update(frozenset(way) for way in _ways(columns, base, tuple(sorted(unique))))
             primary_key += next(_ways(columns, base, table.primary_key), ())
         found[key] = replace(relations[key], primary_key=tuple(primary_key), uniques=frozenset(uniques))
+        yield
     return found
 
 
-def stand_ins(foreign_keys: Sequence[ForeignKey], origins: Origins) -> list[ForeignKey]:
+def stand_ins(foreign_keys: Sequence[ForeignKey], origins: Origins) -> Steps[list[ForeignKey]]:
     """Return the foreign keys that views have by standing in for their tables."""
     views_of: dict[Key, list[Key]] = {}
     for view, columns in origins.items():
@@ -119,6 +122,7 @@ def stand_ins(foreign_keys: Sequence[ForeignKey], origins: Origins) -> list[Fore
         targets = [(fk.target, referred), *_views(fk.target, referred, views_of, origins)]
         for (source, here), (target, there) in islice(product(sources, targets), 1, None):
             found.append(ForeignKey(fk.name, source, target, tuple(zip(here, there, strict=True))))
+        yield
     return found
 
 

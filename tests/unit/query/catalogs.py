@@ -5,6 +5,7 @@ from __future__ import annotations
 from modules.query.catalog import Catalog, ForeignKey, Relation, RelationKind
 from modules.query.columns import Key, TableColumn
 from modules.query.relationships import derive_relationships
+from modules.query.steps import at_once
 
 
 def relation(  # noqa: PLR0913 each says one thing about it
@@ -45,7 +46,7 @@ def catalog(
     relations: list[Relation], *keys: ForeignKey, bypassing: tuple[str, ...] = ("postgres",)
 ) -> Catalog:
     by_key = {one.key: one for one in relations}
-    return Catalog(by_key, derive_relationships(by_key, keys), frozenset(bypassing))
+    return Catalog(by_key, at_once(derive_relationships(by_key, keys)), frozenset(bypassing))
 
 
 def shop() -> Catalog:

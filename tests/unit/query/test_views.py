@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modules.query.steps import at_once
 from modules.query.views import follow, read_targets, stand_ins, with_keys
 from tests.unit.query.catalogs import foreign_key, relation
 
@@ -38,17 +39,17 @@ def test_only_columns_of_the_query_itself_are_read() -> None:
 
 
 def test_views_over_views_are_followed() -> None:
-    origins = follow(DIRECT, RELATIONS)
+    origins = at_once(follow(DIRECT, RELATIONS))
     assert origins[OVER.key] == {"oid": (ORDERS.key, "id"), "customer": (ORDERS.key, "customer_id")}
 
 
 def test_views_that_read_each_other_end() -> None:
     circle = {VIEW.key: {"cust": (OVER.key, "oid")}, OVER.key: {"oid": (VIEW.key, "cust")}}
-    assert follow(circle, RELATIONS) == {}
+    assert at_once(follow(circle, RELATIONS)) == {}
 
 
 def test_views_have_the_keys_they_show() -> None:
-    found = with_keys(RELATIONS, follow(DIRECT, RELATIONS))
+    found = at_once(with_keys(RELATIONS, at_once(follow(DIRECT, RELATIONS))))
     assert found[VIEW.key].primary_key == ("order_id",)
     assert found[PEOPLE.key].uniques == {frozenset({"pid"})}
 
@@ -61,7 +62,8 @@ def test_a_row_of_a_join_is_known_by_the_keys_of_all_its_tables() -> None:
 
 
 def test_views_stand_in_on_both_sides() -> None:
-    keys = stand_ins([foreign_key("fk", "orders", "customer_id", "customers")], follow(DIRECT, RELATIONS))
+    origins = at_once(follow(DIRECT, RELATIONS))
+    keys = at_once(stand_ins([foreign_key("fk", "orders", "customer_id", "customers")], origins))
 
     def way(fk: ForeignKey) -> str:
         return f"{fk.source[1]}.{fk.pairs[0][0]}>{fk.target[1]}.{fk.pairs[0][1]}"

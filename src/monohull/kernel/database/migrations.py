@@ -25,6 +25,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from monohull.kernel.database import ddl
 from monohull.kernel.database.engine import driver_error, is_away
 from monohull.kernel.database.errors import MigrationRefused, SchemaNewer
 from monohull.kernel.database.server import ensure_roles, ensure_schemas_possible, read_server
@@ -196,6 +197,8 @@ async def upgrade(
 ) -> tuple[Revision, ...]:
     """Bring the database to ``target`` and the cluster's roles where they have to be.
 
+    Each time the event triggers of `ddl` are tried too: whether they are allowed may have changed.
+
     Args:
         database: The owner's.
         login: Of data requests.
@@ -228,6 +231,7 @@ async def upgrade(
         await _run(connection, prepare, patience.attempts)
         config.attributes["authenticator_password"] = login.password
         await _run_alembic(connection, config, lambda: command.upgrade(config, target), patience.attempts)
+        await _run(connection, ddl.ensure, patience.attempts)
         reached = await connection.run_sync(_current)
     upto = _compare(scripts, reached).pending
     return tuple(revision for revision in found.pending if revision not in upto)
@@ -242,7 +246,8 @@ async def downgrade(
 ) -> None:
     """Take the database back to revision ``target``, or to ``base``: nothing of the platform is left.
 
-    The cluster's roles stay, other databases may use them.
+    The cluster's roles stay, other databases may use them. The event triggers of `ddl` go in any case;
+    the next `upgrade` brings them back.
 
     Raises:
         SchemaNewer: The database is ahead of this code, which cannot know how to go back.
@@ -253,6 +258,7 @@ async def downgrade(
     async with _locked(database, patience) as connection:
         _refuse_newer(_compare(_scripts(config), await connection.run_sync(_current)))
         await connection.commit()
+        await _run(connection, ddl.remove, 1)
         await _run_alembic(connection, config, lambda: command.downgrade(config, target), 1)
         if target == "base":
             await _run(connection, _drop_version_table, 1)
