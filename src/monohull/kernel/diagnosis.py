@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from msgspec import Struct
 
 from monohull.kernel.clock import now
+from monohull.kernel.database import ddl
 from monohull.kernel.errors import Problem
 from monohull.kernel.hardening import inspect
 from monohull.kernel.settings import weakness
@@ -106,6 +107,26 @@ async def migrations(runtime: Runtime) -> Diagnosis:
     )
 
 
+async def schema_changes(runtime: Runtime) -> Diagnosis:
+    """Say whether the database tells of DDL by itself."""
+    async with runtime.database.connection() as connection:
+        state = await ddl.state(connection)
+    if state == "installed":
+        message = "event triggers tell of every change of the structure"
+        return Diagnosis("schema changes", "ok", message)
+    why = (
+        "its event triggers are switched off"
+        if state == "disabled"
+        else "the owner may not have event triggers here"
+    )
+    message = (
+        f"the database does not tell of changes of its structure: {why}. Send `NOTIFY {ddl.CHANNEL}, "
+        f"'{ddl.PAYLOAD}'` after DDL that `monohull migrate` did not run, or see "
+        "docs/decisions/0007-ddl-notices.md"
+    )
+    return Diagnosis("schema changes", "advice", message)
+
+
 async def data_login(runtime: Runtime) -> Diagnosis:
     """Say as whom data requests log in."""
     await runtime.data.open()
@@ -173,6 +194,7 @@ LOOKS: Final[dict[str, Look]] = {
     "configuration": configuration,
     "database": database,
     "migrations": migrations,
+    "schema changes": schema_changes,
     "data login": data_login,
     "connection budget": connection_budget,
     "clock": clock,
