@@ -7,8 +7,8 @@ that had to wait for others is not flattered.
     python open_loop.py < order > samples
 
 Order and samples are JSON. A sample is when it was due (seconds of the clock
-that all processes of a machine share), how long it took in seconds, and whether
-the answer was 200.
+that all processes of a machine share), how long it took in seconds, and the
+status, 0 for no answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.received = b""
-        self.answer: asyncio.Future[bool] | None = None
+        self.answer: asyncio.Future[int] | None = None
         self.transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -39,21 +39,21 @@ class Connection(asyncio.Protocol):
         if end and self.answer is not None:
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             if len(body) >= length:
-                self.answer.set_result(head.startswith(b"HTTP/1.1 200 "))
+                self.answer.set_result(int(head.split(b" ", 2)[1]))
 
     def connection_lost(self, _: Exception | None) -> None:
         if self.answer is not None and not self.answer.done():
-            self.answer.set_result(False)
+            self.answer.set_result(0)
 
-    async def ask(self, request: bytes) -> bool:
+    async def ask(self, request: bytes) -> int:
         self.received = b""
         self.answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
         return await self.answer
 
 
-async def run(order: dict[str, Any]) -> list[tuple[float, float, bool]]:
-    samples: list[tuple[float, float, bool]] = []
+async def run(order: dict[str, Any]) -> list[tuple[float, float, int]]:
+    samples: list[tuple[float, float, int]] = []
     free: list[Connection] = []
     loop = asyncio.get_running_loop()
 
@@ -61,8 +61,8 @@ async def run(order: dict[str, Any]) -> list[tuple[float, float, bool]]:
         connection = free.pop() if free else None
         if connection is None or connection.transport.is_closing():
             _, connection = await loop.create_connection(Connection, "127.0.0.1", order["port"])
-        is_good = await connection.ask(request)
-        samples.append((due, time.monotonic() - due, is_good))
+        status = await connection.ask(request)
+        samples.append((due, time.monotonic() - due, status))
         free.append(connection)
 
     requests = cycle(

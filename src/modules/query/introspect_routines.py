@@ -25,14 +25,18 @@ Row: TypeAlias = Mapping[str, Any]
 OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
 
 BASE_TYPES: Final = """
-base AS (
-  SELECT oid, oid AS base_oid, typtype, typbasetype FROM pg_type
+under AS (
+  SELECT oid, typbasetype AS base FROM pg_type WHERE typtype = 'd'
   UNION ALL
-  SELECT b.oid, t.oid, t.typtype, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typbasetype
-  WHERE b.typtype = 'd'
+  SELECT u.oid, t.typbasetype FROM under u JOIN pg_type t ON t.oid = u.base WHERE t.typtype = 'd'
+), domains AS (
+  SELECT u.oid, u.base FROM under u JOIN pg_type t ON t.oid = u.base WHERE t.typtype <> 'd'
 )
 """
-"""Recursive; rows whose ``typtype`` is no domain say what a type is, its domains looked through."""
+"""Recursive; ``domains`` says what a domain is made of, domains over domains looked through.
+
+There are few of them, and many types: each table has two.
+"""
 
 ROUTINES: Final = f"""
 WITH RECURSIVE {BASE_TYPES}, arguments AS (
@@ -57,8 +61,8 @@ WITH RECURSIVE {BASE_TYPES}, arguments AS (
          array_agg(format_type(a.type, NULL) ORDER BY a.place) AS types,
          array_agg(t.typname::text ORDER BY a.place) AS base_types
   FROM arguments a
-  JOIN base b ON b.oid = a.type AND b.typtype <> 'd'
-  JOIN pg_type t ON t.oid = b.base_oid
+  LEFT JOIN domains o ON o.oid = a.type
+  JOIN pg_type t ON t.oid = coalesce(o.base, a.type)
   WHERE a.mode IN ('o', 'b', 't') GROUP BY a.oid
 )
 SELECT n.nspname AS schema, p.proname AS name, d.description AS comment, p.provolatile::text AS volatility,
@@ -74,8 +78,8 @@ SELECT n.nspname AS schema, p.proname AS name, d.description AS comment, p.provo
        coalesce(k.is_callable, true) AS is_callable
 FROM pg_proc p
 JOIN pg_namespace n ON n.oid = p.pronamespace
-JOIN base b ON b.oid = p.prorettype AND b.typtype <> 'd'
-JOIN pg_type t ON t.oid = b.base_oid
+LEFT JOIN domains o ON o.oid = p.prorettype
+JOIN pg_type t ON t.oid = coalesce(o.base, p.prorettype)
 JOIN pg_type r ON r.oid = p.prorettype
 LEFT JOIN pg_type f ON f.oid = p.proargtypes[0]
 LEFT JOIN taken k ON k.oid = p.oid
@@ -92,8 +96,8 @@ SELECT a.attrelid AS relation, a.attname AS name, format_type(a.atttypid, a.attt
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'c'
 JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN base b ON b.oid = a.atttypid AND b.typtype <> 'd'
-JOIN pg_type t ON t.oid = b.base_oid
+LEFT JOIN domains o ON o.oid = a.atttypid
+JOIN pg_type t ON t.oid = coalesce(o.base, a.atttypid)
 WHERE a.attnum > 0 AND NOT a.attisdropped AND {OURS}
 ORDER BY a.attrelid, a.attnum
 """

@@ -54,9 +54,9 @@ SELECT a.attrelid AS relation, a.attnum AS number, a.attname AS name,
 FROM pg_attribute a
 JOIN pg_class c ON c.oid = a.attrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN base b ON b.oid = a.atttypid AND b.typtype <> 'd'
 JOIN pg_type t ON t.oid = a.atttypid
-JOIN pg_type bt ON bt.oid = b.base_oid
+LEFT JOIN domains o ON o.oid = a.atttypid
+JOIN pg_type bt ON bt.oid = coalesce(o.base, a.atttypid)
 LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = a.attnum AND d.classoid = 'pg_class'::regclass
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {OURS}

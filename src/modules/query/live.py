@@ -118,11 +118,11 @@ class LiveCatalog:
         self._current: Catalog | None = None
         self._wanted = asyncio.Event()
         self._tried = asyncio.Event()
-        self._loaded = asyncio.Condition()
+        self._tried_again = asyncio.Condition()
         self._read_at = float("-inf")
         self._asked = 1
         self._answered = 0
-        self._is_deaf = False
+        self._is_deaf = self._is_away = False
         self._leaving: set[asyncio.Task[None]] = set()
 
     def current(self) -> Catalog:
@@ -145,23 +145,26 @@ class LiveCatalog:
         self._wanted.set()
 
     def suspect(self) -> bool:
-        """Have it read again because it may be out of date; False when it was read a moment ago."""
-        if monotonic_seconds() - self._read_at < MIN_INTERVAL_SECONDS:
+        """Say whether a newer catalog is to be had soon, because this one may be out of date.
+
+        A read that is due or under way will do. Otherwise one is asked for, unless the last one was a moment
+        ago or the database is away.
+        """
+        if self._is_away:
             return False
-        self.request_reload()
+        if self._answered == self._asked:
+            if monotonic_seconds() - self._read_at < MIN_INTERVAL_SECONDS:
+                return False
+            self.request_reload()
         return True
 
     async def refreshed(self, stale: Catalog, *, timeout_seconds: float = 3.0) -> Catalog:
-        """Return a newer catalog than ``stale`` if one can be had in time, else the current one.
-
-        A read that is due or under way is waited for; where there is none, one is asked for, but not by
-        everybody who comes along.
-        """
-        if self.current() is stale and (self._answered < self._asked or self.suspect()):
+        """Return a newer catalog than ``stale`` if one can be had in time, else the current one."""
+        if self.current() is stale and self.suspect():
             asked = self._asked
             with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_seconds), self._loaded:
-                    await self._loaded.wait_for(lambda: self._answered >= asked)
+                async with asyncio.timeout(timeout_seconds), self._tried_again:
+                    await self._tried_again.wait_for(lambda: self._answered >= asked or self._is_away)
         return self.current()
 
     async def probe(self) -> str | None:
@@ -182,7 +185,8 @@ class LiveCatalog:
             try:
                 yield
             finally:
-                for task in (*tasks, *self._leaving):
+                tasks += self._leaving
+                for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -200,13 +204,14 @@ class LiveCatalog:
                     catalog = await introspect(connection, self._current)
             except (Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 self._observer.observe(CatalogUnreadable(reason=str(error)))
-                self._tried.set()
+                await self._tell(is_away=not isinstance(error, asyncpg.PostgresError))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             duration = monotonic_seconds() - started
-            await self._replace(catalog, asked, duration)
-            del catalog  # or it would keep the next one from being let go
-            self._tried.set()
+            self._answered = asked
+            self._replace(catalog, duration)
+            del catalog  # what is old tomorrow must not be kept by this
+            await self._tell(is_away=False)
             await asyncio.sleep(
                 min(max(PAUSE_SHARE * duration, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
             )
@@ -230,13 +235,16 @@ class LiveCatalog:
         if payload == ddl.PAYLOAD:
             self.request_reload()
 
-    async def _replace(self, catalog: Catalog, asked: int, duration_seconds: float) -> None:
-        """Swap; ``asked`` is up to which request for a reload this is the answer."""
+    async def _tell(self, *, is_away: bool) -> None:
+        """Wake those who wait for a read to succeed or fail."""
+        self._is_away = is_away
+        self._tried.set()
+        async with self._tried_again:
+            self._tried_again.notify_all()
+
+    def _replace(self, catalog: Catalog, duration_seconds: float) -> None:
         before, self._current = self._current, catalog
         self._read_at = monotonic_seconds()
-        self._answered = asked
-        async with self._loaded:
-            self._loaded.notify_all()
         self._observer.observe(
             CatalogLoaded(
                 relations=len(catalog.relations),

@@ -117,6 +117,7 @@ def test_doctor(tmp_path: Path, external: dict[str, str]) -> None:
     states = {finding["name"]: finding["state"] for finding in report["findings"]}
     assert result.returncode == 0, report
     assert states["database"] == states["migrations"] == states["redis"] == states["data login"] == "ok"
+    assert states["schema changes"] == "ok"
 
 
 def test_doctor_with_redis_away(tmp_path: Path, external: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.database.engine import Database
 from monohull.kernel.database.migrations import Login, upgrade
+from monohull.kernel.diagnosis import examine
 from monohull.kernel.home import Connections, with_login
 from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, anon_key, on_database, running_app, service_key
@@ -66,3 +67,12 @@ async def test_rows_by_role(owners: Connections) -> None:
         assert (await get("/rest/v1/secrets", headers=anon)).json() == []
         assert (await get("/rest/v1/secrets", headers=service)).json() == [{"id": 1}]
         assert (await get("/rest/v1/notices", headers=service)).json() == [{"id": 7}]
+
+
+async def test_the_doctor_says_that_ddl_has_to_be_told_of(owners: Connections) -> None:
+    async with running_app(owners) as served:
+        found = {one.name: one async for one in examine(served.runtime)}["schema changes"]
+        assert found.state == "advice"
+        assert "the owner may not have event triggers" in found.message
+        assert "NOTIFY pgrst, 'reload schema'" in found.message
+        assert found.message.endswith("see docs/decisions/0007-ddl-notices.md")

@@ -115,6 +115,30 @@ async def test_the_database_goes_away_and_comes_back(own: Served, postgres: Embe
     assert (await sign_up(own, "a@example.com")).status_code == 200
 
 
+async def test_the_old_catalog_serves_while_the_database_is_away(
+    own: Served, postgres: EmbeddedPostgres
+) -> None:
+    async def known(name: str) -> httpx.Response:
+        return await own.client.get(f"/rest/v1/{name}", headers={"apikey": service_key()})
+
+    assert (await known("things")).status_code == 200
+    postgres.stop()
+    assert (await known("things")).status_code == 503
+    unknown = await known("thing")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "PGRST205")
+    assert "public.things" in unknown.json()["hint"]
+    options = await own.client.options("/rest/v1/things", headers={"apikey": anon_key()})
+    assert options.headers["allow"] == "OPTIONS,GET,HEAD,POST,PUT,PATCH,DELETE"
+    postgres.start()
+    connection = await asyncpg.connect(postgres.url)
+    await connection.execute("drop table things; create table others (id int primary key)")
+    await connection.close()
+    async with asyncio.timeout(RECOVERY_SECONDS):
+        while (await known("things")).json().get("code") != "PGRST205":  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert (await known("others")).json() == []
+
+
 async def test_redis_goes_away_and_comes_back(own: Served, redis: EmbeddedRedis) -> None:
     redis.stop()
     assert (await read_things(own)).json() == [{"id": 1}], "reads go on without Redis"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from tests.application import Served
 
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 
@@ -74,54 +73,6 @@ async def test_what_is_read(database: asyncpg.Connection) -> None:
     assert ("pg_catalog", "pg_class") not in catalog.relations
     assert {way.target[1] for way in catalog.related(("public", "notes"))} == {"customers", "customer_names"}
     assert catalog.relations["public", "customer_names"].primary_key == ("id",)
-
-
-async def test_a_new_table_is_found_without_a_word(database: asyncpg.Connection, shop: Served) -> None:
-    await asyncio.sleep(2.1)  # the first read was a moment ago, and nobody may cause one that soon
-    await database.execute("create table fresh (id int primary key, customer_id int references customers)")
-    assert (await shop.client.get("/rest/v1/fresh", headers=SERVICE)).status_code == 200
-
-
-async def test_a_notification_reloads(database: asyncpg.Connection, shop: Served) -> None:
-    await database.execute("create table fresh (id int); notify pgrst, 'reload schema'")
-
-    async def is_there() -> bool:
-        return (await shop.client.get("/rest/v1/fresh", headers=SERVICE)).status_code == 200
-
-    await eventually(is_there)
-
-
-async def test_requests_for_nonsense_do_not_reload_each_time(database: asyncpg.Connection) -> None:
-    url = str(await database.fetchval("select 'postgresql://127.0.0.1:1/' || current_database()"))
-    reads = 0
-
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[Any]:
-        nonlocal reads
-        reads += 1
-        yield database
-
-    live = LiveCatalog(connect, url)
-    with pytest.raises(CatalogMissing):
-        live.current()
-    assert await live.probe() is not None
-    async with live.running():
-
-        async def is_read() -> bool:
-            return await live.probe() is None
-
-        await eventually(is_read)
-        catalog = live.current()
-        assert not live.suspect()
-        assert await live.refreshed(catalog) is catalog
-        live.request_reload()
-
-        async def is_new() -> bool:
-            return live.current() is not catalog
-
-        await eventually(is_new)
-        assert await live.refreshed(catalog) is live.current()
-    assert reads == 2
 
 
 async def test_a_database_that_is_away_is_waited_for() -> None:
