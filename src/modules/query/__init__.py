@@ -54,6 +54,7 @@ from modules.query.execute import DataSource, ResultSet, Transaction, execute_pl
 from modules.query.exposure import Exposure
 from modules.query.live import LiveCatalog, live_catalog
 from modules.query.routines import Content, Routine
+from modules.query.steps import Steps, in_slices
 
 __all__ = [
     "MAX_EMBED_DEPTH",
@@ -107,9 +108,11 @@ __all__ = [
     "Selection",
     "Shape",
     "Step",
+    "Steps",
     "TableColumn",
     "Transaction",
     "execute_plan",
     "execute_request",
+    "in_slices",
     "live_catalog",
 ]

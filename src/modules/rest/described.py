@@ -12,10 +12,13 @@ Source: PostgREST 16, ``SchemaCache.hs``, ``accessibleTables`` and ``accessibleF
 # ruff: noqa: S608
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
+
+if TYPE_CHECKING:
+    from modules.query import Steps
 
 _TABLES: Final = """
 SELECT c.oid, c.relname AS name, pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
@@ -75,14 +78,16 @@ ORDER BY p.proname, p.oid
 """
 
 SQL: Final = f"""
-WITH _tables AS MATERIALIZED ({_TABLES}), _columns AS ({_COLUMNS}), _functions AS ({_FUNCTIONS})
+WITH _tables AS MATERIALIZED ({_TABLES}), _columns AS ({_COLUMNS}), _functions AS ({_FUNCTIONS}),
+_rows AS (SELECT c.attrelid, pg_catalog.json_agg(c.* ORDER BY c.attnum) AS columns
+          FROM _columns c GROUP BY c.attrelid)
 SELECT pg_catalog.json_build_object(
   'comment', (SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace
               WHERE nspname = $1),
   'tables', coalesce((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
       'name', t.name, 'comment', t.comment, 'is_writable', t.is_writable,
-      'columns', coalesce((SELECT pg_catalog.json_agg(c.* ORDER BY c.attnum) FROM _columns c
-                           WHERE c.attrelid = t.oid), '[]')) ORDER BY t.name) FROM _tables t), '[]'),
+      'columns', coalesce(r.columns, '[]')) ORDER BY t.name)
+    FROM _tables t LEFT JOIN _rows r ON r.attrelid = t.oid), '[]'),
   'functions', coalesce((SELECT pg_catalog.json_agg(f.*) FROM _functions f), '[]'))::text
 """
 """Parameters: the schema, and whether privileges are passed over."""
@@ -136,9 +141,28 @@ class SchemaFacts(Struct, frozen=True):
     comment: str | None = None
 
 
-_DECODER: Final = msgspec.json.Decoder(SchemaFacts)
+class _Document(Struct, frozen=True):
+    """What `SQL` gives, its parts not looked at yet."""
+
+    tables: tuple[Raw, ...]
+    functions: tuple[Raw, ...]
+    comment: str | None = None
 
 
-def read_facts(document: bytes) -> SchemaFacts:
+_DOCUMENT: Final = msgspec.json.Decoder(_Document)
+_TABLE: Final = msgspec.json.Decoder(TableFacts)
+_FUNCTION: Final = msgspec.json.Decoder(FunctionFacts)
+
+
+def read_facts(document: bytes) -> Steps[SchemaFacts]:
     """Decode what `SQL` gives."""
-    return _DECODER.decode(document)
+    parts = _DOCUMENT.decode(document)
+    tables: list[TableFacts] = []
+    for one in parts.tables:
+        tables.append(_TABLE.decode(one))
+        yield
+    functions: list[FunctionFacts] = []
+    for one in parts.functions:
+        functions.append(_FUNCTION.decode(one))
+        yield
+    return SchemaFacts(tuple(tables), tuple(functions), parts.comment)

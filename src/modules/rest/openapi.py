@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Raw
 
 from monohull import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from modules.query import Steps
     from modules.rest.described import ColumnFacts, FunctionFacts, ParameterFacts, SchemaFacts, TableFacts
 
 Document: TypeAlias = dict[str, Any]
@@ -25,6 +27,8 @@ References: TypeAlias = "Mapping[str, Mapping[str, tuple[str, str]]]"
 """By relation and column: the table and column that a foreign key of this column alone refers to."""
 
 MEDIA_TYPE: Final = "application/openapi+json; charset=utf-8"
+
+_ENCODER: Final = msgspec.json.Encoder()
 
 _INTEGERS: Final = {"smallint": "int32", "integer": "int32", "bigint": "int64"}
 _NUMBERS: Final = frozenset({"numeric", "real", "double precision"})
@@ -37,8 +41,8 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 def describe(
     facts: SchemaFacts, references: References, *, address: str, has_security: bool = False
-) -> Document:
-    """Return the document.
+) -> Steps[Document]:
+    """Return the document; what there is for each relation, column and function is encoded already.
 
     Args:
         facts: What the caller may know.
@@ -48,6 +52,9 @@ def describe(
     """
     title, description = _split(facts.comment)
     place = urlsplit(address)
+    paths = yield from _encoded(_paths(facts))
+    parameters = yield from _encoded(_parameters(facts.tables))
+    definitions = yield from _encoded(_definitions(facts.tables, references))
     document: Document = {
         "swagger": "2.0",
         "info": {
@@ -60,11 +67,9 @@ def describe(
         "schemes": [place.scheme],
         "consumes": _MEDIA,
         "produces": _MEDIA,
-        "paths": _paths(facts),
-        "parameters": _parameters(facts.tables),
-        "definitions": {
-            table.name: _definition(table, references.get(table.name, {})) for table in facts.tables
-        },
+        "paths": paths,
+        "parameters": parameters,
+        "definitions": definitions,
         "externalDocs": {
             "description": "PostgREST Documentation",
             "url": "https://postgrest.org/en/latest/references/api.html",
@@ -98,6 +103,20 @@ def _about(comment: str | None) -> Document:
 
 def _present(**values: Any) -> Document:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _encoded(parts: Iterable[Document]) -> Steps[Raw]:
+    """Encode an object that is given in parts, none of which is empty."""
+    found: list[bytes] = []
+    for part in parts:
+        found.append(_ENCODER.encode(part)[1:-1])
+        yield
+    return Raw(b"{" + b",".join(found) + b"}")
+
+
+def _definitions(tables: Iterable[TableFacts], references: References) -> Iterator[Document]:
+    for table in tables:
+        yield {table.name: _definition(table, references.get(table.name, {}))}
 
 
 def _definition(table: TableFacts, references: Mapping[str, tuple[str, str]]) -> Document:
@@ -176,8 +195,8 @@ def _default(column: ColumnFacts) -> Any:
         return None
 
 
-def _parameters(tables: Iterable[TableFacts]) -> Document:
-    found: Document = {
+def _parameters(tables: Iterable[TableFacts]) -> Iterator[Document]:
+    yield {
         "preferParams": _prefer(),
         "preferReturn": _prefer(*_RETURN),
         "preferCount": _prefer("count=none"),
@@ -191,16 +210,18 @@ def _parameters(tables: Iterable[TableFacts]) -> Document:
         "limit": _parameter("limit", _PAGING),
     }
     for table in tables:
-        found[f"body.{table.name}"] = {
-            "name": table.name,
-            "description": table.name,
-            "required": False,
-            "in": "body",
-            "schema": {"$ref": f"#/definitions/{table.name}"},
+        own: Document = {
+            f"body.{table.name}": {
+                "name": table.name,
+                "description": table.name,
+                "required": False,
+                "in": "body",
+                "schema": {"$ref": f"#/definitions/{table.name}"},
+            }
         }
         for column in table.columns:
-            found[_filter(table, column)] = _parameter(column.name, column.comment)
-    return found
+            own[_filter(table, column)] = _parameter(column.name, column.comment)
+        yield own
 
 
 _RETURN: Final = ("return=representation", "return=minimal", "return=none")
@@ -226,8 +247,8 @@ def _filter(table: TableFacts, column: ColumnFacts) -> str:
     return f"rowFilter.{table.name}.{column.name}"
 
 
-def _paths(facts: SchemaFacts) -> Document:
-    found: Document = {
+def _paths(facts: SchemaFacts) -> Iterator[Document]:
+    yield {
         "/": {
             "get": {
                 "tags": ["Introspection"],
@@ -237,9 +258,10 @@ def _paths(facts: SchemaFacts) -> Document:
             }
         }
     }
-    found |= {f"/{table.name}": _relation(table) for table in facts.tables}
-    found |= {f"/rpc/{function.name}": _function(function) for function in facts.functions}
-    return found
+    for table in facts.tables:
+        yield {f"/{table.name}": _relation(table)}
+    for function in {one.name: one for one in facts.functions}.values():
+        yield {f"/rpc/{function.name}": _function(function)}
 
 
 def _relation(table: TableFacts) -> Document:

@@ -5,20 +5,21 @@ Source: PostgREST 16, ``Response.hs``, ``InspectPlan`` and ``infoResponse``.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
 
-from modules.query import RoutineNotFound, Transaction
+from modules.query import RoutineNotFound, Transaction, in_slices
 from modules.rest.described import SQL, SchemaFacts, TableFacts, read_facts
 from modules.rest.errors import MediaTypeNotAvailable, RootNotDescribed
-from modules.rest.openapi import References, describe
+from modules.rest.openapi import describe
 from monohull.kernel.database.statements import Statement
 
 if TYPE_CHECKING:
-    from modules.query import Catalog, DataSource, Relation
+    from collections.abc import Mapping
+
+    from modules.query import Catalog, DataSource, Relation, Steps
     from modules.rest.settings import RestSettings
 
 ALLOWS_ROOT: Final = "OPTIONS,GET,HEAD"
@@ -61,22 +62,22 @@ async def describe_schema(source: DataSource, transaction: Transaction, standpoi
     )
     document = results[-1].rows[0][0]
     assert document is not None
-    # a thread, for a large schema takes tenths of a second and requests must not wait for it
-    return await asyncio.to_thread(_write, document, standpoint)
+    return await in_slices(_write(document, standpoint))
 
 
-def _write(document: bytes, standpoint: Standpoint) -> bytes:
+def _write(document: bytes, standpoint: Standpoint) -> Steps[bytes]:
     catalog, schema = standpoint.catalog, standpoint.schema
-    facts = read_facts(document)
-    tables = tuple(
-        with_keys(table, _keys(catalog, schema, table.name))
-        for table in facts.tables
-        if table.name not in standpoint.closed
-    )
-    references: References = {table.name: find_references(catalog, schema, table.name) for table in tables}
+    facts = yield from read_facts(document)
+    tables: list[TableFacts] = []
+    references: dict[str, Mapping[str, tuple[str, str]]] = {}
+    for table in facts.tables:
+        if table.name not in standpoint.closed:
+            tables.append(with_keys(table, _keys(catalog, schema, table.name)))
+            references[table.name] = find_references(catalog, schema, table.name)
+        yield
     settings = standpoint.settings
-    described = describe(
-        SchemaFacts(tables, facts.functions, facts.comment),
+    described = yield from describe(
+        SchemaFacts(tuple(tables), facts.functions, facts.comment),
         references,
         address=settings.openapi_server_proxy_uri or standpoint.address,
         has_security=settings.openapi_security_active,
