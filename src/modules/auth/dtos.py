@@ -89,6 +89,46 @@ class UpdateBody(Challenge, frozen=True, kw_only=True):
     app_metadata: dict[str, Any] | None = None
 
 
+class AdminUser(Struct, frozen=True, kw_only=True):
+    """``POST`` and ``PUT /admin/users``. ``ban_duration`` is 24h, 30m, … or none."""
+
+    id: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    password: str | None = None
+    password_hash: str | None = None
+    email_confirm: bool = False
+    phone_confirm: bool = False
+    user_metadata: dict[str, Any] | None = None
+    app_metadata: dict[str, Any] | None = None
+    role: str | None = None
+    ban_duration: str | None = None
+
+
+class DeleteBody(Struct, frozen=True):
+    """``DELETE /admin/users/{id}``."""
+
+    should_soft_delete: bool = False
+
+
+class InviteBody(Struct, frozen=True):
+    """``POST /invite``."""
+
+    email: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class LinkBody(Struct, frozen=True, kw_only=True):
+    """``POST /admin/generate_link``."""
+
+    type: str | None = None
+    email: str | None = None
+    new_email: str | None = None
+    password: str | None = None
+    data: dict[str, Any] | None = None
+    redirect_to: str | None = None
+
+
 class IdentityView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``identity_id`` is the row, ``id`` the provider's subject."""
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from modules.auth.jobs import send_mail, send_sms
+from modules.auth.audit import SUBSCRIBER
+from modules.auth.jobs import purge_flows, send_mail, send_sms
 from modules.auth.messages import Courier, Mailbox
 from modules.auth.messages.courier import Seal
 from modules.auth.messages.letters import TemplateError, Templates
 from modules.auth.one_time import Secrets
 from modules.auth.redirects import Redirects
 from modules.auth.send_limits import SendLimits
-from modules.auth.services import Changes, Passwordless, Registration, Verification
+from modules.auth.services import (
+    Administration,
+    Changes,
+    Invitations,
+    Passwordless,
+    Registration,
+    Verification,
+)
 from modules.auth.services.sending import Sender
 from modules.auth.settings import AuthSettings
 from monohull.kernel.home import jwt_secret
+from monohull.kernel.queues import Cron
 from monohull.kernel.settings import SettingsError, SettingsFault
 
 if TYPE_CHECKING:
@@ -25,7 +34,9 @@ if TYPE_CHECKING:
     from monohull.kernel.runtime import Runtime
     from monohull.kernel.settings import Settings
 
-JOBS = (send_mail, send_sms)
+JOBS = (send_mail, send_sms, purge_flows)
+SUBSCRIBERS = (SUBSCRIBER,)
+CRON = (Cron(job=purge_flows, schedule="23 * * * *"),)
 
 
 def build_flows(
@@ -62,12 +73,16 @@ def build_flows(
     registration = Registration(database, passwords, issuer, sender)
     passwordless = Passwordless(database, sender)
     verification = Verification(database, issuer, sender)
+    administration = Administration(database, passwords, sender)
+    invitations = Invitations(database, passwords, sender)
     changes = Changes(database, passwords, sender)
     mailbox = Mailbox(runtime.redis) if keeps else None
     return {
         "registration": lambda: registration,
         "passwordless": lambda: passwordless,
         "verification": lambda: verification,
+        "administration": lambda: administration,
+        "invitations": lambda: invitations,
         "changes": lambda: changes,
         "send_limits": lambda: sender.limits,
         "redirects": lambda: redirects,

@@ -9,6 +9,7 @@ from modules.auth.messages.letters import Templates, Variables, render
 from modules.auth.messages.mailbox import Kept, Mailbox, MessageKept
 from modules.auth.messages.sms import Twilio
 from modules.auth.messages.smtp import compose, send
+from modules.auth.repositories import FlowRepository, OneTimeTokenRepository
 from modules.auth.settings import AuthSettings
 from monohull.kernel import clock
 from monohull.kernel.crypto import DecryptionError
@@ -19,6 +20,9 @@ from monohull.kernel.runtime import Runtime
 
 MAX_ATTEMPTS: Final = 8
 """With `PAUSES` the last try is about an hour after the first: as long as a link holds."""
+
+KEPT_SECONDS: Final = 2 * 86_400
+"""Of what was sent and not answered: longer than the longest lifetime that can be set."""
 
 PAUSES: Final = Backoff(base_seconds=5.0, factor=3.0, max_seconds=1800.0)
 
@@ -60,6 +64,14 @@ async def send_sms(runtime: Runtime, *, to: str, channel: str, sealed: str) -> N
         return
     kept = Kept(id=str(uuid7()), kind="sms", to=to, text=text, code=variables.token, sent_at=clock.now())
     await _keep(runtime, kept)
+
+
+@job("auth.purge_flows")
+async def purge_flows(runtime: Runtime) -> None:
+    """Delete links, codes and flows that nobody came back for."""
+    async with runtime.database.unit_of_work() as work:
+        await OneTimeTokenRepository(work).purge(older_than_seconds=KEPT_SECONDS)
+        await FlowRepository(work).purge(older_than_seconds=KEPT_SECONDS)
 
 
 def _open(runtime: Runtime, sealed: str) -> Variables:

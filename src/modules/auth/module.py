@@ -21,7 +21,7 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
-from modules.auth.flows import JOBS, build_flows
+from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
 from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
@@ -203,7 +203,9 @@ module = Module(
         *FLOW_EVENTS,
     ),
     cli={"keys": keys_cli},
+    subscribers=SUBSCRIBERS,
     jobs=JOBS,
+    cron=CRON,
     permissions=PERMISSIONS,
     parts=parts,
     seed=seed_users,

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from modules.auth.flow_settings import DURATION, FlowSettings
 
+MAX_DURATION_CHARACTERS: Final = 40
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -63,6 +64,15 @@ class AuthSettings(FlowSettings, frozen=True, kw_only=True):
     def autoconfirms(self, env: Literal["development", "test", "production"]) -> bool:
         """Say whether an address counts as confirmed at sign-up."""
         return self.mailer_autoconfirm if self.mailer_autoconfirm is not None else env != "production"
+
+
+def duration_seconds(text: str) -> float | None:
+    """Return a duration that somebody wrote, or None when it is none.
+
+    >>> duration_seconds("24h"), duration_seconds("a day")
+    (86400.0, None)
+    """
+    return seconds(text) if len(text) <= MAX_DURATION_CHARACTERS and re.fullmatch(DURATION, text) else None
 
 
 def seconds(duration: str | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modules.auth.controllers.about import AboutController, RootKeysController
+from modules.auth.controllers.admin import AdminController, AdminUsersController
 from modules.auth.controllers.logout import LogoutController
 from modules.auth.controllers.mailbox import MailboxController
 from modules.auth.controllers.sending import SendingController
@@ -14,6 +15,8 @@ from modules.auth.controllers.verify import VerifyController
 
 CONTROLLERS = (
     AboutController,
+    AdminController,
+    AdminUsersController,
     LogoutController,
     ReauthenticateController,
     SendingController,

@@ -64,13 +64,17 @@ class AboutController(Controller):
         self, auth_settings: NamedDependency[AuthSettings], autoconfirms: NamedDependency[bool]
     ) -> dict[str, Any]:
         """Return what a sign-in form needs to know."""
-        external = dict.fromkeys(PROVIDERS, False) | {"email": auth_settings.external_email_enabled}
+        external = dict.fromkeys(PROVIDERS, False) | {
+            "anonymous_users": auth_settings.external_anonymous_users_enabled,
+            "email": auth_settings.external_email_enabled,
+            "phone": auth_settings.external_phone_enabled,
+        }
         return {
             "external": external,
             "disable_signup": auth_settings.disable_signup,
             "mailer_autoconfirm": autoconfirms,
-            "phone_autoconfirm": False,
-            "sms_provider": "",
+            "phone_autoconfirm": auth_settings.sms_autoconfirm,
+            "sms_provider": auth_settings.sms_provider or "",
             "saml_enabled": False,
             "passkeys_enabled": False,
         }

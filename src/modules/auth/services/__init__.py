@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from modules.auth.services.account import Account
+from modules.auth.services.administration import Administration
 from modules.auth.services.changes import Changes
 from modules.auth.services.grants import Grants
+from modules.auth.services.invitations import Invitations
 from modules.auth.services.password_grant import SignIn
 from modules.auth.services.passwordless import Passwordless
 from modules.auth.services.pkce import PkceExchange
@@ -15,8 +17,10 @@ from modules.auth.services.verification import Verification
 
 __all__ = [
     "Account",
+    "Administration",
     "Changes",
     "Grants",
+    "Invitations",
     "Passwordless",
     "PkceExchange",
     "Refresh",

@@ -81,6 +81,19 @@ async def set_email(sender: Sender, work: AsyncSession, user: User, email: str) 
     Raises:
         EmailExists: 422.
     """
+    old = user.email or None
+    await move_email(work, user, email)
+    if old is not None:
+        variables = sender.variables(user, old_email=old)
+        await sender.courier.notify(work, "email_changed_notification", old, variables)
+
+
+async def move_email(work: AsyncSession, user: User, email: str) -> None:
+    """Give the user another address, which counts as proven; what was sent to the old one is void.
+
+    Raises:
+        EmailExists: 422.
+    """
     other = await UserRepository(work).find_by_email(email)
     if other is not None and other.id != user.id:
         raise EmailExists
@@ -93,9 +106,6 @@ async def set_email(sender: Sender, work: AsyncSession, user: User, email: str) 
     await _verified(work, user, "email")
     await _convert(work, user)
     await _tell(work, user, EmailChanged(user_id=str(user.id), old_email=old, email=email))
-    if old is not None:
-        variables = sender.variables(user, old_email=old)
-        await sender.courier.notify(work, "email_changed_notification", old, variables)
 
 
 async def change_phone(sender: Sender, work: AsyncSession, user: User, phone: str) -> None:
@@ -110,7 +120,19 @@ async def change_phone(sender: Sender, work: AsyncSession, user: User, phone: st
 
 
 async def set_phone(sender: Sender, work: AsyncSession, user: User, phone: str) -> None:
-    """Give the user another number, which is proven.
+    """Give the user another number, which is proven; tell the address.
+
+    Raises:
+        PhoneExists: 422.
+    """
+    had_one = bool(user.phone)
+    await move_phone(work, user, phone)
+    if had_one and user.email_confirmed_at is not None:
+        await sender.notify(work, user, "phone_changed_notification")
+
+
+async def move_phone(work: AsyncSession, user: User, phone: str) -> None:
+    """Give the user another number, which counts as proven.
 
     Raises:
         PhoneExists: 422.
@@ -125,8 +147,6 @@ async def set_phone(sender: Sender, work: AsyncSession, user: User, phone: str) 
     await _verified(work, user, "phone")
     await _convert(work, user)
     await _tell(work, user, PhoneChanged(user_id=str(user.id), old_phone=old, phone=phone))
-    if old is not None and user.email_confirmed_at is not None:
-        await sender.notify(work, user, "phone_changed_notification")
 
 
 async def _verified(work: AsyncSession, user: User, provider: str) -> None:
