@@ -1,0 +1,66 @@
+"""``@supabase/supabase-js`` and ``supabase`` of PyPI sign in against ``monohull serve`` and a worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.application import anon_key, service_key
+from tests.integration.auth.post import CONFIRMING
+from tests.integration.cli.serving import serve
+from tests.integration.cli.test_commands import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from monohull.kernel.home import Connections
+
+FOLDER: Final = Path(__file__).parent
+NODE: Final = shutil.which("node")
+PYTHON: Final = FOLDER / "python" / ".venv" / "bin" / "python"
+SETTINGS: Final = {**CONFIRMING, "auth_site_url": "http://127.0.0.1:3000", "log_level": "error"}
+
+
+@pytest.fixture
+def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a client; addresses have to be confirmed, and a worker sends what confirms them."""
+    given = {"database_url": connections.owner_url, "redis_url": connections.redis_url, **SETTINGS}
+    with serve(connections, tmp_path, **SETTINGS) as url, (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "monohull", "worker"], cwd=tmp_path, env=environment(**given), stderr=log
+        )
+        try:
+            yield {**os.environ, "MONOHULL_URL": url, "ANON_KEY": anon_key(), "SERVICE_KEY": service_key()}
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+
+@pytest.mark.skipif(
+    NODE is None or not (FOLDER / "javascript" / "node_modules" / "@supabase" / "supabase-js").is_dir(),
+    reason="Node.js is not installed, or `make clients` did not bring @supabase/supabase-js",
+)
+def test_javascript(server: Mapping[str, str]) -> None:
+    assert NODE is not None
+    run([NODE, "--test", "auth.test.mjs"], FOLDER / "javascript", server)
+
+
+@pytest.mark.skipif(
+    not list((FOLDER / "python" / ".venv").glob("lib/python*/site-packages/supabase_auth")),
+    reason="`make clients` brings supabase from PyPI",
+)
+def test_python(server: Mapping[str, str]) -> None:
+    run([str(PYTHON), "auth_suite.py"], FOLDER / "python", server)
+
+
+def run(command: list[str], folder: Path, server: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        command, cwd=folder, env=server, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
