@@ -57,7 +57,7 @@ def test_views_have_the_keys_they_show() -> None:
 def test_a_row_of_a_join_is_known_by_the_keys_of_all_its_tables() -> None:
     joined = relation("j", "order_id:int4 who:int4", kind="view", key="")
     origins = {joined.key: {"order_id": (ORDERS.key, "id"), "who": (CUSTOMERS.key, "id")}}
-    found = with_keys({**RELATIONS, joined.key: joined}, origins)
+    found = at_once(with_keys({**RELATIONS, joined.key: joined}, origins))
     assert found[joined.key].primary_key == ("order_id", "who")
 
 
