@@ -13,7 +13,8 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.configuration import load
 from monohull.worker import SideWorker, WorkerProcess
 from tests.application import JWT_SECRET, running_app
-from tests.integration.auth.people import V2, People
+from tests.factories.auth import PASSWORD
+from tests.integration.auth.people import V2, People, Person
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -93,6 +94,14 @@ def arrival(answer: httpx.Response) -> tuple[str, dict[str, str], dict[str, str]
     base = f"{parts.scheme}://{parts.netloc}{parts.path}"
     pairs = dict(parse_qsl(parts.query, keep_blank_values=True))
     return base, pairs, dict(parse_qsl(parts.fragment, keep_blank_values=True))
+
+
+async def signed_in(post: Post) -> Person:
+    """Sign somebody up, confirm and sign in: one mail has gone out."""
+    email = new_email()
+    assert (await post.call("POST", "/signup", email=email, password=PASSWORD)).status_code == 200
+    await post.follow((await post.letter(email))["link"])
+    return await post.sign_in(email)
 
 
 @asynccontextmanager

@@ -7,27 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.factories.auth import PASSWORD
-from tests.integration.auth.post import CONFIRMING, arrival, new_email, new_phone, running_post
+from tests.integration.auth.post import arrival, new_email, new_phone, signed_in
 
 if TYPE_CHECKING:
-    from monohull.kernel.home import Connections
-    from tests.integration.auth.people import Person
     from tests.integration.auth.post import Post
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def somebody(post: Post) -> Person:
-    """Sign up and confirm."""
-    email = new_email()
-    assert (await post.call("POST", "/signup", email=email, password=PASSWORD)).status_code == 200
-    await post.follow((await post.letter(email))["link"])
-    return await post.sign_in(email)
-
-
 @pytest.mark.parametrize("new_one_first", [True, False])
 async def test_a_new_address_takes_both(post: Post, *, new_one_first: bool) -> None:
-    person, new = await somebody(post), new_email()
+    person, new = await signed_in(post), new_email()
     answer = await post.call("PUT", "/user", person.bearer, email=new)
     assert (answer.json()["email"], answer.json()["new_email"]) == (person.email, new)
     to_old, to_new = await post.letter(person.email, number=2), await post.letter(new)
@@ -52,7 +42,7 @@ async def test_a_new_address_takes_both(post: Post, *, new_one_first: bool) -> N
 
 
 async def test_codes_confirm_a_new_address_too(post: Post) -> None:
-    person, new = await somebody(post), new_email()
+    person, new = await signed_in(post), new_email()
     await post.call("PUT", "/user", person.bearer, email=new)
     codes = {
         person.email: (await post.letter(person.email, number=2))["code"],
@@ -67,7 +57,7 @@ async def test_codes_confirm_a_new_address_too(post: Post) -> None:
 
 
 async def test_a_change_that_was_overtaken(post: Post) -> None:
-    person, one, two = await somebody(post), new_email(), new_email()
+    person, one, two = await signed_in(post), new_email(), new_email()
     await post.call("PUT", "/user", person.bearer, email=one)
     await post.call("PUT", "/user", person.bearer, email=two)
     assert "error" in arrival(await post.follow((await post.letter(one))["link"]))[2]
@@ -81,7 +71,7 @@ async def test_a_change_that_was_overtaken(post: Post) -> None:
 
 
 async def test_an_address_of_somebody_else_is_refused(post: Post) -> None:
-    person, other = await somebody(post), await somebody(post)
+    person, other = await signed_in(post), await signed_in(post)
     answer = await post.call("PUT", "/user", person.bearer, email=other.email.upper())
     assert (answer.status_code, answer.json()["code"]) == (422, "email_exists")
     same = await post.call("PUT", "/user", person.bearer, email=person.email.upper())
@@ -89,7 +79,7 @@ async def test_an_address_of_somebody_else_is_refused(post: Post) -> None:
 
 
 async def test_a_new_number(post: Post) -> None:
-    person, phone = await somebody(post), new_phone()
+    person, phone = await signed_in(post), new_phone()
     answer = await post.call("PUT", "/user", person.bearer, phone=f"+{phone}")
     assert answer.json()["new_phone"] == phone
     code = (await post.letter(phone))["code"]
@@ -97,13 +87,13 @@ async def test_a_new_number(post: Post) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.json()["user"]["phone"] == phone
     assert answer.json()["user"]["app_metadata"]["providers"] == ["email", "phone"]
-    other = await somebody(post)
+    other = await signed_in(post)
     answer = await post.call("PUT", "/user", other.bearer, phone=phone)
     assert (answer.status_code, answer.json()["code"]) == (422, "phone_exists")
 
 
 async def test_a_second_factor_is_asked_for(post: Post) -> None:
-    person = await somebody(post)
+    person = await signed_in(post)
     await post.execute(
         "insert into auth.mfa_factors (user_id, factor_type, status, secret)"
         " values ($1, 'totp', 'verified', 'x')",
@@ -121,41 +111,10 @@ async def test_a_second_factor_is_asked_for(post: Post) -> None:
 
 
 async def test_users_of_an_organisation_are_kept_by_it(post: Post) -> None:
-    person = await somebody(post)
+    person = await signed_in(post)
     await post.execute("update auth.users set is_sso_user = true where id = $1", person.id)
     answer = await post.call("PUT", "/user", person.bearer, password="another-password")
     assert (answer.status_code, answer.json()["code"]) == (422, "user_sso_managed")
-
-
-async def test_a_nonce_for_old_sessions(connections: Connections) -> None:
-    settings = {**CONFIRMING, "auth_security_update_password_require_reauthentication": "true"}
-    async with running_post(connections, **settings) as post:
-        person = await somebody(post)
-        fresh = await post.call("PUT", "/user", person.bearer, password="another-password")
-        assert fresh.status_code == 200
-        await post.execute("update auth.sessions set created_at = now() - interval '25 hours'")
-        answer = await post.call("PUT", "/user", person.bearer, password="a-third-password")
-        assert (answer.status_code, answer.json()["code"]) == (400, "reauthentication_needed")
-        assert (await post.call("GET", "/reauthenticate", person.bearer)).json() == {}
-        nonce = (await post.letter(person.email, number=3))["code"]
-        wrong = await post.call("PUT", "/user", person.bearer, password="a-third-password", nonce="000000x")
-        assert (wrong.status_code, wrong.json()["code"]) == (422, "reauthentication_not_valid")
-        right = await post.call("PUT", "/user", person.bearer, password="a-third-password", nonce=nonce)
-        assert right.status_code == 200, right.text
-        again = await post.call("PUT", "/user", person.bearer, password="a-fourth-password", nonce=nonce)
-        assert again.json()["code"] == "reauthentication_not_valid"
-
-
-async def test_the_present_password(connections: Connections) -> None:
-    settings = {**CONFIRMING, "auth_security_update_password_require_current_password": "true"}
-    async with running_post(connections, **settings) as post:
-        person = await somebody(post)
-        answer = await post.call("PUT", "/user", person.bearer, password="another-password")
-        assert (answer.status_code, answer.json()["code"]) == (400, "current_password_required")
-        answer = await post.call(
-            "PUT", "/user", person.bearer, password="another-password", current_password=PASSWORD
-        )
-        assert answer.status_code == 200
 
 
 async def test_who_has_no_confirmed_address_cannot_reauthenticate(post: Post) -> None:

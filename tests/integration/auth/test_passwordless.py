@@ -10,10 +10,9 @@ import pytest
 
 from monohull.kernel.clock import monotonic_seconds
 from tests.factories.auth import PASSWORD
-from tests.integration.auth.post import SITE, arrival, new_email, new_phone
+from tests.integration.auth.post import SITE, arrival, new_email, new_phone, signed_in
 
 if TYPE_CHECKING:
-    from tests.integration.auth.people import Person
     from tests.integration.auth.post import Post
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,16 +22,8 @@ CHALLENGE = urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip
 PKCE: dict[str, Any] = {"code_challenge": CHALLENGE, "code_challenge_method": "s256"}
 
 
-async def somebody(post: Post) -> Person:
-    """Sign up and confirm."""
-    email = new_email()
-    assert (await post.call("POST", "/signup", email=email, password=PASSWORD)).status_code == 200
-    await post.follow((await post.letter(email))["link"])
-    return await post.sign_in(email)
-
-
 async def test_a_link_to_sign_in_with(post: Post) -> None:
-    person = await somebody(post)
+    person = await signed_in(post)
     for number, path in enumerate(("/otp", "/magiclink"), start=2):
         assert (await post.call("POST", path, email=person.email)).json() == {}
         letter = await post.letter(person.email, number=number)
@@ -71,7 +62,7 @@ async def test_codes_by_phone(post: Post) -> None:
 
 
 async def test_recovery_sets_a_new_password(post: Post) -> None:
-    person = await somebody(post)
+    person = await signed_in(post)
     assert (await post.call("POST", "/recover", email=person.email)).json() == {}
     letter = await post.letter(person.email, number=2)
     assert letter["template"] == "recovery"
@@ -89,7 +80,7 @@ async def test_recovery_sets_a_new_password(post: Post) -> None:
 
 @pytest.mark.parametrize("path", ["/recover", "/resend", "/otp"])
 async def test_an_address_that_nobody_has_is_answered_like_any_other(post: Post, path: str) -> None:
-    person = await somebody(post)
+    person = await signed_in(post)
     more: dict[str, Any] = {"type": "signup"} if path == "/resend" else {}
     seen = []
     for email in (person.email, new_email()):
@@ -140,7 +131,7 @@ async def test_pkce_ends_with_a_code(post: Post) -> None:
 
 
 async def test_every_flow_can_end_with_a_code(post: Post) -> None:
-    person = await somebody(post)
+    person = await signed_in(post)
     plain: dict[str, Any] = {"code_challenge": VERIFIER, "code_challenge_method": "PLAIN"}
     for number, path in enumerate(("/otp", "/recover"), start=2):
         await post.call("POST", path, email=person.email, **plain)
@@ -151,7 +142,7 @@ async def test_every_flow_can_end_with_a_code(post: Post) -> None:
 
 
 async def test_a_pkce_code_expires(post: Post) -> None:
-    person = await somebody(post)
+    person = await signed_in(post)
     await post.call("POST", "/otp", email=person.email, **PKCE)
     link = (await post.letter(person.email, number=2))["link"]
     code = arrival(await post.follow(link))[1]["code"]
