@@ -1,7 +1,5 @@
 """Whole query strings: hostile ones give a refusal, and no value is ever in the SQL."""
 
-# a row of a table is read best on one line
-# ruff: noqa: E501
 from __future__ import annotations
 
 import re
