@@ -85,9 +85,8 @@ def judge(outcomes: list[conformance.Outcome], passing: set[str] | None) -> Tall
         for outcome in outcomes
         if outcome.outcome == "failed" and (passing is None or outcome.id in passing)
     ]
-    if passing is not None:
-        for case in lost:
-            print(f"this case passed before: {case}")
+    for case in lost:
+        print(f"this case {'failed' if passing is None else 'passed before'}: {case}")
     return Tally(passed, len(lost), len(outcomes) - passed - len(lost))
 
 

@@ -21,8 +21,9 @@ def test_a_case_that_passed_before_must_pass(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out == "this case passed before: b\n"
 
 
-def test_named_cases_are_all_judged() -> None:
+def test_named_cases_are_all_judged(capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(OUTCOMES, None) == Tally(1, 2, 1)
+    assert capsys.readouterr().out == "this case failed: b\nthis case failed: c\n"
 
 
 def test_an_unmarked_case_is_skipped_where_the_server_cannot_pass_it() -> None:
