@@ -19,9 +19,10 @@ from monohull.kernel.errors import InvalidCredential
 from monohull.kernel.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from modules.auth.keys.presenters import Presenters
+    from modules.auth.revocations import Denylist
     from modules.auth.token_cache import TokenCache
     from monohull.kernel.authentication import Credentials
 
@@ -44,9 +45,10 @@ class TokenAuthenticator:
         anonymous_role: Gives the role of a token that names none, and of anon keys.
         cache: What earlier requests verified.
         presenters: Told who presents tokens of keys that sign no more, or None.
+        denylist: Knows which tokens hold no more although they are well signed, or None.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each answers one question about a token
         self,
         codec: TokenCodec,
         *,
@@ -54,12 +56,20 @@ class TokenAuthenticator:
         anonymous_role: Callable[[], str],
         cache: TokenCache[Principal],
         presenters: Presenters | None = None,
+        denylist: Denylist | None = None,
     ) -> None:
         self._codec = codec
         self._role_path = parse_path(role_claim_key)
         self._anonymous_role = anonymous_role
         self._presenters = presenters
+        self._denylist = denylist
+        if denylist is not None:
+            denylist.on_entry(self._drop)
         self.cache = cache
+
+    def _drop(self, sessions: Collection[str], users: Collection[str]) -> None:
+        """Verify the tokens of these sessions and users anew."""
+        self.cache.drop(lambda known: known.subject in users or known.session_id in sessions)
 
     async def authenticate(self, credentials: Credentials) -> Principal | None:
         """Return the principal of the request's JWT, or None when it brought an opaque key.
@@ -73,7 +83,8 @@ class TokenAuthenticator:
         if (principal := self.cache.get(token)) is not None:
             return principal
         verified = await self._codec.verified_by_any(token)
-        principal = self.principal(verified.claims)
+        claims = verified.claims
+        principal = self.principal(claims if self._denylist is None else self._denylist.current(claims))
         self.cache.put(token, principal, until=self._until(verified, principal))
         return principal
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from litestar import Router
 
+from modules.auth import revocations
 from modules.auth.authenticator import TokenAuthenticator
 from modules.auth.controllers import CONTROLLERS, MailboxController, RootKeysController
 from modules.auth.events import (
@@ -28,6 +29,7 @@ from modules.auth.limits import Gate
 from modules.auth.passwords import Passwords
 from modules.auth.permissions import PERMISSIONS
 from modules.auth.refresh_families import Chain
+from modules.auth.revocations import Denylist, prune_revocations
 from modules.auth.seed import seed_users
 from modules.auth.services import Account, Grants, PkceExchange, Refresh, SessionIssuer, SignIn
 from modules.auth.settings import AuthSettings
@@ -37,6 +39,7 @@ from modules.auth.wire import BODY_LIMIT_BYTES, render
 from monohull.kernel.database.listen import Listener
 from monohull.kernel.home import jwt_secret
 from monohull.kernel.module import Module, Parts
+from monohull.kernel.queues import Cron
 from monohull.kernel.settings import SettingsError, SettingsFault
 
 if TYPE_CHECKING:
@@ -61,10 +64,12 @@ def parts(runtime: Runtime) -> Parts:
     """
     settings = runtime.settings
     auth = settings.of(AuthSettings)
+    database = runtime.database
     autoconfirms = auth.autoconfirms(settings.core.env)
     ring = build_ring(runtime)
     codec = build_codec(settings, ring)
     presenters = Presenters(runtime.redis)
+    denylist = Denylist(database, lifetime_seconds=auth.jwt_exp, observer=runtime.observer)
     issuer = SessionIssuer(
         codec,
         Chain(jwt_secret(settings)),
@@ -74,7 +79,6 @@ def parts(runtime: Runtime) -> Parts:
     )
     passwords = Passwords()
     gate = Gate(runtime.limits, auth)
-    database = runtime.database
     grants = Grants(
         password=SignIn(database, passwords, issuer, gate, auth),
         refresh=Refresh(database, issuer, auth),
@@ -96,10 +100,14 @@ def parts(runtime: Runtime) -> Parts:
             "autoconfirms": lambda: autoconfirms,
         },
         renderers={PATH: render},
-        authenticators=(build_authenticator(runtime, codec, ring, presenters),),
+        authenticators=(build_authenticator(runtime, codec, ring, presenters, denylist),),
         lifespans=(
-            listener(runtime, {signing_keys.CHANNEL: ring.request_reload}),
+            listener(
+                runtime,
+                {signing_keys.CHANNEL: ring.request_reload, revocations.CHANNEL: denylist.request_reload},
+            ),
             ring.running,
+            denylist.running,
             presenters.running,
         ),
     )
@@ -153,7 +161,7 @@ def _secret_bytes(settings: Settings) -> bytes:
 
 
 def build_authenticator(
-    runtime: Runtime, codec: TokenCodec, ring: KeyRing, presenters: Presenters
+    runtime: Runtime, codec: TokenCodec, ring: KeyRing, presenters: Presenters, denylist: Denylist
 ) -> TokenAuthenticator:
     """Return the authenticator, with its cache's figures among the metrics."""
     cache: TokenCache[Principal] = TokenCache(runtime.settings.jwt.cache_max_entries)
@@ -164,6 +172,7 @@ def build_authenticator(
             anonymous_role=lambda: runtime.authentication.anonymous.role,
             cache=cache,
             presenters=presenters,
+            denylist=denylist,
         )
     except ValueError as error:
         raise _fault(runtime.settings, "MONOHULL_JWT_ROLE_CLAIM_KEY", str(error)) from error
@@ -173,6 +182,7 @@ def build_authenticator(
     metrics.sample(
         "monohull_token_cache_hits", "Tokens that were remembered, since the start.", lambda: cache.hits
     )
+    metrics.sample("monohull_denylist_entries", "Ended sessions and changed users.", lambda: len(denylist))
     metrics.sample("monohull_token_cache_misses", "Tokens that had to be verified.", lambda: cache.misses)
     return authenticator
 
@@ -202,10 +212,10 @@ module = Module(
         SigningKeyRetired,
         *FLOW_EVENTS,
     ),
+    jobs=(*JOBS, prune_revocations),
+    cron=(*CRON, Cron(job=prune_revocations, schedule="41 3 * * *")),
     cli={"keys": keys_cli},
     subscribers=SUBSCRIBERS,
-    jobs=JOBS,
-    cron=CRON,
     permissions=PERMISSIONS,
     parts=parts,
     seed=seed_users,

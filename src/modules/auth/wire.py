@@ -18,10 +18,13 @@ from modules.auth.errors import (
     AuthProblem,
     BadJson,
     BadJwt,
+    BannedBearer,
+    EndedSession,
     NoAuthorization,
     NotAdmin,
     RefreshTokenRequired,
     SavingRefused,
+    UnknownBearer,
     WeakPassword,
 )
 from modules.auth.origin import Origin
@@ -38,7 +41,7 @@ from monohull.kernel.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from litestar import Request
 
@@ -60,6 +63,13 @@ _CODES: Final[Mapping[type[Problem], tuple[str, str | None]]] = {
     ),
 }
 """The kernel's refusals by GoTrue's code, and its text where clients compare that."""
+
+_REVOKED: Final[Mapping[str, Callable[[], Problem]]] = {
+    "ended": EndedSession,
+    "banned": BannedBearer,
+    "deleted": UnknownBearer,
+}
+"""Tokens that held until something ended, by `revocations.denylist`'s reason."""
 
 
 def decode(body: bytes, shape: type[T]) -> T:
@@ -117,12 +127,18 @@ def _translated(problem: Problem, scope: MutableMapping[str, Any]) -> Problem:
     if isinstance(problem, Unauthenticated):
         return BadJwt("invalid claim: missing sub claim") if has_bearer else NoAuthorization()
     if isinstance(problem, InvalidCredential):
-        if not has_bearer:
-            return NoAuthorization("Invalid API key")
-        return BadJwt(f"invalid JWT: unable to parse or verify signature, {problem.message}")
+        return _credential_refusal(problem, has_bearer=has_bearer)
     if isinstance(problem, Forbidden):
         return NotAdmin()
     return problem
+
+
+def _credential_refusal(problem: InvalidCredential, *, has_bearer: bool) -> Problem:
+    if not has_bearer:
+        return NoAuthorization("Invalid API key")
+    if (refusal := _REVOKED.get(problem.reason)) is not None:
+        return refusal()
+    return BadJwt(f"invalid JWT: unable to parse or verify signature, {problem.message}")
 
 
 def _is_new(scope: MutableMapping[str, Any]) -> bool:

@@ -282,6 +282,7 @@ _CREDENTIAL_CODES: Final[Mapping[str, str]] = {
     "ended": "PGRST303",
     "banned": "PGRST303",
     "deleted": "PGRST303",
+    "outdated": "PGRST303",
 }
 
 _CODES: Final[tuple[tuple[type[Problem], Callable[[Any], str]], ...]] = (

@@ -1,0 +1,45 @@
+"""``monohull.revocations``, filled by triggers on ``auth.sessions`` and ``auth.users``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Text, func, text
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+from monohull.kernel.database.base import Base
+
+
+class Xid8(UserDefinedType[str]):
+    """PostgreSQL's 64-bit transaction id."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+class Revocation(Base):
+    """A session that ended, or a user as it is since its last change.
+
+    ``state`` of a user: ``deleted``, ``banned_until`` (unix time or null), and
+    ``role`` and ``app_metadata`` where they changed.
+    """
+
+    __tablename__ = "revocations"
+    __table_args__ = (
+        CheckConstraint("kind in ('session', 'user')", name="kind"),
+        Index("ix_revocations_transaction_id", "transaction_id"),
+        Index("ix_revocations_occurred_at", "occurred_at"),
+        {"schema": "monohull"},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    transaction_id: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    kind: Mapped[str] = mapped_column(Text)
+    subject: Mapped[UUID]
+    occurred_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    state: Mapped[dict[str, Any] | None]
