@@ -18,7 +18,6 @@ from monohull.kernel.crypto import derive_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from uuid import UUID
 
 MAX_STEPS: Final = 64
 """How far a late retry may lie behind the live token."""
@@ -39,13 +38,13 @@ class Chain:
         """Return the first token of a session: 43 random URL-safe characters."""
         return ids.token()
 
-    def following(self, token: str, session_id: UUID) -> str:
+    def following(self, token: str) -> str:
         """Return the token that replaces ``token``."""
-        digest = hmac.digest(self._key, session_id.bytes + token.encode(), "sha256")
+        digest = hmac.digest(self._key, token.encode("utf-8", "surrogatepass"), "sha256")
         return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
-    def walk(self, token: str, session_id: UUID) -> Iterator[str]:
+    def walk(self, token: str) -> Iterator[str]:
         """Yield what follows ``token``, link by link, `MAX_STEPS` at most."""
         for _ in range(MAX_STEPS):
-            token = self.following(token, session_id)
+            token = self.following(token)
             yield token

@@ -87,7 +87,7 @@ class Denylist:
         self._sessions: dict[str, float] = {}
         self._users: dict[str, UserState] = {}
         self._seen: set[int] = set()
-        self._horizon = "0"
+        self._horizon = 0
         self._is_told = False
         self._forgot_at = clock.monotonic_seconds()
         self._wanted = asyncio.Event()

@@ -8,18 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.types import UserDefinedType
 
 from monohull.kernel.database.base import Base
-
-
-class Xid8(UserDefinedType[str]):
-    """PostgreSQL's 64-bit transaction id."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "xid8"
 
 
 class Revocation(Base):
@@ -38,7 +28,9 @@ class Revocation(Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
-    transaction_id: Mapped[str] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
+    transaction_id: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("pg_current_xact_id()::text::bigint")
+    )
     kind: Mapped[str] = mapped_column(Text)
     subject: Mapped[UUID]
     occurred_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

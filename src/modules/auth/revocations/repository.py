@@ -16,11 +16,11 @@ CHANNEL: Final = "monohull_revocations"
 
 _SINCE: Final = text(
     """
-    select here.horizon::text as horizon, r.id, r.kind, r.subject::text as subject,
+    select here.horizon, r.id, r.kind, r.subject::text as subject,
            extract(epoch from r.occurred_at)::float8 as at, r.state::text as state
-    from (select pg_snapshot_xmin(pg_current_snapshot()) as horizon) as here
+    from (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as horizon) as here
     left join monohull.revocations as r
-        on r.transaction_id >= cast(cast(:horizon as text) as xid8)
+        on r.transaction_id >= :horizon
         and r.occurred_at > now() - make_interval(secs => :seconds)
     order by r.id
     """
@@ -52,11 +52,11 @@ class RevocationRepository:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def list_since(self, horizon: str, seconds: float) -> tuple[str, Sequence[Entry]]:
+    async def list_since(self, horizon: int, seconds: float) -> tuple[int, Sequence[Entry]]:
         """Return where to go on next time, and what is new since ``horizon``; an entry may come twice.
 
         Args:
-            horizon: What the call before returned; "0" for everything.
+            horizon: What the call before returned; 0 for everything.
             seconds: How far back an entry still matters.
         """
         rows = (await self._session.execute(_SINCE, {"horizon": horizon, "seconds": seconds})).all()

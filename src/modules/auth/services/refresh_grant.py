@@ -8,7 +8,7 @@ alive, where GoTrue mints a second branch.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from modules.auth.errors import (
     AuthProblem,
@@ -19,19 +19,23 @@ from modules.auth.errors import (
     UserBanned,
 )
 from modules.auth.events import TokenRefreshed, TokenReuseDetected
-from modules.auth.models import RefreshToken, Session
+from modules.auth.refresh_rotation import Lifetimes, rotate
 from modules.auth.repositories import RefreshTokenRepository, SessionRepository, UserRepository
 from modules.auth.settings import AuthSettings, seconds
 from monohull.kernel import clock, outbox
+from monohull.kernel.errors import Unavailable
 from monohull.kernel.ids import hash_token
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from modules.auth.dtos import SessionView
+    from modules.auth.models import RefreshToken, Session
     from modules.auth.origin import Origin
     from modules.auth.services.sessions import SessionIssuer
     from monohull.kernel.database.engine import Database
+
+TRIES: Final = 3
 
 
 class Refresh:
@@ -41,6 +45,10 @@ class Refresh:
         self._database = database
         self._issuer = issuer
         self._settings = settings
+        self._lifetimes = Lifetimes(
+            timebox=seconds(settings.sessions_timebox),
+            inactivity=seconds(settings.sessions_inactivity_timeout),
+        )
 
     async def renew(self, token: str | None, origin: Origin) -> SessionView:
         """Exchange ``token`` for an access token and the token that follows it.
@@ -51,13 +59,25 @@ class Refresh:
         """
         if not token:
             raise RefreshTokenRequired
-        async with self._database.unit_of_work() as work:
-            outcome = await self._renew(work, token, origin)
-        if isinstance(outcome, AuthProblem):
-            raise outcome  # after the commit: revoking a family is part of refusing
-        return outcome
+        following = self._issuer.chain.following(token)
+        for _ in range(TRIES):
+            renewed = await rotate(self._database, token, following, origin, self._lifetimes)
+            if renewed is not None:
+                return await self._issuer.mint(
+                    renewed.user, renewed.session, renewed.identities, renewed.amr, following
+                )
+            async with self._database.unit_of_work() as work:
+                outcome = await self._decide(work, token, origin)
+            if isinstance(outcome, AuthProblem):
+                raise outcome  # after the commit: revoking a family is part of refusing
+            if outcome is not None:
+                return outcome
+        raise Unavailable("This session is changing too fast; repeat the request.")
 
-    async def _renew(self, work: AsyncSession, token: str, origin: Origin) -> SessionView | AuthProblem:
+    async def _decide(
+        self, work: AsyncSession, token: str, origin: Origin
+    ) -> SessionView | AuthProblem | None:
+        """Say why a token could not be rotated, or None when by now it can."""
         tokens = RefreshTokenRepository(work)
         found = await tokens.find_by_hash(hash_token(token))
         session = await SessionRepository(work).lock(found.session_id) if found else None
@@ -69,11 +89,9 @@ class Refresh:
             return UserBanned()
         if (expired := self._expiry(session)) is not None:
             return expired
-        following = (
-            await self._reuse(work, token, row, session, origin)
-            if row.revoked
-            else await self._rotate(work, token, row, session)
-        )
+        if not row.revoked:  # whatever stood in the way is over, a ban that was lifted for example
+            return None
+        following = await self._reuse(work, token, row, session, origin)
         if isinstance(following, AuthProblem):
             return following
         session.refreshed_at = clock.now()
@@ -94,17 +112,6 @@ class Refresh:
             return SessionExpired("Invalid Refresh Token: Session Expired (Inactivity)")
         return None
 
-    async def _rotate(self, work: AsyncSession, token: str, row: RefreshToken, session: Session) -> str:
-        following = self._issuer.chain.following(token, session.id)
-        row.revoked, row.updated_at = True, clock.now()
-        await work.flush()  # before the insert: the index allows one live token a session
-        await RefreshTokenRepository(work).add(
-            RefreshToken(
-                token=hash_token(following), parent=row.token, user_id=row.user_id, session_id=session.id
-            )
-        )
-        return following
-
     async def _reuse(
         self, work: AsyncSession, token: str, row: RefreshToken, session: Session, origin: Origin
     ) -> str | AuthProblem:
@@ -115,7 +122,7 @@ class Refresh:
             return RefreshTokenAlreadyUsed()
         is_retry = row.updated_at + self._interval >= clock.now()
         if active.parent == row.token or is_retry:
-            for following in self._issuer.chain.walk(token, session.id):
+            for following in self._issuer.chain.walk(token):
                 if hash_token(following) == active.token:
                     return following
         if self._settings.security_refresh_token_rotation_enabled:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from modules.auth.dtos import SessionView
 from modules.auth.events import UserSignedIn
-from modules.auth.models import AmrClaim, RefreshToken, Session, User
+from modules.auth.models import AmrClaim, Identity, RefreshToken, Session, User
 from modules.auth.repositories import (
     AmrRepository,
     IdentityRepository,
@@ -71,9 +71,24 @@ class SessionIssuer:
 
     async def show(self, work: AsyncSession, user: User, session: Session, refresh_token: str) -> SessionView:
         """Mint an access token for ``session`` and answer as the wire does."""
-        await self._codec.ready()
         identities = await IdentityRepository(work).list_of(user.id)
         amr = await AmrRepository(work).list_of(session.id)
+        return await self.mint(user, session, identities, amr, refresh_token)
+
+    async def mint(
+        self,
+        user: User,
+        session: Session,
+        identities: Sequence[Identity],
+        amr: Sequence[AmrClaim],
+        refresh_token: str,
+    ) -> SessionView:
+        """Like `show`, from rows that were read already.
+
+        Raises:
+            SigningUnavailable: 503.
+        """
+        await self._codec.ready()
         issued_at = clock.unix_seconds()
         expires_at = issued_at + self._settings.jwt_exp
         claims = {
