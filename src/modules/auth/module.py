@@ -10,6 +10,7 @@ from litestar import Router
 
 from modules.auth import revocations
 from modules.auth.authenticator import TokenAuthenticator
+from modules.auth.breaches import build_breaches
 from modules.auth.controllers import CONTROLLERS, MailboxController, RootKeysController
 from modules.auth.events import (
     FLOW_EVENTS,
@@ -77,7 +78,7 @@ def parts(runtime: Runtime) -> Parts:
         issuer=issuer_of(settings),
         audience=settings.jwt.effective_audience,
     )
-    passwords = Passwords()
+    passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))
     gate = Gate(runtime.limits, auth)
     grants = Grants(
         password=SignIn(database, passwords, issuer, gate, auth),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
@@ -36,6 +37,20 @@ class AuthSettings(FlowSettings, frozen=True, kw_only=True):
     password_required_characters: Annotated[
         str | None,
         Meta(description="Sets of characters, separated by colons; a password needs one of each set."),
+    ] = None
+    password_hibp_enabled: Annotated[
+        bool, Meta(description="Refuse new passwords that are known from leaks, asked by k-anonymity.")
+    ] = False
+    password_hibp_url: Annotated[
+        str,
+        Meta(pattern=r"^https?://", description="What the first five digits of a SHA-1 are appended to."),
+    ] = "https://api.pwnedpasswords.com/range/"
+    password_hibp_fail_closed: Annotated[
+        bool, Meta(description="Refuse new passwords with 503 while nobody can say whether they were leaked.")
+    ] = False
+    password_breached_list: Annotated[
+        Path | None,
+        Meta(description="Leaked passwords as sorted SHA-1, one a line; looked up without a network."),
     ] = None
     security_refresh_token_rotation_enabled: Annotated[
         bool, Meta(description="End the session when a refresh token is used a second time, and late.")

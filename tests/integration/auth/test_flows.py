@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import bcrypt
 import msgspec
 import pytest
 
@@ -138,7 +139,19 @@ async def test_a_hash_with_old_parameters_is_made_anew_at_sign_in(people: People
         user = await save_user(work, email)
     await people.sign_in(email)
     (row,) = await people.rows("select encrypted_password from auth.users where id = $1", user.id)
-    assert row["encrypted_password"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert row["encrypted_password"].startswith("$argon2id$v=19$m=19456,t=4,p=1$")
+    await people.sign_in(email)
+
+
+async def test_a_hash_of_another_product_is_made_anew_at_sign_in(people: People) -> None:
+    stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    email = f"{uuid4().hex}@example.com"
+    async with people.served.runtime.database.unit_of_work() as work:
+        (await save_user(work, email)).encrypted_password = stored
+    assert (await people.grant("password", email=email, password="wrong")).status_code == 400
+    person = await people.sign_in(email)
+    (row,) = await people.rows("select encrypted_password from auth.users where id = $1", person.id)
+    assert row["encrypted_password"].startswith("$argon2id$v=19$m=19456,t=4,p=1$")
     await people.sign_in(email)
 
 

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 import time
 
+import bcrypt
+import pytest
 from argon2 import PasswordHasher
 
-from modules.auth.passwords import Passwords
+from modules.auth import passwords as module
+from modules.auth.passwords import NICENESS, Passwords, TooManySignIns
 
 
 async def test_a_hash_holds_for_its_password_alone() -> None:
     passwords = Passwords()
     stored = await passwords.hash("correct horse")
-    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert stored.startswith("$argon2id$v=19$m=19456,t=4,p=1$")
     assert await passwords.verify("correct horse", stored)
     assert not await passwords.verify("wrong horse", stored)
     assert not passwords.is_outdated(stored)
@@ -24,15 +30,24 @@ async def test_nobody_has_no_password() -> None:
         assert not await passwords.verify("x", stored)
 
 
-async def test_other_parameters_are_outdated_and_still_hold() -> None:
-    stored = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash("x")
+@pytest.mark.parametrize(
+    "stored",
+    [
+        PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash("x"),
+        bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode(),
+    ],
+)
+async def test_other_hashes_are_outdated_and_still_hold(stored: str) -> None:
     assert Passwords.is_outdated(stored)
     assert await Passwords().verify("x", stored)
 
 
-async def test_nobody_takes_as_long_as_somebody() -> None:
+async def test_nobody_and_a_cheap_hash_take_as_long_as_somebody() -> None:
     passwords = Passwords()
     stored = await passwords.hash("x")
+    cheap = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
+    for _ in range(10):
+        await passwords.verify("y", stored)
 
     async def fastest(of: str | None) -> float:
         times = []
@@ -42,8 +57,9 @@ async def test_nobody_takes_as_long_as_somebody() -> None:
             times.append(time.perf_counter() - began)
         return min(times)
 
-    somebody, nobody = await fastest(stored), await fastest(None)
+    somebody, nobody, imported = await fastest(stored), await fastest(None), await fastest(cheap)
     assert 0.5 < nobody / somebody < 2
+    assert 0.5 < imported / somebody < 3
 
 
 async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
@@ -55,3 +71,24 @@ async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
         turns += 1
     await work
     assert turns > 8
+
+
+async def test_no_more_threads_than_slots_and_all_of_them_give_way() -> None:
+    passwords = Passwords(slots=2)
+
+    def look() -> tuple[int, int]:
+        time.sleep(0.01)
+        native = threading.get_native_id()
+        return native, os.getpriority(os.PRIO_PROCESS, native) if sys.platform == "linux" else NICENESS
+
+    seen = await asyncio.gather(*(passwords._in_thread(look) for _ in range(10)))
+    assert len({native for native, _ in seen}) <= 2
+    assert {nice for _, nice in seen} == {NICENESS}
+
+
+async def test_a_queue_that_nobody_would_wait_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING", 3)
+    passwords = Passwords(slots=1)
+    answers = await asyncio.gather(*(passwords.verify("x", None) for _ in range(5)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [bool, bool, bool, TooManySignIns, TooManySignIns]
+    assert await passwords.verify("x", None) is False

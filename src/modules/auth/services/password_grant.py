@@ -60,7 +60,7 @@ class SignIn:
         password = grant.password or ""
         user = await self._check(address, password, origin)
         stored = user.encrypted_password or ""
-        renewed = await self._passwords.hash(password) if self._passwords.is_outdated(stored) else stored
+        renewed = await self._passwords.rehash(password) if self._passwords.is_outdated(stored) else stored
         async with self._database.unit_of_work() as work:
             locked = await UserRepository(work).lock(user.id)
             if locked is None or locked.encrypted_password != stored:
