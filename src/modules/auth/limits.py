@@ -1,8 +1,9 @@
 """How often one may try. Shared by all processes, and closed while Redis is away.
 
 Per address, with the burst and the rate that GoTrue promises for the same
-settings; and per account *and* address for wrong passwords, so that nobody can
-lock a victim out from elsewhere. Right passwords cost nothing there.
+settings; and for wrong passwords per account *and* address, and per account
+from everywhere, as `lockout` has it: nobody locks a victim out from elsewhere.
+Right passwords cost nothing there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from monohull.kernel.ratelimit import Limit, RateLimits
 
 if TYPE_CHECKING:
+    from modules.auth.lockout import Lockout
     from modules.auth.origin import Origin
     from modules.auth.settings import AuthSettings
 
@@ -22,8 +24,9 @@ BURST = 30
 class Gate:
     """The limits of this module."""
 
-    def __init__(self, limits: RateLimits, settings: AuthSettings) -> None:
+    def __init__(self, limits: RateLimits, lockout: Lockout, settings: AuthSettings) -> None:
         self._limits = limits
+        self._lockout = lockout
         self._token = _limit("auth.token", settings.rate_limit_token_refresh)
         self._signup = _limit("auth.signup", settings.rate_limit_otp)
         self._failures = _limit("auth.password_failures", settings.rate_limit_password_failures)
@@ -41,12 +44,17 @@ class Gate:
         """Count a request to /signup."""
         await self._limits.enforce(self._signup, origin.network)
 
-    async def admit_password(self, email: str, origin: Origin) -> None:
-        """Refuse when too many wrong passwords came for this account from this address."""
+    async def admit_password(self, email: str, origin: Origin) -> bool:
+        """Refuse when too many wrong passwords came for this account; say whether it knows the address."""
         key = _account(email, origin)
         left = await self._limits.take(self._failures, key, cost=0)
         if left.remaining < 1:
             await self._limits.enforce(self._failures, key)
+        return await self._lockout.attempt(email, origin.network)
+
+    async def password_held(self, email: str, origin: Origin, *, was_known: bool) -> None:
+        """Note a right password: the attempt was no failure, and the account knows the address."""
+        await self._lockout.succeed(email, origin.network, was_known=was_known)
 
     async def count_failure(self, email: str, origin: Origin) -> None:
         """Note a wrong password."""

@@ -27,6 +27,7 @@ from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
 from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
+from modules.auth.lockout import Lockout
 from modules.auth.passwords import Passwords
 from modules.auth.permissions import PERMISSIONS
 from modules.auth.refresh_families import Chain
@@ -79,7 +80,8 @@ def parts(runtime: Runtime) -> Parts:
         audience=settings.jwt.effective_audience,
     )
     passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))
-    gate = Gate(runtime.limits, auth)
+    lockout = Lockout(runtime.redis, jwt_secret(settings).encode(), auth.rate_limit_account_failures)
+    gate = Gate(runtime.limits, lockout, auth)
     grants = Grants(
         password=SignIn(database, passwords, issuer, gate, auth),
         refresh=Refresh(database, issuer, auth),

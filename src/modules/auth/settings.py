@@ -72,6 +72,14 @@ class AuthSettings(FlowSettings, frozen=True, kw_only=True):
     rate_limit_otp: Annotated[
         float, Meta(gt=0, description="Requests to /signup in 5 minutes from one address.")
     ] = 30
+    rate_limit_account_failures: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Wrong passwords for one account, from everywhere, after which addresses that it "
+            "does not know have to wait, longer each time; ours.",
+        ),
+    ] = 10
     rate_limit_password_failures: Annotated[
         float, Meta(gt=0, description="Wrong passwords in 5 minutes for one account from one address; ours.")
     ] = 30

@@ -56,7 +56,6 @@ class SignIn:
             RateLimited: 429, too many wrong passwords.
         """
         address = self._address(grant)
-        await self._gate.admit_password(address, origin)
         password = grant.password or ""
         user = await self._check(address, password, origin)
         stored = user.encrypted_password or ""
@@ -84,6 +83,7 @@ class SignIn:
 
     async def _check(self, address: str, password: str, origin: Origin) -> User:
         """Return the user whose password this is. No connection is held while hashing."""
+        was_known = await self._gate.admit_password(address, origin)
         user = None
         is_phone = "@" not in address and address.isdigit()
         if "\0" not in address:
@@ -94,6 +94,7 @@ class SignIn:
         if user is None or not holds:
             await self._gate.count_failure(address, origin)
             raise InvalidCredentials
+        await self._gate.password_held(address, origin, was_known=was_known)
         if user.is_banned:
             raise UserBanned
         if is_phone and user.phone_confirmed_at is None:
