@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
+
+from modules.auth.hook_settings import HookSettings
 
 from monohull.kernel.settings import Secret
 

@@ -24,6 +24,7 @@ from modules.auth.events import (
     UserUpdated,
 )
 from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
+from modules.auth.hooks import Hooks, build_hooks
 from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
@@ -68,22 +69,29 @@ def parts(runtime: Runtime) -> Parts:
     auth = settings.of(AuthSettings)
     database = runtime.database
     autoconfirms = auth.autoconfirms(settings.core.env)
+    hooks = find_hooks(runtime)
     ring = build_ring(runtime)
     codec = build_codec(settings, ring)
     presenters = Presenters(runtime.redis)
-    denylist = Denylist(database, lifetime_seconds=auth.jwt_exp, observer=runtime.observer)
+    denylist = Denylist(
+        database,
+        lifetime_seconds=auth.jwt_exp,
+        overlays=not hooks.has("custom_access_token"),  # what the hook would say to the change is its to say
+        observer=runtime.observer,
+    )
     issuer = SessionIssuer(
         codec,
         Chain(jwt_secret(settings)),
         auth,
         issuer=issuer_of(settings),
         audience=settings.jwt.effective_audience,
+        hooks=hooks,
     )
     passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))
     lockout = Lockout(runtime.redis, jwt_secret(settings).encode(), auth.rate_limit_account_failures)
     gate = Gate(runtime.limits, lockout, auth)
     grants = Grants(
-        password=SignIn(database, passwords, issuer, gate, auth),
+        password=SignIn(database, passwords, issuer, gate, auth, hooks),
         refresh=Refresh(database, issuer, auth),
         pkce=PkceExchange(database, issuer),
     )
@@ -128,6 +136,20 @@ def listener(
             yield
 
     return running
+
+
+def find_hooks(runtime: Runtime) -> Hooks:
+    """Return the hooks that the settings name.
+
+    Raises:
+        SettingsError: One of them cannot be called.
+    """
+    settings = runtime.settings
+    try:
+        return build_hooks(settings.of(AuthSettings), runtime.database, runtime.outbound, runtime.observer)
+    except ValueError as error:
+        name, _, message = str(error).partition(": ")
+        raise _fault(settings, f"MONOHULL_AUTH_{name.upper()}", message) from error
 
 
 def issuer_of(settings: Settings) -> str:

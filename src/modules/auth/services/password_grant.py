@@ -13,6 +13,7 @@ from modules.auth.errors import (
     UserBanned,
     ValidationFailed,
 )
+from modules.auth.hooks import Hooks
 from modules.auth.repositories import IdentityRepository, UserRepository
 from modules.auth.rules import normal_phone
 from monohull.kernel import clock
@@ -31,19 +32,21 @@ if TYPE_CHECKING:
 class SignIn:
     """Opens sessions for people who know their password."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 everything that a sign-in asks
         self,
         database: Database,
         passwords: Passwords,
         issuer: SessionIssuer,
         gate: Gate,
         settings: AuthSettings,
+        hooks: Hooks | None = None,
     ) -> None:
         self._database = database
         self._passwords = passwords
         self._issuer = issuer
         self._gate = gate
         self._settings = settings
+        self._hooks = hooks or Hooks()
 
     async def open_session(self, grant: PasswordGrant, origin: Origin) -> SessionView:
         """Open a session.
@@ -91,6 +94,8 @@ class SignIn:
                 users = UserRepository(work)
                 user = await (users.find_by_phone if is_phone else users.find_by_email)(address)
         holds = await self._passwords.verify(password, user.encrypted_password if user else None)
+        if user is not None:
+            await self._hooks.password_verification_attempt(str(user.id), valid=holds)
         if user is None or not holds:
             await self._gate.count_failure(address, origin)
             raise InvalidCredentials

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from modules.auth.dtos import SessionView
 from modules.auth.events import UserSignedIn
+from modules.auth.hooks import Hooks
 from modules.auth.models import AmrClaim, Identity, RefreshToken, Session, User
 from modules.auth.repositories import (
     AmrRepository,
@@ -38,16 +39,25 @@ class SessionIssuer:
         settings: Lifetimes.
         issuer: The ``iss`` claim, ``<public url>/auth/v1``.
         audience: The ``aud`` claim of every token, or None for the user's own.
+        hooks: May change the claims.
     """
 
-    def __init__(
-        self, codec: TokenCodec, chain: Chain, settings: AuthSettings, *, issuer: str, audience: str | None
+    def __init__(  # noqa: PLR0913 what a token is made of
+        self,
+        codec: TokenCodec,
+        chain: Chain,
+        settings: AuthSettings,
+        *,
+        issuer: str,
+        audience: str | None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.chain = chain
         self._codec = codec
         self._settings = settings
         self._issuer = issuer
         self._audience = audience
+        self._hooks = hooks or Hooks()
 
     async def open(self, work: AsyncSession, user: User, *, method: str, origin: Origin) -> SessionView:
         """Open a session of ``user``, who was authenticated by ``method`` just now."""
@@ -73,20 +83,21 @@ class SessionIssuer:
         """Mint an access token for ``session`` and answer as the wire does."""
         identities = await IdentityRepository(work).list_of(user.id)
         amr = await AmrRepository(work).list_of(session.id)
-        return await self.mint(user, session, identities, amr, refresh_token)
+        return await self.mint(user, session, identities, amr, refresh_token, work)
 
-    async def mint(
+    async def mint(  # noqa: PLR0913, PLR0917 the rows, and the transaction they are from
         self,
         user: User,
         session: Session,
         identities: Sequence[Identity],
         amr: Sequence[AmrClaim],
         refresh_token: str,
+        work: AsyncSession | None = None,
     ) -> SessionView:
         """Like `show`, from rows that were read already.
 
         Raises:
-            SigningUnavailable: 503.
+            SigningUnavailable: 503. HookRejected, HookTimeout, HookFailed: The hook gives no token.
         """
         await self._codec.ready()
         issued_at = clock.unix_seconds()
@@ -97,6 +108,8 @@ class SessionIssuer:
             "exp": expires_at,
             **self._claims(user, session, amr),
         }
+        method = amr[0].authentication_method if amr else ""
+        claims = await self._hooks.custom_access_token(claims, method, work)
         return SessionView(
             access_token=self._codec.sign(claims),
             token_type="bearer",

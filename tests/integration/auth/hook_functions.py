@@ -1,0 +1,28 @@
+"""Hooks in Python, as a project writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+async def claims(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Add what the method was."""
+    return {"claims": {**payload["claims"], "by": payload["authentication_method"]}}
+
+
+def refuse_everybody(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse, whether the password was right or not."""
+    return {"decision": "reject", "message": f"valid was {payload['valid']}"}
+
+
+async def fail(_: Mapping[str, Any]) -> dict[str, Any]:
+    """Raise what a project's code may raise."""
+    raise KeyError("a secret of the project")
+
+
+async def steal(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Try to make the token somebody else's."""
+    return {"claims": {**payload["claims"], "sub": "00000000-0000-0000-0000-000000000000"}}
