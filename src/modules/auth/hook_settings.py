@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from monohull.kernel.settings import Secret  # noqa: TC001 read at run time
+from monohull.kernel.settings import Secret
 
 URI = r"^(https?://|pg-functions://|python://)"
 _URI_WORDS = "https://…, pg-functions://postgres/<schema>/<function> or python://<package.module>/<function>"

@@ -66,6 +66,9 @@ class AuthSettings(FlowSettings, frozen=True, kw_only=True):
         Annotated[str, Meta(pattern=DURATION)] | None,
         Meta(description="How long a session lives without a refresh."),
     ] = None
+    sessions_single_per_user: Annotated[
+        bool, Meta(description="A sign-in ends every other session of the user.")
+    ] = False
     rate_limit_token_refresh: Annotated[
         float, Meta(gt=0, description="Requests to /token in 5 minutes from one address.")
     ] = 150

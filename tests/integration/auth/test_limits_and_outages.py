@@ -84,6 +84,26 @@ async def test_sessions_end_by_the_clock(connections: Connections) -> None:
             assert (answer.status_code, answer.json()["code"]) == (400, "session_expired")
 
 
+async def test_no_access_token_outlives_its_session(connections: Connections) -> None:
+    async with running_app(connections, auth_sessions_timebox="10m") as served:
+        person = await People(served).sign_up()
+        assert 590 <= person.tokens["expires_in"] <= 600
+        await People(served).execute("update auth.sessions set not_after = now() + interval '1 minute'")
+        renewed = (await People(served).refresh(person.refresh_token)).json()
+        assert 50 <= renewed["expires_in"] <= 60
+
+
+async def test_one_session_a_user(connections: Connections) -> None:
+    async with running_app(connections, auth_sessions_single_per_user="true") as served:
+        people = People(served)
+        first = await people.sign_up()
+        second = await people.sign_in(first.email)
+        ended = await served.client.get("/auth/v1/user", headers=first.bearer)
+        assert (ended.status_code, ended.json()["code"]) == (403, "session_not_found")
+        (only,) = (await served.client.get("/auth/v1/sessions", headers=second.bearer)).json()
+        assert only["is_current"] is True
+
+
 async def test_without_detection_only_the_late_token_is_refused(connections: Connections) -> None:
     settings = {
         "auth_security_refresh_token_rotation_enabled": "false",

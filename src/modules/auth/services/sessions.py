@@ -15,6 +15,7 @@ from modules.auth.repositories import (
     RefreshTokenRepository,
     SessionRepository,
 )
+from modules.auth.settings import AuthSettings, seconds
 from modules.auth.views import view_user
 from monohull.kernel import clock, outbox
 from monohull.kernel.ids import hash_token, uuid7
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from modules.auth.origin import Origin
     from modules.auth.refresh_families import Chain
-    from modules.auth.settings import AuthSettings
     from modules.auth.tokens import TokenCodec
 
 
@@ -65,6 +65,8 @@ class SessionIssuer:
         user.last_sign_in_at = at
         session = Session(id=uuid7(), user_id=user.id, created_at=at, user_agent=origin.agent, ip=origin.ip)
         await SessionRepository(work).add(session)
+        if self._settings.sessions_single_per_user:
+            await SessionRepository(work).end(user.id, but=session.id)
         await AmrRepository(work).record(session.id, method)
         token = self.chain.first()
         await RefreshTokenRepository(work).add(
@@ -101,7 +103,7 @@ class SessionIssuer:
         """
         await self._codec.ready()
         issued_at = clock.unix_seconds()
-        expires_at = issued_at + self._settings.jwt_exp
+        expires_at = self._expiry(session, issued_at)
         claims = {
             "iss": self._issuer,
             "iat": issued_at,
@@ -113,11 +115,21 @@ class SessionIssuer:
         return SessionView(
             access_token=self._codec.sign(claims),
             token_type="bearer",
-            expires_in=self._settings.jwt_exp,
+            expires_in=expires_at - issued_at,
             expires_at=expires_at,
             refresh_token=refresh_token,
             user=view_user(user, identities),
         )
+
+    def _expiry(self, session: Session, issued_at: int) -> int:
+        """Return when an access token expires: no token outlives its session's time-box."""
+        timebox = seconds(self._settings.sessions_timebox)
+        ends = [issued_at + self._settings.jwt_exp]
+        if timebox is not None:
+            ends.append(int(session.created_at.timestamp() + timebox))
+        if session.not_after is not None:
+            ends.append(int(session.not_after.timestamp()))
+        return max(min(ends), issued_at + 1)
 
     def _claims(self, user: User, session: Session, amr: Sequence[AmrClaim]) -> Mapping[str, Any]:
         return {
