@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from argon2 import PasswordHasher
 
 from modules.auth.errors import WeakPassword
-from modules.auth.password_hashes import UnusableHash, holds
+from modules.auth.password_hashes import UnusableHash, check_usable, holds
 from monohull.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ MEMORY_KIB: Final = 19_456
 PARALLELISM: Final = 1
 MAX_WAITING: Final = 200
 """About ten seconds of one core."""
+
+MAX_HASH_CHARACTERS: Final = 255
+"""Of the column."""
 
 NICENESS: Final = 10
 SHARE_OF_NEWEST: Final = 0.2
@@ -119,6 +122,15 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def is_known(stored: str) -> bool:
+    """Say whether ``stored`` is a hash that can be compared with, and in a reasonable time."""
+    try:
+        check_usable(stored)
+    except UnusableHash:
+        return False
+    return len(stored) <= MAX_HASH_CHARACTERS
 
 
 def _timed(password: str, stored: str | None) -> tuple[float, bool, bool]:

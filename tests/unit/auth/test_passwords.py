@@ -65,6 +65,13 @@ async def test_a_cheap_hash_takes_as_long_as_ours() -> None:
     assert time.perf_counter() - began > 0.19
 
 
+def test_which_hashes_can_be_compared_with() -> None:
+    assert module.is_known(bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode())
+    assert not module.is_known("md5")
+    assert not module.is_known("$argon2id$")
+    assert not module.is_known("$scrypt$ln=4,r=8,p=1$c2FsdA$" + "A" * 300)
+
+
 async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
     passwords = Passwords(slots=1)
     work = asyncio.gather(*(passwords.hash("x") for _ in range(8)))
