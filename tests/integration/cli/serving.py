@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 def free_port() -> int:

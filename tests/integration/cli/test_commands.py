@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -219,8 +219,14 @@ def test_processes_that_start_do_not_outlive_their_server(
 
 def serving_children(listed: Path) -> list[int]:
     """Return the children that have named themselves workers; the one that checks the settings has not."""
-    pids = [int(pid) for pid in listed.read_text().split()]
-    return [pid for pid in pids if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in map(int, listed.read_text().split()) if b"worker" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (ProcessLookupError, FileNotFoundError):
+        return b""
 
 
 def test_a_taken_port(tmp_path: Path, external: dict[str, str]) -> None:
