@@ -36,6 +36,7 @@ async def test_nobody_has_no_password() -> None:
         PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash("x"),
         bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode(),
     ],
+    ids=["argon2", "bcrypt"],
 )
 async def test_other_hashes_are_outdated_and_still_hold(stored: str) -> None:
     assert Passwords.is_outdated(stored)
