@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monohull.kernel.database import ddl
 from monohull.kernel.database.apply import PROJECT_LOCK_KEY, apply, pending
 from monohull.kernel.database.engine import Database
 from monohull.kernel.database.errors import MigrationRefused
@@ -218,6 +219,9 @@ async def test_whoever_caches_the_schema_is_told(database: Database, tmp_path: P
         told.set()
 
     async with database.connection() as connection:
+        # where the database tells of it by itself there would be more to hear
+        for trigger in ddl.TRIGGERS:
+            await connection.execute(f"alter event trigger {trigger} disable")
         await connection.add_listener("pgrst", listen)
         write(tmp_path, m0001_a="create table t (id int)", m0002_b="create table u (id int)")
         await apply(database, tmp_path, NAME)
