@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from modules.query import CatalogMissing, LiveCatalog, live_catalog
-from modules.query.live import CatalogLoaded
+from modules.query.live import MIN_INTERVAL_SECONDS, CatalogLoaded
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.observation import Observer
 from tests.application import service_key
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 SILENCE = "alter event trigger monohull_ddl disable; alter event trigger monohull_drop disable"
 """From here on nobody is told of DDL by itself."""
-
-MOMENT = 2.1
-"""A read that long ago is old enough for a request to cause the next one."""
 
 
 class Reading:
@@ -213,9 +210,15 @@ async def test_a_listener_that_was_away_looks_for_itself(
         assert found.reconfigured == 1
 
 
+async def grow_old(live: LiveCatalog) -> None:
+    """Have the last read be so long ago that a request may cause the next one."""
+    await eventually(lambda: live._answered == live._asked)
+    live._read_at -= MIN_INTERVAL_SECONDS
+
+
 async def test_a_request_finds_what_nobody_told_of(database: asyncpg.Connection, shop: Served) -> None:
     await database.execute(SILENCE)
-    await asyncio.sleep(MOMENT)
+    await grow_old(live_catalog(shop.runtime))
     await database.execute("create table fresh (id int primary key, customer_id int references customers)")
     assert (await shop.client.get("/rest/v1/fresh", headers=SERVICE)).status_code == 200
 
@@ -225,7 +228,7 @@ async def test_what_the_database_no_longer_has_is_looked_at_again(
 ) -> None:
     await database.execute(SILENCE)
     live = live_catalog(shop.runtime)
-    await asyncio.sleep(MOMENT)
+    await grow_old(live)
     await database.execute("drop table vacations")
     old = live.current()
     first = await shop.client.get("/rest/v1/vacations", headers=SERVICE)
@@ -241,6 +244,7 @@ async def test_requests_for_nonsense_cause_one_read_an_interval(
     del database
     monkeypatch.setattr("modules.query.live.MIN_INTERVAL_SECONDS", 1000.0)
     live, loads = live_catalog(shop.runtime), []
+    await eventually(lambda: live._answered == live._asked)
     shop.runtime.observer.add_reader(
         lambda one: loads.append(one) if isinstance(one, CatalogLoaded) else None
     )
