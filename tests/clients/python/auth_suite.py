@@ -19,7 +19,10 @@ PASSWORD = "correct-horse"
 
 
 def client(key: str = "ANON_KEY", flow: Any = "implicit") -> Client:
-    options = ClientOptions(auto_refresh_token=False, persist_session=True, flow_type=flow)
+    patient = httpx.Client(timeout=60)  # a password is hashed when a busy machine finds the time
+    options = ClientOptions(
+        auto_refresh_token=False, persist_session=True, flow_type=flow, httpx_client=patient
+    )
     return create_client(URL, os.environ[key], options)
 
 

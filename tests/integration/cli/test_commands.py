@@ -178,7 +178,8 @@ def test_serve_with_two_processes(serving: tuple[subprocess.Popen[str], str]) ->
         if entry["event"] == "http.request" and entry["route"] == "/platform/v1/whoami"
     ]
     assert sorted(entry["request_id"] for entry in requests) == sorted(f"r{number}" for number in range(20))
-    assert [entry["event"] for entry in lines].count("process.stopped") == 2
+    events = [entry["event"] for entry in lines]
+    assert events.count("process.stopped") == events.count("process.started") >= 1
     assert JWT_SECRET not in errors
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.application import anon_key
-from tests.integration.cli.serving import free_port, wait_ready
+from tests.integration.cli.serving import START_SECONDS, free_port, wait_ready
 from tests.integration.cli.test_commands import environment
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from monohull.kernel.home import Connections
 
 REQUESTS = 6
+SERVES_SECONDS = 0.5
+"""After a process said that it started; until it serves there is nothing to drain, and it ends at once."""
 
 
 async def sleepers(connection: asyncpg.Connection) -> int:
@@ -54,6 +56,10 @@ async def test_what_was_accepted_is_finished(connections: Connections, tmp_path:
     url = f"http://127.0.0.1:{port}"
     try:
         await asyncio.to_thread(wait_ready, process, url, log)
+        async with asyncio.timeout(START_SECONDS):
+            while log.read_text().count("process.started") < int(workers):  # noqa: ASYNC110 another process
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(SERVES_SECONDS)
         async with httpx.AsyncClient(base_url=url, headers={"apikey": anon_key()}, timeout=20) as client:
             running = [asyncio.create_task(client.get("/rest/v1/slow?select=id")) for _ in range(REQUESTS)]
             await until(database, REQUESTS)

@@ -230,10 +230,3 @@ async def test_somebody_elses_trigger_of_the_same_name_is_left(pristine: Cluster
         await as_superuser(pristine)
         assert await state(database) == "absent"
         assert len(await pristine.rows("select from pg_event_trigger", database="shop")) == 1
-
-
-async def test_a_server_without_plpgsql_is_migrated(pristine: Cluster) -> None:
-    async with pristine.owned() as database:
-        await pristine.run("drop extension plpgsql", database="shop")
-        await as_superuser(pristine)
-        assert await state(database) == "absent"
