@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -168,6 +169,14 @@ def test_serve_with_two_processes(serving: tuple[subprocess.Popen[str], str]) ->
     while line not in httpx.get(f"{url}/metrics").text:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    deadline = time.monotonic() + START_SECONDS
+    while (
+        len(set(re.findall(r'monohull_process_open_files\{.*pid="(\d+)"', httpx.get(f"{url}/metrics").text)))
+        < 2
+    ):
+        assert time.monotonic() < deadline, "both have to serve before they can be stopped in order"
+        time.sleep(0.1)
+    time.sleep(1)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
@@ -178,8 +187,7 @@ def test_serve_with_two_processes(serving: tuple[subprocess.Popen[str], str]) ->
         if entry["event"] == "http.request" and entry["route"] == "/platform/v1/whoami"
     ]
     assert sorted(entry["request_id"] for entry in requests) == sorted(f"r{number}" for number in range(20))
-    events = [entry["event"] for entry in lines]
-    assert events.count("process.stopped") == events.count("process.started") >= 1
+    assert [entry["event"] for entry in lines].count("process.stopped") == 2
     assert JWT_SECRET not in errors
 
 
