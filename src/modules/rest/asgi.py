@@ -61,7 +61,8 @@ from modules.rest.transaction import begin_transaction, template_of
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.database.statements import Statement
-from monohull.kernel.errors import Problem, Unauthenticated
+from monohull.kernel.departures import Departures
+from monohull.kernel.errors import ClientGone, Problem, Unauthenticated
 
 if TYPE_CHECKING:
     from modules.rest.config import Config
@@ -115,6 +116,7 @@ class DataApi:
         self._surroundings = surroundings
         self._live = live
         self._source = source
+        self._departures = Departures()
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -144,7 +146,9 @@ class DataApi:
             and watch is OFF
             and (known := self._recall(scope, principal)) is not None
         ):
-            await send_answer(receive, send, await self._answer_known(*known, scope, principal))
+            with self._departures.watch(receive):
+                answer = await self._answer_known(*known, scope, principal)
+            await send_answer(receive, send, answer)
             return
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             answer = await self._describe(scope, principal, watch)
@@ -152,7 +156,8 @@ class DataApi:
             body = await read_body(receive) if scope["method"] in WITH_BODY else b""
             request = parse_request(scope, self._settings, body)
             watch.lap("parse")
-            answer = await self.answer(scope, request, principal, watch)
+            with self._departures.watch(receive):
+                answer = await self.answer(scope, request, principal, watch)
             if request.outdated:
                 answer.headers.append(outdated_warning(request.outdated))
         if watch is not OFF:
@@ -395,15 +400,21 @@ class DataApi:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Return the whole body; the edge has limited its size."""
+    """Return the whole body; the edge has limited its size.
+
+    Raises:
+        ClientGone: 499, only a part of it came.
+    """
     message = await receive()
     first: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
+    if message["type"] == "http.request" and not message.get("more_body", False):
         return first
     parts = [first]
     while message.get("more_body", False):
         message = await receive()
         parts.append(message.get("body", b""))
+    if message["type"] != "http.request":
+        raise ClientGone("The client closed the connection before its body was there.")
     return b"".join(parts)
 
 

@@ -19,6 +19,7 @@ API answers with RFC 9457 ``application/problem+json``.
     ├── RangeNotSatisfiable 416    the page begins behind the last row
     ├── InvalidRequest 400         the request does not decode
     ├── RateLimited 429
+    ├── ClientGone 499             nobody is there any more to read the answer
     ├── InternalError 500          a defect; the message says nothing of it
     └── Unavailable 503
         ├── DatabaseUnavailable    not reachable
@@ -188,6 +189,18 @@ class RateLimited(Problem):
     code = "rate_limited"
     status = 429
     hint = "Wait for the number of seconds in the Retry-After header."
+
+
+class ClientGone(Problem):
+    """The client closed the connection before the answer was there; what it asked for was cancelled."""
+
+    code = "client_gone"
+    status = 499
+    hint = "Only the log says so: nobody is there any more to read it."
+
+    @property
+    def title(self) -> str:
+        return "Client Closed Request"
 
 
 class InternalError(Problem):
