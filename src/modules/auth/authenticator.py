@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from modules.auth.keys.presenters import Presenters
     from modules.auth.revocations import Denylist
     from modules.auth.token_cache import TokenCache
-    from monohull.kernel.authentication import Credentials
+    from monohull.kernel.authentication import Credentials, Standing
 
 OPAQUE_PREFIXES: Final = ("sb_publishable_", "sb_secret_")
 SERVICE_ROLES: Final = frozenset({"service_role", "supabase_admin"})
@@ -87,6 +87,13 @@ class TokenAuthenticator:
         principal = self.principal(claims if self._denylist is None else self._denylist.current(claims))
         self.cache.put(token, principal, until=self._until(verified, principal))
         return principal
+
+    def standing(self, credentials: Credentials) -> Standing | None:
+        """Return what the cache holds of the request's JWT: it goes with the entry."""
+        token = credentials.bearer if credentials.bearer is not None else credentials.apikey
+        if token is None or token.startswith(OPAQUE_PREFIXES):
+            return None
+        return self.cache.entry(token)
 
     def _until(self, verified: Verified, principal: Principal) -> float:
         """Say how long a token need not be verified again.

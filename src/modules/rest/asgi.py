@@ -57,7 +57,7 @@ from modules.rest.root import (
 )
 from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
-from modules.rest.transaction import begin_transaction, template_of
+from modules.rest.transaction import begin_transaction, bind_settings, template_of
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.database.statements import Statement
@@ -251,9 +251,8 @@ class DataApi:
         """
         statement = Statement(known.compiled.statement.text, known.bind(given), view.key)
         try:
-            [rows] = await self._source.run_batch(
-                (statement,), settings=view.settings.fill(principal, scope["headers"]), streams=True
-            )
+            settings = bind_settings(view.settings, principal, scope["headers"], scope["state"]["headers"])
+            [rows] = await self._source.run_batch((statement,), settings=settings, streams=True)
         except PostgresError as error:
             raise self._refused(error, known.request, principal) from error
         _, count, *asides = rows.rows[0]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from modules.rest.request import ApiRequest
     from modules.rest.response import Answer, RawHeaders
     from monohull.kernel.database.role import SettingsTemplate
+    from monohull.kernel.header_sets import HeaderSet
 
 MAX_KNOWN: Final = 2000
 """About 4 MB; the one that was learnt first goes."""
@@ -45,6 +46,8 @@ _VALUES: Final = re.compile(
 
 _OWN: Final = frozenset({b"content-range", b"content-location", b"content-length"})
 """Headers that are made for each answer."""
+
+_WISHES: Final = "rest.wishes"
 
 Key: TypeAlias = tuple[bytes | None, ...]
 
@@ -184,22 +187,24 @@ def is_plain(request: ApiRequest, compiled: Compiled) -> bool:
 
 def _key(scope: Mapping[str, Any]) -> tuple[Key | None, list[bytes]]:
     """Return what a read is known by, None for one that is not looked for, and the values in its query."""
-    headers: Mapping[bytes, bytes] | None = scope["state"].get("headers")
-    query: bytes = scope["query_string"]
+    headers: HeaderSet = scope["state"]["headers"]
     path: bytes | None = scope.get("raw_path")
-    if headers is None or path is None or b"range" in headers or b"cookie" in headers:
+    wishes = headers.notes.get(_WISHES)
+    if wishes is None:
+        wishes = headers.notes[_WISHES] = _wishes(headers.by_name)
+    if not wishes or path is None:
         return None, []
-    pieces = _VALUES.split(query)
+    pieces = _VALUES.split(scope["query_string"])
     given = pieces[2::3]
     del pieces[2::3]
-    key = (
-        path,
-        headers.get(b"accept"),
-        headers.get(b"prefer"),
-        headers.get(b"accept-profile"),
-        *pieces,
-    )
-    return key, given
+    return (path, *wishes, *pieces), given
+
+
+def _wishes(headers: Mapping[bytes, bytes] | None) -> tuple[bytes | None, ...]:
+    """Return what headers say about an answer; nothing where a read with them is not looked for."""
+    if headers is None or b"range" in headers or b"cookie" in headers:
+        return ()
+    return headers.get(b"accept"), headers.get(b"prefer"), headers.get(b"accept-profile")
 
 
 def _known(

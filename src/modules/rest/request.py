@@ -160,7 +160,7 @@ def refuse_outdated(parameters: Parameters, settings: RestSettings) -> None:
 
 def _remembered_head(scope: Mapping[str, Any], settings: RestSettings) -> Head:
     """Do what `parse_head` does, which depends on what is in the key and on the settings alone."""
-    headers: Mapping[bytes, bytes] | None = scope["state"].get("headers")
+    headers: Mapping[bytes, bytes] | None = scope["state"]["headers"].by_name
     if headers is None:  # one is repeated
         return parse_head(scope, settings)
     key = (scope["method"], scope["path"], scope.get("raw_path"), *map(headers.get, _READ_HEADERS))

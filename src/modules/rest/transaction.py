@@ -16,11 +16,13 @@ from modules.rest.config import NOTHING, Config, RoleSettings
 from modules.rest.guc import CLEARED
 from modules.rest.head import PREFIX, Head
 from monohull.kernel.database.role import COOKIE, SettingsTemplate, settings_template
-from monohull.kernel.database.statements import Statement
+from monohull.kernel.database.statements import BoundSettings, Statement
+from monohull.kernel.header_sets import MAX_NOTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
 
 
@@ -57,12 +59,32 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
     plan_key = f"{principal.role}.{request.schema}"
     before = config.pre_request
     return Transaction(
-        template.fill(principal, headers, read_cookies(headers)),
+        bind_settings(template, principal, headers, scope["state"]["headers"]),
         plan_key,
         before=() if before is None else (Statement(before, (), f"before.{plan_key}.{before}"),),
         commit=_commits(request, rolls_back=config.settings.rolls_back, read_only=read_only),
         isolation=hoisted.isolation or role.isolation or (config.read_isolation if read_only else None),
     )
+
+
+def bind_settings(
+    template: SettingsTemplate, principal: Principal, headers: Sequence[tuple[bytes, bytes]], known: HeaderSet
+) -> BoundSettings:
+    """Return the settings of one request; the same request by the same principal has the same ones.
+
+    Raises:
+        InvalidRequest: A header holds a zero byte.
+    """
+    notes = known.notes
+    kept = notes.get(id(template))
+    if kept is not None and kept[0] is template and kept[1] is principal:
+        bound: BoundSettings = kept[2]
+        return bound
+    bound = template.fill(principal, headers, read_cookies(headers))
+    if len(notes) > MAX_NOTES:
+        notes.clear()
+    notes[id(template)] = template, principal, bound  # held, so that the template's id stays its own
+    return bound
 
 
 def template_of(  # noqa: PLR0913 each is its own matter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -80,11 +80,10 @@ class Application(Litestar):
     edge: Edge
     runtime: Runtime
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         if scope["type"] == "lifespan":
-            await super().__call__(scope, receive, send)
-        else:
-            await self.edge(scope, receive, send)
+            return super().__call__(scope, receive, send)
+        return self.edge(scope, receive, send)
 
     async def behind_the_edge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is no mount: Litestar itself."""

@@ -42,6 +42,14 @@ class Credentials(Struct, frozen=True, kw_only=True):
         return self.apikey is None and self.bearer is None
 
 
+class Standing(Protocol):
+    """That a credential was found to hold, for as long as nothing speaks against it."""
+
+    def use(self) -> Principal | None:
+        """Return whom it stands for, now; None once that has to be found out again."""
+        ...
+
+
 class Authenticator(Protocol):
     """Knows one kind of credential."""
 
@@ -51,6 +59,10 @@ class Authenticator(Protocol):
         Raises:
             InvalidCredential: It is of this kind and does not hold.
         """
+        ...
+
+    def standing(self, credentials: Credentials) -> Standing | None:
+        """Return what `authenticate` found a moment ago, or None where each request has to ask."""
         ...
 
 
@@ -140,6 +152,15 @@ class Authentication:
                 return principal
         raise InvalidCredential("The credential is of no kind that is known here.", reason="unknown")
 
+    def standing(self, credentials: Credentials) -> Standing | None:
+        """Return what `authenticate` found a moment ago, or None where each request has to ask."""
+        if credentials.is_empty:
+            return _Nobody(self)
+        for authenticator in self._authenticators:
+            if (found := authenticator.standing(credentials)) is not None:
+                return found
+        return None
+
     def _is_trusted(self, address: str) -> bool:
         if not self._trusted or not _is_address(address):
             return False
@@ -148,6 +169,18 @@ class Authentication:
 
     def _networks(self, version: int) -> list[IPv4Network | IPv6Network]:
         return [network for network in self._trusted if network.version == version]
+
+
+class _Nobody:
+    """The standing of requests without a credential."""
+
+    __slots__ = ("_authentication",)
+
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
+
+    def use(self) -> Principal:
+        return self._authentication.anonymous
 
 
 def _text(value: bytes | None) -> str | None:

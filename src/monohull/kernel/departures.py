@@ -4,7 +4,7 @@
         answer = await source.run_batch(...)
 
 Nearly every request is answered before it would pay to look, so those that
-wait are only written down. Whoever has waited for `PATIENCE_SECONDS` gets a
+wait are only written down. Whoever is seen waiting at two looks gets a
 task that listens for the end of the connection. When it comes, the request's
 task is cancelled, and whatever it waits for hears of it: the pool cancels the
 statement on the server.
@@ -16,7 +16,6 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import ClientGone, Problem
 
 if TYPE_CHECKING:
@@ -25,15 +24,22 @@ if TYPE_CHECKING:
     from monohull.kernel.asgi import Receive
 
 PATIENCE_SECONDS: Final = 0.25
-"""How long a request may wait unwatched, and how often is looked who has waited so long."""
+"""How often is looked who has been waiting since the look before."""
 
 
 class Departures:
-    """The requests of one process that wait, and who listens for their clients."""
+    """The requests of one process that wait, and who listens for their clients.
+
+    Attributes:
+        staying: Those that wait, in the order in which they began.
+        looks: How often was looked after them.
+        timer: The next time, while anybody waits.
+    """
 
     def __init__(self) -> None:
-        self._staying: dict[Stay, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self.staying: dict[Stay, None] = {}
+        self.looks = 0
+        self.timer: asyncio.TimerHandle | None = None
 
     def watch(self, receive: Receive) -> Stay:
         """Cancel the running task inside the block when its client goes away; nobody else may ``receive``.
@@ -43,30 +49,27 @@ class Departures:
         """
         return Stay(self, receive)
 
-    def enter(self, stay: Stay) -> None:
-        self._staying[stay] = None
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
-
-    def leave(self, stay: Stay) -> None:
-        del self._staying[stay]
+    def look_later(self) -> None:
+        """See to it that somebody looks after those who stay."""
+        if self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
 
     def _look(self) -> None:
-        """Listen for the clients of those who wait too long; they are the oldest, so the first."""
-        self._timer = None
-        before = monotonic_seconds() - PATIENCE_SECONDS
-        for stay in self._staying:
-            if stay.began > before:
+        """Listen for the clients of those who were there at the last look: the oldest, so the first."""
+        self.timer = None
+        for stay in self.staying:
+            if stay.looks == self.looks:
                 break
             stay.listen()
-        if self._staying:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
+        self.looks += 1
+        if self.staying:
+            self.look_later()
 
 
 class Stay:
     """One request that waits, from the beginning of the block to its end."""
 
-    __slots__ = ("_departures", "_has_left", "_listener", "_receive", "_task", "began")
+    __slots__ = ("_departures", "_has_left", "_listener", "_receive", "_task", "looks")
 
     def __init__(self, departures: Departures, receive: Receive) -> None:
         self._departures = departures
@@ -75,15 +78,18 @@ class Stay:
         self._has_left = False
 
     def __enter__(self) -> Self:
+        departures = self._departures
         self._task = asyncio.current_task()
-        self.began = monotonic_seconds()
-        self._departures.enter(self)
+        self.looks = departures.looks
+        departures.staying[self] = None
+        if departures.timer is None:
+            departures.look_later()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._departures.leave(self)
+        del self._departures.staying[self]
         if self._listener is None:
             return
         self._listener.cancel()

@@ -26,14 +26,16 @@ from monohull.kernel.errors import (
     Rendered,
     render_problem,
 )
+from monohull.kernel.header_sets import HeaderSets
 from monohull.kernel.observation import RequestFailed, RequestFinished
 from monohull.kernel.outbox import current_actor
-from monohull.kernel.trace import Trace, current_trace, read_trace, trace_of
+from monohull.kernel.trace import Trace, current_trace, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from monohull.kernel.asgi import ASGIApp, Message, ProblemRenderer, Receive, Scope, Send
+    from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.runtime import Runtime
 
 UNMATCHED: Final = "unmatched"
@@ -70,6 +72,7 @@ class Edge:
         self._lifecycle = runtime.lifecycle
         self._schema = runtime.schema
         self._authentication = runtime.authentication
+        self._header_sets = HeaderSets(runtime.authentication)
         self._observe = runtime.observer.observe
         self._inner = inner
         self._mounts = [
@@ -92,8 +95,8 @@ class Edge:
         if scope["type"] != "http":
             await self._socket(scope, receive, send)
             return
-        headers = single_headers(scope)
-        trace = read_trace(scope["headers"]) if headers is None else trace_of(headers)
+        headers = self._header_sets.of(scope)
+        trace = headers.trace()
         cors = self._cors_of(scope["path"]) if self._cors_below else self._cors
         exchange = Exchange(scope, send, cors, trace, headers)
         token, actor = current_trace.set(trace), current_actor.set(None)
@@ -139,8 +142,10 @@ class Edge:
         scope = exchange.scope
         try:
             self._admit(scope)
-            await self._identify(scope, exchange.headers)
-            body = limited(receive, _content_length(scope, exchange.headers), self._body_limit)
+            headers = exchange.headers
+            if not self._recognise(scope, headers):
+                await self._identify(scope, headers)
+            body = limited(receive, _content_length(scope, headers.by_name), self._body_limit)
             await self._target(scope)(scope, body, exchange.send)
         except Problem as problem:
             await self._refuse(exchange, problem)
@@ -157,10 +162,24 @@ class Edge:
             raise Draining("This process is about to stop.")
         self._schema.demand()
 
-    async def _identify(self, scope: Scope, headers: Mapping[bytes, bytes] | None = None) -> None:
+    def _recognise(self, scope: Scope, headers: HeaderSet) -> bool:
+        """Leave the principal in the scope if the same headers stood for it before, and still do."""
+        standing = headers.standing
+        principal = None if standing is None else standing.use()
+        if principal is None:
+            return False
+        credentials = headers.credentials
+        state = scope["state"]
+        state["address"] = credentials.address
+        state["credentials"] = credentials
+        state["principal"] = principal
+        current_actor.set(principal.subject)
+        return True
+
+    async def _identify(self, scope: Scope, headers: HeaderSet) -> None:
         """Leave the principal in the scope, or the problem for whoever asks for the principal."""
         authentication = self._authentication
-        credentials = authentication.credentials(scope, headers)
+        credentials = headers.credentials
         state = scope["state"]
         state["address"] = credentials.address
         state["credentials"] = credentials
@@ -168,6 +187,7 @@ class Edge:
         try:
             state["principal"] = principal = await authentication.authenticate(credentials)
             current_actor.set(principal.subject)
+            headers.standing = authentication.standing(credentials)
         except InvalidCredential as problem:
             state["credential_problem"] = problem
         state["authentication_seconds"] = monotonic_seconds() - began
@@ -200,7 +220,7 @@ class Edge:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["trace"] = read_trace(scope["headers"])
-        await self._identify(scope)
+        await self._identify(scope, self._header_sets.read(scope))
         await self._target(scope)(scope, receive, send)
 
 
@@ -219,9 +239,7 @@ class Exchange:
         "trace",
     )
 
-    def __init__(
-        self, scope: Scope, send: Send, cors: Cors, trace: Trace, headers: Mapping[bytes, bytes] | None
-    ) -> None:
+    def __init__(self, scope: Scope, send: Send, cors: Cors, trace: Trace, headers: HeaderSet) -> None:
         self.scope = scope
         self.trace = trace
         self.headers = headers
@@ -239,7 +257,7 @@ class Exchange:
             self.has_started = True
             self.status = message["status"]
             trace, headers = self.trace, message.get("headers", ())
-            if self.headers is None or b"origin" in self.headers:
+            if self.headers.has_origin:
                 headers = (*headers, *self._cors_headers())
             message["headers"] = [
                 *headers,
@@ -287,8 +305,8 @@ class Exchange:
         ]
 
     def _cors_headers(self) -> RawHeaders:
-        headers = self.headers
-        origin = _header(self.scope, b"origin") if headers is None else headers.get(b"origin")
+        by_name = self.headers.by_name
+        origin = _header(self.scope, b"origin") if by_name is None else by_name.get(b"origin")
         return [] if origin is None else self._cors.headers(origin)
 
 
@@ -329,12 +347,6 @@ def limited(receive: Receive, content_length: int | None, limit_bytes: int) -> R
         return message
 
     return counted
-
-
-def single_headers(scope: Scope) -> dict[bytes, bytes] | None:
-    """Return the headers by name, or None when one of them is repeated and has to be looked at with care."""
-    headers = dict(scope["headers"])
-    return headers if len(headers) == len(scope["headers"]) else None
 
 
 def _content_length(scope: Scope, headers: Mapping[bytes, bytes] | None) -> int | None:

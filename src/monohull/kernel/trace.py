@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}")
 _TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -80,16 +80,4 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
             traceparent = value
     return continue_trace(
         traceparent.decode("latin-1") if traceparent else None, request_id.decode() if request_id else None
-    )
-
-
-def trace_of(headers: Mapping[bytes, bytes]) -> Trace:
-    """Do what `read_trace` does, for headers of which none is repeated."""
-    request_id, traceparent = headers.get(b"x-request-id"), headers.get(b"traceparent")
-    if request_id is None and traceparent is None:
-        return new_trace()
-    return read_trace(
-        (name, value)
-        for name, value in ((b"x-request-id", request_id), (b"traceparent", traceparent))
-        if value is not None
     )

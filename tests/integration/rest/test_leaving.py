@@ -106,12 +106,12 @@ async def test_those_who_stay_are_not_listened_to_for_long() -> None:
 
     with departures.watch(receive):
         await asyncio.sleep(0)
-    assert (asked, departures._staying) == ([], {})
+    assert (asked, departures.staying) == ([], {})
     with departures.watch(receive) as stay:
         await asyncio.sleep(0.8)
         assert asked == ["receive"]
     async with asyncio.timeout(5):
-        while departures._timer is not None:  # noqa: ASYNC110 nothing tells of it
+        while departures.timer is not None:  # noqa: ASYNC110 nothing tells of it
             await asyncio.sleep(0.01)
     assert stay._listener is not None
     assert stay._listener.cancelled()

@@ -51,3 +51,45 @@ def test_the_token_itself_is_not_kept() -> None:
 
 def test_text_that_is_no_utf8_is_no_error() -> None:
     assert TokenCache[int]().get("\ud800") is None
+
+
+def test_an_entry_holds_as_long_as_the_cache_does(at: list[int]) -> None:
+    cache: TokenCache[str] = TokenCache(entries=2)
+    assert cache.entry("a") is None
+    cache.put("a", "value", until=1010)
+    entry = cache.entry("a")
+    assert entry is not None
+    assert (entry.use(), cache.hits) == ("value", 1)
+    at[0] = 1011
+    assert entry.use() is None
+
+
+@pytest.mark.usefixtures("at")
+@pytest.mark.parametrize("way", ["drop", "clear", "put", "push out"])
+def test_a_forgotten_entry_is_of_no_use_to_whoever_kept_it(way: str) -> None:
+    cache: TokenCache[str] = TokenCache(entries=1)
+    cache.put("a", "value", until=2000)
+    entry = cache.entry("a")
+    assert entry is not None
+    match way:
+        case "drop":
+            cache.drop(lambda value: value == "value")
+        case "clear":
+            cache.clear()
+        case "put":
+            cache.put("a", "another", until=2000)
+        case _:
+            cache.put("b", "value", until=2000)
+    assert entry.use() is None
+
+
+@pytest.mark.usefixtures("at")
+def test_use_keeps_an_entry_from_being_pushed_out() -> None:
+    cache: TokenCache[int] = TokenCache(entries=2)
+    cache.put("a", 1, until=2000)
+    cache.put("b", 2, until=2000)
+    entry = cache.entry("a")
+    assert entry is not None
+    entry.use()
+    cache.put("c", 3, until=2000)
+    assert (entry.use(), cache.entry("b")) == (1, None)

@@ -81,6 +81,9 @@ class Knows:
             return Principal(kind=PrincipalKind.KEY, role="anon")
         return None
 
+    def standing(self, credentials: Credentials) -> None:
+        del credentials
+
 
 async def test_nothing_sent_is_the_anonymous_role() -> None:
     authentication = Authentication("web_anon")

@@ -41,6 +41,9 @@ class Refuses:
     async def authenticate(self, credentials: Credentials) -> Principal | None:
         return None if credentials.apikey != "good" else Principal(kind=PrincipalKind.KEY, role="anon")
 
+    def standing(self, credentials: Credentials) -> None:
+        del credentials
+
 
 async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
     """A raw ASGI room with one behaviour a path."""

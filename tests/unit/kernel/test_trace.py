@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monohull.kernel.trace import continue_trace, new_trace, read_trace, trace_of
+from monohull.kernel.trace import continue_trace, new_trace, read_trace
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -43,11 +43,3 @@ def test_a_malformed_traceparent_begins_a_new_trace(traceparent: str | None) -> 
 
 def test_traces_differ() -> None:
     assert new_trace().trace_id != new_trace().trace_id
-
-
-def test_trace_of_single_headers_is_the_trace_that_is_read() -> None:
-    headers = {b"x-request-id": b"mine", b"traceparent": PARENT.encode(), b"accept": b"*/*"}
-    assert trace_of(headers).trace_id == read_trace(headers.items()).trace_id
-    assert trace_of(headers).request_id == "mine"
-    assert trace_of({b"x-request-id": b"not one!"}).request_id != "not one!"
-    assert len({trace_of({}).span_id for _ in range(1000)}) == 1000

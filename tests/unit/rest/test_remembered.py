@@ -11,6 +11,8 @@ from modules.rest import request as module
 from modules.rest.errors import SchemaNotExposed
 from modules.rest.request import MAX_KEPT, parse_head, parse_request
 from modules.rest.settings import RestSettings
+from monohull.kernel.authentication import Credentials
+from monohull.kernel.header_sets import HeaderSet
 
 PLAIN = RestSettings()
 
@@ -26,7 +28,7 @@ def scope(
         "raw_path": path.encode(),
         "query_string": query,
         "headers": pairs,
-        "state": {"headers": dict(pairs)},
+        "state": {"headers": HeaderSet(pairs, dict(pairs), Credentials())},
     }
 
 
@@ -52,7 +54,9 @@ def test_each_request_is_parsed_as_if_it_were_the_first() -> None:
             for varied in VARIED:
                 asked = scope(**varied)
                 assert parse_request(asked, settings).head == parse_head(asked, settings)
-                unremembered = parse_request({**asked, "state": {}}, settings)
+                unremembered = parse_request(
+                    {**asked, "state": {"headers": HeaderSet([], None, Credentials())}}, settings
+                )
                 assert parse_request(asked, settings) == unremembered
 
 
