@@ -11,7 +11,7 @@ from msgspec import Struct
 from modules.query.errors import KeyMismatch, NotOneRow, TooManyAffected
 from modules.query.sql import GUARD
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
+from monohull.kernel.database.statements import BoundSettings, Isolation, Rows, Settings, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,10 @@ class DataSource(Protocol):
             PostgresError: The server refused.
             Unavailable: No server, or no connection in time.
         """
+        ...
+
+    async def run_known(self, statement: Statement, settings: BoundSettings) -> Rows:
+        """Do the same for one statement that only reads, sooner where it ran before."""
         ...
 
 

@@ -148,7 +148,13 @@ class DataApi:
         ):
             with self._departures.watch(receive):
                 answer = await self._answer_known(*known, scope, principal)
-            await send_answer(receive, send, answer)
+            if isinstance(answer.body, bytes):
+                await send(
+                    {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+                )
+                await send({"type": "http.response.body", "body": answer.body})
+            else:
+                await send_answer(receive, send, answer)
             return
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             answer = await self._describe(scope, principal, watch)
@@ -252,7 +258,7 @@ class DataApi:
         statement = Statement(known.compiled.statement.text, known.bind(given), view.key)
         try:
             settings = bind_settings(view.settings, principal, scope["headers"], scope["state"]["headers"])
-            [rows] = await self._source.run_batch((statement,), settings=settings, streams=True)
+            rows = await self._source.run_known(statement, settings)
         except PostgresError as error:
             raise self._refused(error, known.request, principal) from error
         _, count, *asides = rows.rows[0]

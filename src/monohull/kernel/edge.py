@@ -107,7 +107,9 @@ class Edge:
             elif self._runtime.tracing.is_on:
                 await self._record(exchange, receive)
             else:
-                await self._serve(exchange, receive)
+                await self._reach(exchange, receive)
+        except Exception as error:  # noqa: BLE001 the one boundary: a defect is answered, logged and counted
+            await self._fail(exchange, error)
         finally:
             self._lifecycle.end()
             current_trace.reset(token)
@@ -139,19 +141,33 @@ class Edge:
         return self._cors
 
     async def _serve(self, exchange: Exchange, receive: Receive) -> None:
-        scope = exchange.scope
+        """Have a request answered, whatever becomes of it."""
         try:
-            self._admit(scope)
-            headers = exchange.headers
-            if not self._recognise(scope, headers):
-                await self._identify(scope, headers)
-            body = limited(receive, _content_length(scope, headers.by_name), self._body_limit)
-            await self._target(scope)(scope, body, exchange.send)
-        except Problem as problem:
-            await self._refuse(exchange, problem)
-        except Exception as error:  # noqa: BLE001 the one boundary: a defect is answered, logged and counted
-            self.observe_defect(scope, error)
-            await self._refuse(exchange, InternalError("Something went wrong on our side."))
+            await self._reach(exchange, receive)
+        except Exception as error:  # noqa: BLE001 as in `__call__`; here it is still inside the span
+            await self._fail(exchange, error)
+
+    def _reach(self, exchange: Exchange, receive: Receive) -> Awaitable[None]:
+        """Return the work of the room that a request is for, once it is known who asks."""
+        scope, headers = exchange.scope, exchange.headers
+        self._admit(scope)
+        body = limited(receive, _content_length(scope, headers.by_name), self._body_limit)
+        if self._recognise(scope, headers):
+            return self._target(scope)(scope, body, exchange.send)
+        return self._reach_unknown(exchange, body)
+
+    async def _reach_unknown(self, exchange: Exchange, body: Receive) -> None:
+        scope = exchange.scope
+        await self._identify(scope, exchange.headers)
+        await self._target(scope)(scope, body, exchange.send)
+
+    async def _fail(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with what was raised; of a defect the client is told nothing, and log and metrics are."""
+        if isinstance(error, Problem):
+            await self._refuse(exchange, error)
+            return
+        self.observe_defect(exchange.scope, error)
+        await self._refuse(exchange, InternalError("Something went wrong on our side."))
 
     def _admit(self, scope: Scope) -> None:
         if self._schema.state == "current" and not self._lifecycle.is_draining:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         StatementCache,
     )
 
-AT_ONCE_BYTES: Final = 32 * 1024
-"""Above this the parts of a request are not copied more often than they have to be."""
+AT_ONCE_BYTES: Final = 16 * 1024
+"""Settings and arguments of a request that is encoded in one piece, and that may share a connection."""
 
 
 def compose_known(

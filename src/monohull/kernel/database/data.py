@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from monohull.kernel.database.compose import AT_ONCE_BYTES
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.pool import BRIEF_SECONDS, SHORT_SECONDS, WirePool, unavailable
@@ -27,6 +28,8 @@ from monohull.kernel.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from monohull.kernel.database.wire import Wire
+
 __all__ = [
     "BoundSettings",
     "DataPool",
@@ -42,10 +45,6 @@ __all__ = [
 
 AS_LOGIN: Final[Settings] = (("role", "none"), ("request.jwt.claims", ""))
 """What a request without settings gets, so that nothing a function left in the session speaks for it."""
-
-
-MAX_SHARED_BYTES: Final = 16 * 1024
-"""Arguments, or settings, of a request that shares a connection."""
 
 
 class ResultExceedsCeiling(Problem):
@@ -163,11 +162,56 @@ class DataPool(WirePool):
             except BaseException as error:
                 self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
                 if isinstance(error, ResultTooLarge):
-                    raise ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.") from error
+                    raise _exceeded(error) from error
                 raise
             else:
                 self.put(wire, results[-1].rest if streams else None)
                 return results
+
+    async def run_known(self, statement: Statement, settings: BoundSettings) -> Rows:
+        """Do what `run_batch` does for one statement that only reads, sooner where it is short and known.
+
+        A large last value of its only row may come as `Rows.rest`.
+
+        Raises:
+            PostgresError: The server refused.
+            DatabaseUnavailable: As `run_batch` raises it, like all that is not named here.
+        """
+        cost = self._costs.get(statement.key, SHORT_SECONDS)
+        if cost < SHORT_SECONDS and (wire := self.take_now(shares=True, is_brief=cost < BRIEF_SECONDS)):
+            rows = await self._run_on(wire, statement, settings)
+            if rows is not None:
+                return rows
+        [rows] = await self.run_batch((statement,), settings=settings, streams=True)
+        return rows
+
+    async def _run_on(self, wire: Wire, statement: Statement, settings: BoundSettings) -> Rows | None:
+        """Run a known statement; return None where the usual way has to be gone, from its beginning."""
+        exchange = None
+        try:
+            wire.gathers = len(self._wires) - len(self._idle) > 1
+            if self._login is not None and self._login.effective_settings(settings) is settings:
+                exchange = wire.begin_known(statement, settings)
+            rows = None if exchange is None else (await exchange.waiter)[1]
+        except (ConnectionLost, PostgresError) as error:
+            was_hit = (
+                wire.is_settling and isinstance(error, PostgresError) and error.sqlstate == QUERY_CANCELED
+            )
+            self.put_back(wire, is_over=True)
+            if isinstance(error, PostgresError) and not was_hit:
+                if not error.is_stale_statement:
+                    raise
+                wire.forget_statements()
+            return None
+        except BaseException as error:
+            if exchange is not None and exchange.body is not None:  # answered in the same turn of the loop
+                exchange.body.close()
+            self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
+            if isinstance(error, ResultTooLarge):
+                raise _exceeded(error) from error
+            raise
+        self.put(wire, None if rows is None else rows.rest)
+        return rows
 
     def _shared_cost(self, statements: Sequence[Statement], settings: Settings, *, is_plain: bool) -> float:
         """Return what a request costs, in seconds, that can be sent behind others and others behind it.
@@ -184,7 +228,11 @@ class DataPool(WirePool):
         for arg in statement.args:
             if arg is not None:
                 size += len(arg)
-        return self.cost_of(statement.key) if size < MAX_SHARED_BYTES else SHORT_SECONDS
+        return self.cost_of(statement.key) if size <= AT_ONCE_BYTES else SHORT_SECONDS
+
+
+def _exceeded(error: ResultTooLarge) -> ResultExceedsCeiling:
+    return ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.")
 
 
 def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:

@@ -236,18 +236,44 @@ class Wire(asyncio.Protocol):
                 known = compose_known(exchange, self._statements, statements[0], settings)
         if known is None:
             compose(exchange, self._statements, statements, settings, commit=commit, isolation=isolation)
-        if self._exchange is None:
-            exchange.began_at = monotonic_seconds()
-            self._exchange = exchange
-            self._idle.clear()
-        else:
-            self._behind.append(exchange)
+        self._queue(exchange)
         if known is not None:
             self._write(known)
         elif exchange.size <= WRITE_AT_ONCE_BYTES:
             self._write(b"".join(exchange.parts))
             exchange.parts.clear()
         return exchange
+
+    def begin_known(self, statement: Statement, settings: BoundSettings) -> Exchange | None:
+        """Write a request of one statement, if the server knows that and the settings.
+
+        Whoever waits for it does what `exchange` does when it fails; its last value may come as `Rows.rest`.
+
+        Raises:
+            InvalidRequest: An argument is no text.
+        """
+        if self._is_lost or self._transport.is_closing():
+            return None
+        exchange = Exchange(self._loop.create_future(), 1, True)
+        known = compose_known(exchange, self._statements, statement, settings)
+        if known is None:
+            return None
+        exchange.key = statement.key
+        self._queue(exchange)
+        self._write(known)
+        return exchange
+
+    def forget_statements(self) -> None:
+        """Have every statement parsed again at its next use."""
+        self._statements.forget()
+
+    def _queue(self, exchange: Exchange) -> None:
+        if self._exchange is None:
+            exchange.began_at = monotonic_seconds()
+            self._exchange = exchange
+            self._idle.clear()
+        else:
+            self._behind.append(exchange)
 
     def _write(self, data: bytes) -> None:
         """Write ``data``, or have it wait for what comes in this turn of the loop."""
