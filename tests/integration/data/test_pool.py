@@ -167,7 +167,7 @@ async def test_a_backend_that_was_ended_between_requests(
 ) -> None:
     for settings in (READ, WRITE):
         pid = int(await first(single, "select pg_backend_pid()") or 0)
-        await admin.execute("select pg_terminate_backend($1, 1000)", pid)
+        assert await admin.fetchval("select pg_terminate_backend($1, 30000)", pid)
         assert await first(single, "select pg_backend_pid()", settings=settings) != str(pid).encode()
     assert single.lost_total == 2
 

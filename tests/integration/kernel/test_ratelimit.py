@@ -71,7 +71,7 @@ async def test_a_request_may_cost_more(client: Redis) -> None:
 async def test_two_processes_share_a_bucket_exactly(client: Redis, running_redis: EmbeddedRedis) -> None:
     other = open_redis(running_redis.url, name="other")
     limit = Limit("shared", 50, 0.001)
-    one, two = RateLimits(client), RateLimits(other)
+    one, two = (RateLimits(redis, timeout_seconds=30) for redis in (client, other))
     decisions = await asyncio.gather(*(each.take(limit, "k") for each in (one, two) * 60))
     await close_redis(other)
     assert sum(d.allowed for d in decisions) == 50

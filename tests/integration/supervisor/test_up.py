@@ -47,6 +47,8 @@ def test_everything_starts_in_order_and_stops_in_order(tiny: Starter, folder: Pa
     assert set(marker.versions) == {"postgres", "redis", "monohull"}
     settings = load_core(environ={"MONOHULL_HOME": str(run.home.path)}, project=folder)
     assert legacy_key(jwt_secret(settings), "anon") in run.output
+    while not {"serve", "worker"} <= set(events(folder)):  # alive, and perhaps not yet at its first line
+        time.sleep(0.02)
     run.signal(signal.SIGINT)
     assert run.ended() == 130
     order = [event for event in events(folder) if "grandchild" not in event]
