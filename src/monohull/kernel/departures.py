@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
 from monohull.kernel.errors import ClientGone, Problem
@@ -41,6 +42,11 @@ class Departures:
         self.looks = 0
         self.timer: asyncio.TimerHandle | None = None
 
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The one loop of the process; to ask for the running one is a system call in Python 3.11."""
+        return asyncio.get_running_loop()
+
     def watch(self, receive: Receive) -> Stay:
         """Cancel the running task inside the block when its client goes away; nobody else may ``receive``.
 
@@ -52,7 +58,7 @@ class Departures:
     def look_later(self) -> None:
         """See to it that somebody looks after those who stay."""
         if self.timer is None:
-            self.timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._look)
+            self.timer = self.loop.call_later(PATIENCE_SECONDS, self._look)
 
     def _look(self) -> None:
         """Listen for the clients of those who were there at the last look: the oldest, so the first."""
@@ -79,7 +85,7 @@ class Stay:
 
     def __enter__(self) -> Self:
         departures = self._departures
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(departures.loop)
         self.looks = departures.looks
         departures.staying[self] = None
         if departures.timer is None:
@@ -99,7 +105,7 @@ class Stay:
     def listen(self) -> None:
         """Begin to listen for the end of the connection, once."""
         if self._listener is None:
-            self._listener = asyncio.get_running_loop().create_task(self._listen())
+            self._listener = self._departures.loop.create_task(self._listen())
 
     async def _listen(self) -> None:
         with suppress(Problem):  # a body that is longer than it may be is no departure

@@ -51,6 +51,8 @@ _SENSITIVE_TEXT: Final = re.compile(
 
 
 MAX_LINES_TOGETHER: Final = 500
+GATHER_SECONDS: Final = 0.01
+"""How long the first line waits for others that are written with it."""
 """Lines of finished requests that are written at once, at the end of the loop's turn."""
 
 
@@ -142,8 +144,8 @@ class RequestLines:
     """Writes what `structlog` would write of a `RequestFinished`, at a fraction of its price.
 
     There is one such line a request, of fields that are known: only the request id comes from outside
-    and may look like a secret. Lines of one turn of the event loop are written together, with the time
-    of its end, before any other line that this process logs through `log_reader`.
+    and may look like a secret. Lines of `GATHER_SECONDS` are written together, with the time of their
+    end, before any other line that this process logs through `log_reader`.
     """
 
     def __init__(self) -> None:
@@ -156,6 +158,7 @@ class RequestLines:
 
     def use(self, stream: TextIO | None, process: str, *, is_wanted: bool) -> None:
         """Write to ``stream``; None leaves the lines to structlog."""
+        self.flush()
         self.is_on = stream is not None
         self._is_wanted = is_wanted
         if stream is not None:
@@ -163,7 +166,7 @@ class RequestLines:
         self._tail = f'","process":{msgspec.json.encode(process).decode()}}}\n'
 
     def add(self, finished: RequestFinished) -> None:
-        """Write one line, now or at the end of this turn of the loop."""
+        """Write one line, now or in a moment."""
         if not self._is_wanted:
             return
         if finished.request_id != finished.trace_id and _SENSITIVE_TEXT.search(finished.request_id):
@@ -174,7 +177,7 @@ class RequestLines:
         waiting.append(finished)
         if len(waiting) == 1:
             try:
-                asyncio.get_running_loop().call_soon(self.flush)
+                asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
             except RuntimeError:  # no loop: a test or a command
                 self.flush()
         elif len(waiting) >= MAX_LINES_TOGETHER:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from monohull.kernel.database.compose import AT_ONCE_BYTES
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.pool import BRIEF_SECONDS, SHORT_SECONDS, WirePool, unavailable
+from monohull.kernel.database.pool import SHORT_SECONDS, WirePool, depth_of, unavailable
 from monohull.kernel.database.statements import (
     BoundSettings,
     Isolation,
@@ -131,9 +131,7 @@ class DataPool(WirePool):
         streams = streams and (shares or (commit and isolation != "serializable" and is_read_only(settings)))
         is_repeated = False
         while True:
-            wire = self.take_now(shares=shares, is_brief=cost < BRIEF_SECONDS) or await self.take(
-                shares=shares
-            )
+            wire = self.take_now(shares=shares, depth=depth_of(cost)) or await self.take(shares=shares)
             assert self._login is not None
             wire.gathers = shares and self.in_use > 1
             try:
@@ -178,7 +176,7 @@ class DataPool(WirePool):
             DatabaseUnavailable: As `run_batch` raises it, like all that is not named here.
         """
         cost = self._costs.get(statement.key, SHORT_SECONDS)
-        if cost < SHORT_SECONDS and (wire := self.take_now(shares=True, is_brief=cost < BRIEF_SECONDS)):
+        if cost < SHORT_SECONDS and (wire := self.take_now(shares=True, depth=depth_of(cost))):
             rows = await self._run_on(wire, statement, settings)
             if rows is not None:
                 return rows

@@ -6,10 +6,10 @@ replaced by whoever needs the next; a server that is away is tried by one
 request at a time, and the others are told at once.
 
 Requests whose statements are known to be short are sent behind one another, a
-few on each connection, where every connection is taken, and brief ones also where
-they come in the same turn of the loop: they leave in one piece, and the server
-goes on to the next without being woken for it. Everything else has a connection
-to itself.
+few on each connection, where every connection is taken, and as many as take
+little time together also where they come in the same turn of the loop: they
+leave in one piece, and the server goes on to the next without being woken for
+it. Everything else has a connection to itself.
 
 A request that was left is cancelled on the server too, and its connection
 comes back only when it is at rest.
@@ -54,10 +54,10 @@ SETTLE_SECONDS: Final = 5.0
 SHORT_SECONDS: Final = 0.01
 """Statements that take less than this share a connection; the others are not kept waiting behind one."""
 
-BRIEF_SECONDS: Final = 0.003
-"""Statements that take less than this are sent together where they come together, free connections or not."""
+TOGETHER_SECONDS: Final = 0.024
+"""Statements that come together are sent together, free connections or not, as long as all take less."""
 
-BRIEF_DEPTH: Final = 8
+TOGETHER_DEPTH: Final = 8
 SHARED_DEPTH: Final = 4
 """Requests that are on one connection at a time, at most."""
 
@@ -244,25 +244,26 @@ class WirePool:
             self._costs.clear()
         return self._costs.get(key, SHORT_SECONDS)
 
-    def take_now(self, *, shares: bool, is_brief: bool = False) -> Wire | None:
+    def take_now(self, *, shares: bool, depth: int = 0) -> Wire | None:
         """Return a connection that can be had without waiting, or None.
 
         Args:
             shares: It may have other requests on it that do.
-            is_brief: It may have some even if there is one without.
+            depth: So many of them, with this one, may be on it even if there is a connection without.
         """
         if self._is_closing:
             return None
-        if is_brief:
+        is_together = shares and depth > 1
+        if is_together:
             wire = self._open_to_more
-            if wire is not None and wire.load < BRIEF_DEPTH and wire.is_shared and not self._waiters:
+            if wire is not None and wire.load < depth and wire.is_shared and not self._waiters:
                 wire.load += 1
                 return wire
         if self._idle:
             wire = self._grant(self._idle.pop(), shares=shares)
-            if is_brief:
+            if is_together:
                 self._open_to_more = wire
-                asyncio.get_running_loop().call_soon(self._close_to_more)
+                wire.call_soon(self._close_to_more)
             return wire
         if shares and self._shared and not self._waiters and len(self._wires) >= self.size:
             wire = next(iter(self._shared))
@@ -480,6 +481,15 @@ class WirePool:
     async def _next_change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
+
+
+def depth_of(seconds: float) -> int:
+    """Return how many statements of ``seconds`` each are sent together.
+
+    >>> depth_of(0.0002), depth_of(0.005), depth_of(0.02)
+    (8, 4, 1)
+    """
+    return TOGETHER_DEPTH if seconds * TOGETHER_DEPTH <= TOGETHER_SECONDS else int(TOGETHER_SECONDS / seconds)
 
 
 def _refuse(waiter: asyncio.Future[Wire], problem: Problem) -> None:

@@ -109,6 +109,7 @@ class Wire(asyncio.Protocol):
             wakes the server once.
         is_settling: A request on it was left and is being ended, which may hit one of the others.
         costs: Seconds that statements take, by key; one for all connections of a pool.
+        call_soon: The loop's; to ask for the running loop is a system call in Python 3.11.
         spools: Where clients' leftovers go; one for all connections of a pool.
     """
 
@@ -144,7 +145,8 @@ class Wire(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
+        self.call_soon: Final = loop.call_soon
         self._reader = FrameReader(self._receive, self._offer)
         self._acts: dict[int, Callable[[bytes, int, int], None]] = {
             DATA_ROW: self._on_row,
