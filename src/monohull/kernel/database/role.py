@@ -247,12 +247,12 @@ def _decode_carefully(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def quoted_search_path(schemas: Iterable[str]) -> str:
-    """Return ``schemas`` as the setting ``search_path`` takes them.
+    """Return ``schemas``, each once, as the setting ``search_path`` takes them.
 
     >>> quoted_search_path(["public", 'a"b'])
     '"public", "a""b"'
     """
-    return ", ".join('"' + schema.replace('"', '""') + '"' for schema in schemas)
+    return ", ".join('"' + schema.replace('"', '""') + '"' for schema in dict.fromkeys(schemas))
 
 
 def _cookies_json(cookies: Mapping[str, str]) -> str:
