@@ -300,7 +300,7 @@ async def test_settings_reach_the_database(database: asyncpg.Connection, connect
             "role": "authenticated",
             "cookie": "1",
             "ro": "on",
-            "search_path": '"public", "public", "extensions"',
+            "search_path": '"public", "extensions"',
             "zone": "Asia/Tokyo",
         }
     ]
