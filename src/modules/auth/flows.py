@@ -66,6 +66,7 @@ def build_flows(
         secrets=Secrets(secret, auth),
         courier=courier,
         limits=SendLimits(runtime.limits, auth),
+        hooks=issuer.hooks,
         site_url=redirects.site_url,
         verify_url=f"{core.public_url.rstrip('/')}{path}/verify",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from modules.auth.messages.courier import Seal
+from modules.auth.messages.delegates import delegate_mail, delegate_text
 from modules.auth.messages.letters import Templates, Variables, render
 from modules.auth.messages.mailbox import Kept, Mailbox, MessageKept
 from modules.auth.messages.sms import Twilio
@@ -29,9 +30,11 @@ PAUSES: Final = Backoff(base_seconds=5.0, factor=3.0, max_seconds=1800.0)
 
 @job("auth.send_mail", max_attempts=MAX_ATTEMPTS, timeout_seconds=60, backoff=PAUSES)
 async def send_mail(runtime: Runtime, *, template: str, to: str, sealed: str) -> None:
-    """Write and send one mail, or keep it where no mail server is configured."""
+    """Write and send one mail, or keep it where no mail server is configured. A hook sends in our place."""
     settings = runtime.settings.of(AuthSettings)
     variables = _open(runtime, sealed)
+    if await delegate_mail(runtime, template, to, variables):
+        return
     letter = Templates(settings.mailer_templates).write(template, variables)
     if settings.smtp_host is not None:
         await send(compose(letter, to=to, settings=settings), settings)
@@ -55,9 +58,11 @@ async def send_mail(runtime: Runtime, *, template: str, to: str, sealed: str) ->
 
 @job("auth.send_sms", max_attempts=4, timeout_seconds=60, backoff=PAUSES)
 async def send_sms(runtime: Runtime, *, to: str, channel: str, sealed: str) -> None:
-    """Send one text message, or keep it where ``SMS_PROVIDER`` is mailbox."""
+    """Send one text message, or keep it where ``SMS_PROVIDER`` is mailbox. A hook sends in our place."""
     settings = runtime.settings.of(AuthSettings)
     variables = _open(runtime, sealed)
+    if await delegate_text(runtime, to, variables):
+        return
     text = render(settings.sms_template, variables.named(), str)
     if settings.sms_provider == "twilio":
         await Twilio(runtime.outbound, settings).send(to, text, channel)

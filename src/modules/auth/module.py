@@ -24,7 +24,7 @@ from modules.auth.events import (
     UserUpdated,
 )
 from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
-from modules.auth.hooks import Hooks, build_hooks
+from modules.auth.hooks.assembly import find_hooks
 from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
@@ -136,20 +136,6 @@ def listener(
             yield
 
     return running
-
-
-def find_hooks(runtime: Runtime) -> Hooks:
-    """Return the hooks that the settings name.
-
-    Raises:
-        SettingsError: One of them cannot be called.
-    """
-    settings = runtime.settings
-    try:
-        return build_hooks(settings.of(AuthSettings), runtime.database, runtime.outbound, runtime.observer)
-    except ValueError as error:
-        name, _, message = str(error).partition(": ")
-        raise _fault(settings, f"MONOHULL_AUTH_{name.upper()}", message) from error
 
 
 def issuer_of(settings: Settings) -> str:

@@ -65,6 +65,7 @@ async def seed_users(session: AsyncSession, table: Mapping[str, Any]) -> int:
             with refusals():
                 await create_user(
                     session,
+                    admission=None,
                     email=email,
                     encrypted_password=await passwords.hash(entry.password),
                     data=entry.user_metadata,

@@ -26,3 +26,10 @@ async def fail(_: Mapping[str, Any]) -> dict[str, Any]:
 async def steal(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Try to make the token somebody else's."""
     return {"claims": {**payload["claims"], "sub": "00000000-0000-0000-0000-000000000000"}}
+
+
+def only_ada(payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Let one person become a user."""
+    if payload["user"]["email"].startswith("ada."):
+        return None
+    return {"error": {"message": "only Ada"}}

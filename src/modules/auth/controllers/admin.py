@@ -21,7 +21,7 @@ from modules.auth.errors import ValidationFailed
 from modules.auth.permissions import MANAGE_USERS
 from modules.auth.redirects import Redirects
 from modules.auth.services import Administration, Invitations
-from modules.auth.wire import decode, redirect_of
+from modules.auth.wire import decode, origin_of, redirect_of
 from monohull.kernel.errors import Forbidden, Unauthenticated
 from monohull.kernel.guards import REQUIRED, principal_of
 from monohull.kernel.pagination import Page
@@ -72,7 +72,7 @@ class AdminUsersController(Controller):
         self, request: Request[Any, Any, Any], administration: NamedDependency[Administration]
     ) -> UserView:
         """Create a user, confirmed if the body says so; nothing is sent."""
-        return await administration.create(decode(await request.body(), AdminUser))
+        return await administration.create(decode(await request.body(), AdminUser), origin_of(request))
 
     @get("/{user_id:str}", operation_id="GetUserById")
     async def show(self, administration: NamedDependency[Administration], user_id: FromPath[str]) -> UserView:
@@ -115,7 +115,7 @@ class AdminController(Controller):
     ) -> UserView:
         """Send an invitation by mail."""
         body = decode(await request.body(), InviteBody)
-        return await invitations.invite(body, redirect_of(request, redirects))
+        return await invitations.invite(body, redirect_of(request, redirects), origin_of(request))
 
     @post("/admin/generate_link", status_code=HTTP_200_OK, operation_id="GenerateLink")
     async def make_link(
@@ -129,7 +129,7 @@ class AdminController(Controller):
         redirect_to = (
             redirects.choose(body.redirect_to) if body.redirect_to else redirect_of(request, redirects)
         )
-        link = await invitations.make_link(body, redirect_to)
+        link = await invitations.make_link(body, redirect_to, origin_of(request))
         return Response(link, headers={"Cache-Control": "no-store"})
 
     @get("/admin/audit", operation_id="ListAuditEntries")

@@ -71,7 +71,8 @@ class Courier:
 
     @property
     def sends_mail(self) -> bool:
-        return self._settings.smtp_host is not None or self._keeps
+        settings = self._settings
+        return settings.smtp_host is not None or settings.hook_send_email_uri is not None or self._keeps
 
     def require_mail(self) -> None:
         """Make sure that a mail can be sent.
@@ -89,7 +90,7 @@ class Courier:
             SmsUnavailable: 422.
         """
         settings = self._settings
-        if settings.sms_provider == "mailbox" and self._keeps:
+        if settings.hook_send_sms_uri is not None or (settings.sms_provider == "mailbox" and self._keeps):
             return
         credentials = (
             settings.sms_twilio_account_sid,
@@ -110,9 +111,11 @@ class Courier:
         if to and self.sends_mail and self._settings.mailer_notifications_enabled:
             await self.mail(work, template, to, variables)
 
-    async def text(self, work: AsyncSession, to: str, code: str, channel: str) -> UUID | None:
+    async def text(
+        self, work: AsyncSession, to: str, code: str, channel: str, *, user_id: str = ""
+    ) -> UUID | None:
         """Promise a text message with ``code`` to the number ``to``."""
-        sealed = self._seal.close(Variables(token=code, phone=to))
+        sealed = self._seal.close(Variables(token=code, phone=to, user_id=user_id))
         return await self._promise(work, self._sms_job, to=to, channel=channel, sealed=sealed)
 
     async def _promise(self, work: AsyncSession, job: Job, **arguments: Any) -> UUID | None:

@@ -49,7 +49,12 @@ class TemplateError(ValueError):
 
 
 class Variables(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a message may print; empty where it does not apply. ``data`` is the user's metadata."""
+    """What a message may print; empty where it does not apply. ``data`` is the user's metadata.
+
+    ``user_id``, ``token_new`` and ``token_hash_new`` are for the hooks that send in our place. The last
+    two are set when one call sends both mails of a change of address, and are then crossed as in
+    GoTrue: ``token`` and ``token_hash_new`` go to the present address, the other two to the new one.
+    """
 
     confirmation_url: str = ""
     token: str = ""
@@ -60,6 +65,9 @@ class Variables(Struct, frozen=True, kw_only=True, omit_defaults=True):
     new_email: str = ""
     old_email: str = ""
     phone: str = ""
+    user_id: str = ""
+    token_new: str = ""
+    token_hash_new: str = ""
     data: dict[str, Any] = {}
 
     def named(self) -> dict[str, Any]:

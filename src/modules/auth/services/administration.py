@@ -30,7 +30,7 @@ from modules.auth.repositories import (
 )
 from modules.auth.rules import check_password, check_storable, normal_email, normal_phone
 from modules.auth.services.confirmation import confirm_email, confirm_phone, move_email, move_phone
-from modules.auth.services.new_users import CHANGED, create_user, refusals, view_of
+from modules.auth.services.new_users import CHANGED, Admission, create_user, refusals, view_of
 from modules.auth.settings import duration_seconds
 from modules.auth.views import view_user
 from monohull.kernel import clock, outbox
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from modules.auth.dtos import AdminUser, UserView
+    from modules.auth.origin import Origin
     from modules.auth.passwords import Passwords
     from modules.auth.services.sending import Sender
     from monohull.kernel.database.engine import Database
@@ -64,6 +65,7 @@ class Administration:
         self._database = database
         self._passwords = passwords
         self._settings = sender.settings
+        self._hooks = sender.hooks
 
     async def list_users(self, page: Page, sort: str, matching: str | None) -> tuple[Sequence[UserView], int]:
         """Return a page of the users, and how many there are.
@@ -90,7 +92,7 @@ class Administration:
         async with self._database.unit_of_work() as work:
             return await view_of(work, await _lock(work, user_id))
 
-    async def create(self, body: AdminUser) -> UserView:
+    async def create(self, body: AdminUser, origin: Origin) -> UserView:
         """Create a user.
 
         Raises:
@@ -106,6 +108,7 @@ class Administration:
                 await _check_free(work, email, phone)
                 user = await create_user(
                     work,
+                    admission=Admission(self._hooks, origin),
                     email=email,
                     phone=phone,
                     encrypted_password=hashed,

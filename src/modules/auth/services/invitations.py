@@ -14,7 +14,7 @@ from modules.auth.events import UserInvited
 from modules.auth.flow_errors import EmailExists, UserNotFound
 from modules.auth.repositories import UserRepository
 from modules.auth.rules import check_password, check_storable, normal_email
-from modules.auth.services.new_users import create_user, refusals, view_of
+from modules.auth.services.new_users import Admission, create_user, refusals, view_of
 from modules.auth.services.sending import (
     CHANGE_CURRENT,
     CHANGE_NEW,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from modules.auth.dtos import InviteBody, LinkBody, UserView
     from modules.auth.models import User
+    from modules.auth.origin import Origin
     from modules.auth.passwords import Passwords
     from modules.auth.services.sending import Sender
     from monohull.kernel.database.engine import Database
@@ -55,7 +56,7 @@ class Invitations:
         self._passwords = passwords
         self._sender = sender
 
-    async def invite(self, body: InviteBody, redirect_to: str) -> UserView:
+    async def invite(self, body: InviteBody, redirect_to: str, origin: Origin) -> UserView:
         """Send an invitation, again if there was one.
 
         Raises:
@@ -66,12 +67,12 @@ class Invitations:
         self._sender.courier.require_mail()
         with refusals():
             async with self._database.unit_of_work() as work:
-                user = await _invitee(work, email, body.data or {})
+                user = await _invitee(work, email, body.data or {}, self._admission(origin))
                 await self._sender.mail(work, user, INVITE, Target(email, redirect_to))
                 await work.flush()
                 return await view_of(work, user)
 
-    async def make_link(self, body: LinkBody, redirect_to: str) -> dict[str, Any]:
+    async def make_link(self, body: LinkBody, redirect_to: str, origin: Origin) -> dict[str, Any]:
         """Return the user, the link and the code that a mail would carry; send nothing.
 
         Raises:
@@ -88,7 +89,14 @@ class Invitations:
                 user = await UserRepository(work).find_by_email(email)
                 if user is None and kind == "magiclink":
                     kind = "signup"
-                user = await self._user_for(work, kind, user, body, hashed)
+                if kind == "invite":
+                    user = await _invitee(work, email, body.data or {}, self._admission(origin))
+                elif kind == "signup":
+                    user = await self._newcomer(work, user, body, hashed, origin)
+                elif user is None:
+                    raise UserNotFound("User with this email not found")
+                elif kind.startswith("email_change"):
+                    await self._want(work, user, kind, body)
                 purpose = PURPOSES[kind]
                 to = user.email_change if purpose is CHANGE_NEW else email
                 return await self._link(work, user, kind, Target(to or email, redirect_to))
@@ -99,26 +107,29 @@ class Invitations:
         check_password(body.password, self._sender.settings)
         return await self._passwords.hash(body.password)
 
-    async def _user_for(
-        self, work: AsyncSession, kind: str, user: User | None, body: LinkBody, hashed: str | None
+    def _admission(self, origin: Origin) -> Admission:
+        return Admission(self._sender.hooks, origin)
+
+    async def _newcomer(
+        self, work: AsyncSession, user: User | None, body: LinkBody, hashed: str | None, origin: Origin
     ) -> User:
-        """Return whom the link is for: made, invited, or there already."""
-        email = normal_email(body.email or "")
-        if kind == "invite":
-            return await _invitee(work, email, body.data or {})
-        if kind == "signup":
-            if user is not None and user.email_confirmed_at is not None:
-                raise EmailExists
-            if user is None:
-                return await create_user(
-                    work, email=email, encrypted_password=hashed, data=body.data or {}, confirms=False
-                )
-            user.encrypted_password = hashed or user.encrypted_password
-            return user
+        """Return who signs up, made where there is none yet.
+
+        Raises:
+            EmailExists: 422, they have confirmed already.
+        """
+        if user is not None and user.email_confirmed_at is not None:
+            raise EmailExists
         if user is None:
-            raise UserNotFound("User with this email not found")
-        if kind.startswith("email_change"):
-            await self._want(work, user, kind, body)
+            return await create_user(
+                work,
+                admission=self._admission(origin),
+                email=normal_email(body.email or ""),
+                encrypted_password=hashed,
+                data=body.data or {},
+                confirms=False,
+            )
+        user.encrypted_password = hashed or user.encrypted_password
         return user
 
     async def _want(self, work: AsyncSession, user: User, kind: str, body: LinkBody) -> None:
@@ -146,7 +157,7 @@ class Invitations:
         }
 
 
-async def _invitee(work: AsyncSession, email: str, data: dict[str, Any]) -> User:
+async def _invitee(work: AsyncSession, email: str, data: dict[str, Any], admission: Admission) -> User:
     """Return a user who is invited from now on.
 
     Raises:
@@ -156,7 +167,7 @@ async def _invitee(work: AsyncSession, email: str, data: dict[str, Any]) -> User
     if user is not None and user.email_confirmed_at is not None:
         raise EmailExists
     if user is None:
-        user = await create_user(work, email=email, data=data, confirms=False)
+        user = await create_user(work, admission=admission, email=email, data=data, confirms=False)
     user.invited_at = clock.now()
     await outbox.publish(work, UserInvited(user_id=str(user.id), email=email), key=str(user.id))
     return user

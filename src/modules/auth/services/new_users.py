@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+from msgspec import Struct
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from modules.auth.errors import SavingRefused, UserAlreadyExists
 from modules.auth.events import UserSignedUp
 from modules.auth.flow_errors import EmailExists, PhoneExists
 from modules.auth.models import Identity, User
+from modules.auth.origin import Origin
 from modules.auth.repositories import IdentityRepository
 from modules.auth.views import view_user
 from monohull.kernel import clock, outbox
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from modules.auth.dtos import UserView
     from modules.auth.errors import AuthProblem
+    from modules.auth.hooks import Hooks
 
 TAKEN: Final[Mapping[str | None, type[AuthProblem]]] = {
     "users_email_partial_key": UserAlreadyExists,
@@ -40,9 +44,17 @@ CHANGED: Final[Mapping[str | None, type[AuthProblem]]] = {
 """The same for users who exist and want another address."""
 
 
+class Admission(Struct, frozen=True):
+    """Who is asked before a user comes to be, and from where the request for one comes."""
+
+    hooks: Hooks
+    origin: Origin = Origin()
+
+
 async def create_user(  # noqa: PLR0913 columns, by name
     work: AsyncSession,
     *,
+    admission: Admission | None,
     email: str | None = None,
     phone: str | None = None,
     encrypted_password: str | None = None,
@@ -55,6 +67,7 @@ async def create_user(  # noqa: PLR0913 columns, by name
 
     Args:
         work: The caller's unit of work.
+        admission: Asks the hook ``before_user_created``; None where the project itself names the user.
         email: In lower case.
         phone: E.164 without its plus.
         encrypted_password: A hash, or None.
@@ -62,6 +75,9 @@ async def create_user(  # noqa: PLR0913 columns, by name
         app_metadata: Ours, beside ``provider`` and ``providers``.
         confirms: Whether address and number count as proven.
         **columns: Of ``auth.users``.
+
+    Raises:
+        HookRejected, HookTimeout, HookFailed: The project does not want this user, or cannot say.
     """
     at = clock.now()
     provider = "email" if email else "phone" if phone else None
@@ -84,6 +100,9 @@ async def create_user(  # noqa: PLR0913 columns, by name
         is_anonymous=provider is None,
         **columns,
     )
+    if admission is not None and admission.hooks.has("before_user_created"):
+        shown = msgspec.to_builtins(view_user(user, []))
+        await admission.hooks.before_user_created(shown, admission.origin, work)
     work.add(user)
     await work.flush()
     for name in providers:

@@ -8,7 +8,7 @@ Source: supabase/auth, ``internal/api/{otp,magic_link,recover,resend}.go``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from modules.auth import one_time
 from modules.auth.errors import EmailProviderDisabled, PhoneProviderDisabled, SignupDisabled, ValidationFailed
@@ -22,7 +22,7 @@ from modules.auth.events import (
 from modules.auth.flow_errors import OtpDisabled
 from modules.auth.repositories import UserRepository
 from modules.auth.rules import check_channel, check_storable, normal_email, normal_phone
-from modules.auth.services.new_users import create_user, refusals
+from modules.auth.services.new_users import Admission, create_user, refusals
 from modules.auth.services.pace import even_pace
 from modules.auth.services.pkce import CodeChallenge, begin_flow, challenge_of
 from modules.auth.services.sending import CHANGE_CURRENT, CHANGE_NEW, CONFIRM, MAGIC_LINK, RECOVER, Target
@@ -80,7 +80,13 @@ class Passwordless:
         async with even_pace():
             with refusals():
                 async with self._database.unit_of_work() as work:
-                    await self._send_link(work, email, body, challenge, redirect_to)
+                    confirms = self._sender.autoconfirms
+                    known = await UserRepository(work).find_by_email(email)
+                    user = known or await self._create(work, body, origin, email=email, confirms=confirms)
+                    purpose = CONFIRM if known is None and not confirms else MAGIC_LINK
+                    is_pkce = await begin_flow(work, user.id, challenge, purpose.method)
+                    await self._sender.mail(work, user, purpose, Target(email, redirect_to, is_pkce))
+                    await _tell(work, user, SignInLinkRequested(user_id=str(user.id), address=email))
 
     async def recover(self, body: OtpBody, origin: Origin, redirect_to: str) -> None:
         """Send a mail to set a new password with, if the address is somebody's."""
@@ -115,24 +121,6 @@ class Passwordless:
             return None
         return await self._resend_text(body.type, normal_phone(body.phone or ""), origin)
 
-    async def _send_link(
-        self,
-        work: AsyncSession,
-        email: str,
-        body: OtpBody,
-        challenge: CodeChallenge | None,
-        redirect_to: str,
-    ) -> None:
-        user = await UserRepository(work).find_by_email(email)
-        is_new, confirms = user is None, self._sender.autoconfirms
-        if user is None:
-            self._check_may_create(body)
-            user = await create_user(work, email=email, data=body.data or {}, confirms=confirms)
-        purpose = CONFIRM if is_new and not confirms else MAGIC_LINK
-        is_pkce = await begin_flow(work, user.id, challenge, purpose.method)
-        await self._sender.mail(work, user, purpose, Target(email, redirect_to, is_pkce))
-        await _tell(work, user, SignInLinkRequested(user_id=str(user.id), address=email))
-
     async def _text(self, body: OtpBody, origin: Origin) -> str | None:
         if not self._settings.external_phone_enabled:
             raise PhoneProviderDisabled("Unsupported phone provider")
@@ -145,10 +133,8 @@ class Passwordless:
                 async with self._database.unit_of_work() as work:
                     user = await UserRepository(work).find_by_phone(phone)
                     if user is None:
-                        self._check_may_create(body)
-                        user = await create_user(
-                            work, phone=phone, data=body.data or {}, confirms=self._settings.sms_autoconfirm
-                        )
+                        confirms = self._settings.sms_autoconfirm
+                        user = await self._create(work, body, origin, phone=phone, confirms=confirms)
                     user.confirmation_sent_at = clock.now()
                     await _tell(work, user, SignInLinkRequested(user_id=str(user.id), address=phone))
                     sent = await self._sender.text(
@@ -156,11 +142,13 @@ class Passwordless:
                     )
                     return None if sent is None else str(sent)
 
-    def _check_may_create(self, body: OtpBody) -> None:
+    async def _create(self, work: AsyncSession, body: OtpBody, origin: Origin, **columns: Any) -> User:
         if not body.create_user:
             raise OtpDisabled
         if self._settings.disable_signup:
             raise SignupDisabled
+        admission = Admission(self._sender.hooks, origin)
+        return await create_user(work, admission=admission, data=body.data or {}, **columns)
 
     def _require_text(self, phone: str) -> None:
         if not self._sender.secrets.is_test(phone):
@@ -220,9 +208,14 @@ async def send_email_change(
     assert user.email_change
     is_pkce = await begin_flow(work, user.id, challenge, CHANGE_NEW.method)
     user.email_change_confirm_status = 0
-    if sender.settings.mailer_secure_email_change_enabled and user.email:
+    target = Target(user.email_change, redirect_to, is_pkce)
+    if not sender.settings.mailer_secure_email_change_enabled or not user.email:
+        await sender.mail(work, user, CHANGE_NEW, target)
+    elif sender.hooks.has("send_email"):
+        await sender.mail_both(work, user, target)
+    else:
         await sender.mail(work, user, CHANGE_CURRENT, Target(user.email.lower(), redirect_to, is_pkce))
-    await sender.mail(work, user, CHANGE_NEW, Target(user.email_change, redirect_to, is_pkce))
+        await sender.mail(work, user, CHANGE_NEW, target)
     await _tell(work, user, EmailChangeRequested(user_id=str(user.id), new_email=user.email_change))
 
 

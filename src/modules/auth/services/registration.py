@@ -26,7 +26,7 @@ from modules.auth.models import User
 from modules.auth.one_time import CONFIRMATION
 from modules.auth.repositories import UserRepository
 from modules.auth.rules import check_channel, check_password, check_storable, normal_email, normal_phone
-from modules.auth.services.new_users import create_user, refusals, view_of
+from modules.auth.services.new_users import Admission, create_user, refusals, view_of
 from modules.auth.services.pace import even_pace
 from modules.auth.services.pkce import CodeChallenge, begin_flow, challenge_of
 from modules.auth.services.sending import CONFIRM, CONFIRM_AGAIN, Purpose, Target
@@ -133,7 +133,9 @@ class Registration:
         await self._sender.limits.anonymous(origin)
         with refusals():
             async with self._database.unit_of_work() as work:
-                user = await create_user(work, data=body.data or {})
+                user = await create_user(
+                    work, admission=Admission(self._sender.hooks, origin), data=body.data or {}
+                )
                 return await self._issuer.open(work, user, method="anonymous", origin=origin)
 
     async def _at_once(self, application: Application, origin: Origin) -> SessionView:
@@ -143,7 +145,7 @@ class Registration:
             async with self._database.unit_of_work() as work:
                 if await self._find(work, application) is not None:
                     raise UserAlreadyExists
-                user = await self._create(work, application, hashed, confirms=True)
+                user = await self._create(work, application, hashed, origin, confirms=True)
                 return await self._issuer.open(work, user, method="password", origin=origin)
 
     async def _to_be_confirmed(self, application: Application, origin: Origin, redirect_to: str) -> UserView:
@@ -168,7 +170,7 @@ class Registration:
                     await outbox.publish(work, SignUpRepeated(user_id=str(user.id)), key=str(user.id))
                     return _nobody(application)
                 purpose = CONFIRM if user is None or is_same else CONFIRM_AGAIN
-                user = user or await self._create(work, application, hashed, confirms=False)
+                user = user or await self._create(work, application, hashed, origin, confirms=False)
                 await self._send(work, user, application, purpose, redirect_to)
                 await work.flush()
                 return await view_of(work, user)
@@ -194,10 +196,12 @@ class Registration:
             return await users.find_by_email(application.email)
         return await users.find_by_phone(application.phone or "")
 
-    @staticmethod
-    async def _create(work: AsyncSession, application: Application, hashed: str, *, confirms: bool) -> User:
+    async def _create(
+        self, work: AsyncSession, application: Application, hashed: str, origin: Origin, *, confirms: bool
+    ) -> User:
         return await create_user(
             work,
+            admission=Admission(self._sender.hooks, origin),
             email=application.email,
             phone=application.phone,
             encrypted_password=hashed,

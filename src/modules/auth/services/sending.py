@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from modules.auth.hooks import Hooks
     from modules.auth.messages import Courier
     from modules.auth.models import User
     from modules.auth.one_time import Issued, Secrets
@@ -84,6 +85,7 @@ class Sender(Struct, frozen=True, kw_only=True):
         secrets: Draws.
         courier: Promises.
         limits: Counts.
+        hooks: Have a say in who becomes a user, and may send in our place.
         site_url: The application.
         verify_url: ``<public url>/auth/v1/verify``.
     """
@@ -93,6 +95,7 @@ class Sender(Struct, frozen=True, kw_only=True):
     secrets: Secrets
     courier: Courier
     limits: SendLimits
+    hooks: Hooks
     site_url: str
     verify_url: str
 
@@ -123,6 +126,23 @@ class Sender(Struct, frozen=True, kw_only=True):
         )
         await self.courier.mail(work, purpose.template, target.to, variables)
 
+    async def mail_both(self, work: AsyncSession, user: User, target: Target) -> None:
+        """Let the hook send what confirms a change of address, to the old and the new one, in one call."""
+        current = await self.issue(
+            work, user, CHANGE_CURRENT, to=(user.email or "").lower(), is_pkce=target.is_pkce
+        )
+        new = await self.issue(work, user, CHANGE_NEW, to=target.to, is_pkce=target.is_pkce)
+        variables = self.variables(
+            user,
+            confirmation_url=self.link(new, CHANGE_NEW, target.redirect_to),
+            token=current.code,
+            token_hash=new.token,
+            token_new=new.code,
+            token_hash_new=current.token,
+            redirect_to=target.redirect_to,
+        )
+        await self.courier.mail(work, CHANGE_NEW.template, target.to, variables)
+
     async def text(
         self, work: AsyncSession, user: User, token_type: str, *, to: str, channel: str | None
     ) -> UUID | None:
@@ -131,7 +151,7 @@ class Sender(Struct, frozen=True, kw_only=True):
         await OneTimeTokenRepository(work).put(user.id, token_type, to, issued.token_hash)
         if self.secrets.is_test(to):
             return None
-        return await self.courier.text(work, to, issued.code, channel or "sms")
+        return await self.courier.text(work, to, issued.code, channel or "sms", user_id=str(user.id))
 
     async def notify(self, work: AsyncSession, user: User, template: str, **values: Any) -> None:
         """Tell ``user`` by mail what has happened."""
@@ -141,6 +161,7 @@ class Sender(Struct, frozen=True, kw_only=True):
         """Return what a template may print about ``user``."""
         return Variables(
             **{
+                "user_id": str(user.id),
                 "site_url": self.site_url,
                 "email": user.email or "",
                 "new_email": user.email_change or "",

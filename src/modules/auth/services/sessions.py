@@ -57,7 +57,7 @@ class SessionIssuer:
         self._settings = settings
         self._issuer = issuer
         self._audience = audience
-        self._hooks = hooks or Hooks()
+        self.hooks = hooks or Hooks()
 
     async def open(self, work: AsyncSession, user: User, *, method: str, origin: Origin) -> SessionView:
         """Open a session of ``user``, who was authenticated by ``method`` just now."""
@@ -111,7 +111,7 @@ class SessionIssuer:
             **self._claims(user, session, amr),
         }
         method = amr[0].authentication_method if amr else ""
-        claims = await self._hooks.custom_access_token(claims, method, work)
+        claims = await self.hooks.custom_access_token(claims, method, work)
         return SessionView(
             access_token=self._codec.sign(claims),
             token_type="bearer",
