@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from modules.auth.captcha_settings import CaptchaSettings
 from monohull.kernel.settings import Secret
 
 URI = r"^(https?://|pg-functions://|python://)"
@@ -15,7 +16,7 @@ _SECRET_WORDS = "Standard Webhooks secrets of an HTTP hook, v1,whsec_… joined 
 Uri = Annotated[str, Meta(pattern=URI)]
 
 
-class HookSettings(Struct, frozen=True, kw_only=True):
+class HookSettings(CaptchaSettings, frozen=True, kw_only=True):
     """What is asked before something happens. ``MONOHULL_AUTH_HOOK_…``."""
 
     hook_custom_access_token_uri: Annotated[

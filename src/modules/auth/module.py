@@ -11,6 +11,7 @@ from litestar import Router
 from modules.auth import revocations
 from modules.auth.authenticator import TokenAuthenticator
 from modules.auth.breaches import build_breaches
+from modules.auth.captcha import Captcha
 from modules.auth.controllers import CONTROLLERS, MailboxController, RootKeysController
 from modules.auth.events import (
     FLOW_EVENTS,
@@ -96,6 +97,7 @@ def parts(runtime: Runtime) -> Parts:
         pkce=PkceExchange(database, issuer),
     )
     account = Account(database)
+    captcha = build_captcha(runtime)
     return Parts(
         routers=(
             Router(PATH, route_handlers=CONTROLLERS, request_max_body_size=BODY_LIMIT_BYTES),
@@ -105,6 +107,7 @@ def parts(runtime: Runtime) -> Parts:
             **build_flows(runtime, issuer, passwords, path=PATH),
             "grants": lambda: grants,
             "account": lambda: account,
+            "captcha": lambda: captcha,
             "gate": lambda: gate,
             "token_codec": lambda: codec,
             "auth_settings": lambda: auth,
@@ -136,6 +139,19 @@ def listener(
             yield
 
     return running
+
+
+def build_captcha(runtime: Runtime) -> Captcha:
+    """Return what checks captchas.
+
+    Raises:
+        SettingsError: It is on and has no secret.
+    """
+    settings = runtime.settings
+    try:
+        return Captcha(runtime.outbound, settings.of(AuthSettings), runtime.observer)
+    except ValueError as error:
+        raise _fault(settings, "MONOHULL_AUTH_SECURITY_CAPTCHA_SECRET", str(error)) from error
 
 
 def issuer_of(settings: Settings) -> str:

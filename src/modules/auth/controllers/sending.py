@@ -11,6 +11,8 @@ from litestar import Controller, Request, post
 from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK
 
+from modules.auth.captcha import Captcha
+from modules.auth.controllers.humans import require_human
 from modules.auth.dtos import OtpBody, ResendBody
 from modules.auth.redirects import Redirects
 from modules.auth.send_limits import SendLimits
@@ -30,10 +32,12 @@ class SendingController(Controller):
         passwordless: NamedDependency[Passwordless],
         send_limits: NamedDependency[SendLimits],
         redirects: NamedDependency[Redirects],
+        captcha: NamedDependency[Captcha],
     ) -> dict[str, str]:
         """Send a link or a code to sign in with."""
         origin = origin_of(request)
         await send_limits.request(origin)
+        await require_human(request, captcha)
         body = decode(await request.body(), OtpBody)
         return _sent(await passwordless.otp(body, origin, redirect_of(request, redirects)))
 
@@ -44,10 +48,12 @@ class SendingController(Controller):
         passwordless: NamedDependency[Passwordless],
         send_limits: NamedDependency[SendLimits],
         redirects: NamedDependency[Redirects],
+        captcha: NamedDependency[Captcha],
     ) -> dict[str, str]:
         """Send a link to sign in with; an older name of ``/otp`` for mail."""
         origin = origin_of(request)
         await send_limits.request(origin)
+        await require_human(request, captcha)
         body = decode(await request.body(), OtpBody)
         await passwordless.magic_link(body, origin, redirect_of(request, redirects))
         return {}
@@ -59,10 +65,12 @@ class SendingController(Controller):
         passwordless: NamedDependency[Passwordless],
         send_limits: NamedDependency[SendLimits],
         redirects: NamedDependency[Redirects],
+        captcha: NamedDependency[Captcha],
     ) -> dict[str, str]:
         """Send a link to set a new password with; answers the same for addresses that nobody has."""
         origin = origin_of(request)
         await send_limits.request(origin)
+        await require_human(request, captcha)
         body = decode(await request.body(), OtpBody)
         await passwordless.recover(body, origin, redirect_of(request, redirects))
         return {}
@@ -74,10 +82,12 @@ class SendingController(Controller):
         passwordless: NamedDependency[Passwordless],
         send_limits: NamedDependency[SendLimits],
         redirects: NamedDependency[Redirects],
+        captcha: NamedDependency[Captcha],
     ) -> dict[str, str]:
         """Send a confirmation once more."""
         origin = origin_of(request)
         await send_limits.request(origin)
+        await require_human(request, captcha)
         body = decode(await request.body(), ResendBody)
         return _sent(await passwordless.resend(body, origin, redirect_of(request, redirects)))
 

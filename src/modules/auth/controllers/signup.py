@@ -8,6 +8,8 @@ from litestar import Controller, Request, Response, post
 from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK
 
+from modules.auth.captcha import Captcha
+from modules.auth.controllers.humans import require_human
 from modules.auth.dtos import SessionView, SignupBody, UserView
 from modules.auth.limits import Gate
 from modules.auth.redirects import Redirects
@@ -27,10 +29,12 @@ class SignupController(Controller):
         registration: NamedDependency[Registration],
         gate: NamedDependency[Gate],
         redirects: NamedDependency[Redirects],
+        captcha: NamedDependency[Captcha],
     ) -> Response[SessionView | UserView]:
         """Create a user; open its first session, or send what it has to confirm first."""
         origin = origin_of(request)
         await gate.signup(origin)
+        await require_human(request, captcha)
         body = decode(await request.body(), SignupBody)
         made = await registration.sign_up(body, origin, redirect_of(request, redirects))
         return Response(made, headers={"Cache-Control": "no-store"})

@@ -16,6 +16,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK
 
+from modules.auth.captcha import Captcha
+from modules.auth.controllers.humans import FREE_GRANTS, require_human
 from modules.auth.dtos import PasswordGrant, PkceGrant, RefreshGrant, SessionView
 from modules.auth.errors import InvalidCredentials
 from modules.auth.limits import Gate
@@ -34,6 +36,7 @@ class TokenController(Controller):
         request: Request[Any, Any, Any],
         grants: NamedDependency[Grants],
         gate: NamedDependency[Gate],
+        captcha: NamedDependency[Captcha],
         grant_type: FromQuery[str] = "",
     ) -> Response[SessionView]:
         """Open or renew a session, or raise the refusal a GoTrue client knows.
@@ -44,6 +47,8 @@ class TokenController(Controller):
         """
         origin = origin_of(request)
         await gate.token(origin)
+        if grant_type not in FREE_GRANTS:
+            await require_human(request, captcha)
         if grant_type == "password":
             session = await grants.password.open_session(decode(await request.body(), PasswordGrant), origin)
         elif grant_type == "refresh_token":
