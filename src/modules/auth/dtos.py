@@ -197,6 +197,7 @@ class DeviceView(Struct, frozen=True, kw_only=True):
     id: UUID
     created_at: datetime
     refreshed_at: datetime | None
+    last_used_at: datetime
     not_after: datetime | None
     aal: str
     ip: str | None

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from modules.auth.hook_settings import HookSettings
+from modules.auth.letter_settings import LetterSettings
 from monohull.kernel.settings import Secret
 
 DURATION: Final = r"^(\d+|(\d+(\.\d+)?(h|m|s))+)$"
@@ -18,7 +18,7 @@ DURATION: Final = r"^(\d+|(\d+(\.\d+)?(h|m|s))+)$"
 Duration = Annotated[str, Meta(pattern=DURATION)]
 
 
-class LinkSettings(HookSettings, frozen=True, kw_only=True):
+class LinkSettings(LetterSettings, frozen=True, kw_only=True):
     """Where links lead."""
 
     site_url: Annotated[

@@ -8,7 +8,7 @@ from modules.auth.audit import SUBSCRIBER
 from modules.auth.jobs import purge_flows, send_mail, send_sms
 from modules.auth.messages import Courier, Mailbox
 from modules.auth.messages.courier import Seal
-from modules.auth.messages.letters import TemplateError, Templates
+from modules.auth.messages.letters import NAMES, TemplateError, Templates, checked_subject
 from modules.auth.one_time import Secrets
 from modules.auth.redirects import Redirects
 from modules.auth.send_limits import SendLimits
@@ -95,11 +95,15 @@ def check_templates(settings: Settings) -> None:
     """Read the templates once, so that one that is broken stops the start and no mail.
 
     Raises:
-        SettingsError: Naming the file.
+        SettingsError: Naming the file, or the setting of a subject.
     """
+    auth = settings.of(AuthSettings)
+    variable = "MONOHULL_AUTH_MAILER_TEMPLATES"
     try:
-        Templates(settings.of(AuthSettings).mailer_templates)
+        Templates(auth.mailer_templates)
+        for name in NAMES:
+            variable = f"MONOHULL_AUTH_MAILER_SUBJECTS_{name.upper()}"
+            checked_subject(name, auth.subject(name) or "")
     except TemplateError as error:
-        variable = "MONOHULL_AUTH_MAILER_TEMPLATES"
         source = settings.sources.get(variable, "default")
         raise SettingsError([SettingsFault(variable, source, str(error))]) from error

@@ -35,7 +35,7 @@ async def send_mail(runtime: Runtime, *, template: str, to: str, sealed: str) ->
     variables = _open(runtime, sealed)
     if await delegate_mail(runtime, template, to, variables):
         return
-    letter = Templates(settings.mailer_templates).write(template, variables)
+    letter = Templates(settings.mailer_templates, settings.subject).write(template, variables)
     if settings.smtp_host is not None:
         await send(compose(letter, to=to, settings=settings), settings)
         return

@@ -67,6 +67,7 @@ def view_device(session: Session, *, is_current: bool) -> DeviceView:
         id=session.id,
         created_at=session.created_at,
         refreshed_at=session.refreshed_at,
+        last_used_at=session.refreshed_at or session.created_at,
         not_after=session.not_after,
         aal=session.aal,
         ip=str(session.ip) if session.ip is not None else None,

@@ -77,6 +77,7 @@ USER_ROUTES = [
     ("PUT", "/user"),
     ("POST", "/logout"),
     ("GET", "/sessions"),
+    ("DELETE", "/sessions"),
     ("DELETE", "/sessions/00000000-0000-0000-0000-000000000000"),
 ]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from modules.auth.flows import check_templates
 from modules.auth.messages.letters import NAMES, TemplateError, Templates, Variables, render
+from modules.auth.settings import AuthSettings
 from monohull.kernel.configuration import load
 from monohull.kernel.settings import SettingsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VARIABLES = Variables(
     confirmation_url="https://api.example.com/verify?token=x&type=signup",
@@ -95,3 +93,27 @@ def test_a_text_without_a_subject_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recovery.txt").write_text("Hello")
     with pytest.raises(TemplateError, match="Subject"):
         Templates(tmp_path)
+
+
+def test_a_setting_replaces_a_subject_and_prints_what_templates_print() -> None:
+    loaded = load(
+        {"MONOHULL_AUTH_MAILER_SUBJECTS_EMAIL_CHANGE": "{{ .Token }} for {{ .Data.name }}"}, project=Path("/")
+    )
+    templates = Templates(None, loaded.settings.of(AuthSettings).subject)
+    for name in ("email_change", "email_change_current"):
+        assert templates.write(name, VARIABLES).subject == "123456 for <b>Ada</b> Bcc: everybody"
+    assert templates.write("recovery", VARIABLES) == Templates().write("recovery", VARIABLES)
+
+
+def test_every_mail_has_a_subject_that_can_be_set() -> None:
+    for name in NAMES:
+        setting = "email_change" if name == "email_change_current" else name
+        loaded = load({f"MONOHULL_AUTH_MAILER_SUBJECTS_{setting.upper()}": "Ours"}, project=Path("/"))
+        templates = Templates(None, loaded.settings.of(AuthSettings).subject)
+        assert templates.write(name, VARIABLES).subject == "Ours"
+
+
+def test_a_broken_subject_stops_the_start() -> None:
+    loaded = load({"MONOHULL_AUTH_MAILER_SUBJECTS_INVITE": "{{ range .Data }}"}, project=Path("/"))
+    with pytest.raises(SettingsError, match=r"MONOHULL_AUTH_MAILER_SUBJECTS_INVITE.*invite"):
+        check_templates(loaded.settings)

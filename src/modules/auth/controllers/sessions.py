@@ -29,6 +29,11 @@ class SessionsController(Controller):
         """Return the caller's sessions, newest first."""
         return await account.devices(principal_of(request))
 
+    @delete(status_code=HTTP_204_NO_CONTENT, operation_id="EndOtherSessions")
+    async def end_others(self, request: Request[Any, Any, Any], account: NamedDependency[Account]) -> None:
+        """End every session of the caller but the one that asks."""
+        await account.sign_out(principal_of(request), "others")
+
     @delete("/{session_id:str}", status_code=HTTP_204_NO_CONTENT, operation_id="EndSession")
     async def end(
         self, request: Request[Any, Any, Any], account: NamedDependency[Account], session_id: FromPath[str]

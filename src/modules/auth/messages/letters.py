@@ -101,14 +101,20 @@ class Templates:
 
     Args:
         folder: Where replacements may lie; a file that is missing there is ours.
+        subject: Returns the subject that replaces the one of a mail, or None.
 
     Raises:
-        TemplateError: A file of the folder is no template.
+        TemplateError: A file of the folder, or a subject, is no template.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, subject: Callable[[str], str | None] = lambda _: None
+    ) -> None:
         self._texts: dict[str, str] = {}
+        self._subjects: dict[str, str] = {}
         for name in NAMES:
+            if (line := subject(name)) is not None:
+                self._subjects[name] = checked_subject(name, line)
             for kind in ("txt", "html"):
                 file = f"{name}.{kind}"
                 path = folder / file if folder is not None and (folder / file).is_file() else BUILTIN / file
@@ -118,7 +124,7 @@ class Templates:
         """Write the mail ``name``."""
         values = variables.named()
         head, _, text = self._texts[f"{name}.txt"].partition("\n")
-        subject = render(head.partition(":")[2], values, str)
+        subject = render(self._subjects.get(name, head.partition(":")[2]), values, str)
         return Letter(
             subject=re.sub(r"[\x00-\x1f\x7f\s]+", " ", subject).strip()[:MAX_SUBJECT_CHARACTERS],
             text=render(text.lstrip("\n"), values, str),
@@ -170,6 +176,19 @@ def _value(path: str, values: Mapping[str, Any]) -> str:
     for name in path.split(".")[1:]:
         value = value.get(name) if isinstance(value, dict) else None
     return "" if value is None or isinstance(value, (dict, list)) or value is False else str(value)
+
+
+def checked_subject(name: str, line: str) -> str:
+    """Return ``line`` if it can be the subject of the mail ``name``.
+
+    Raises:
+        TemplateError: It is no template.
+    """
+    try:
+        render(line, {}, str)
+    except TemplateError as error:
+        raise TemplateError(f"the subject of {name}: {error}") from error
+    return line
 
 
 def _checked(path: Path) -> str:

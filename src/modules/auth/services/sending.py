@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from msgspec import Struct
 
@@ -111,7 +111,8 @@ class Sender(Struct, frozen=True, kw_only=True):
     def link(self, issued: Issued, purpose: Purpose, redirect_to: str) -> str:
         """Return where the button of a mail leads."""
         query = {"token": issued.token, "type": purpose.link_type, "redirect_to": redirect_to}
-        return f"{self.verify_url}?{urlencode(query)}"
+        page = urljoin(self.verify_url, self.settings.link_path(purpose.template) or "")
+        return f"{page}{'&' if '?' in page else '?'}{urlencode(query)}"
 
     async def mail(self, work: AsyncSession, user: User, purpose: Purpose, target: Target) -> None:
         """Send the mail of ``purpose``."""
