@@ -51,6 +51,7 @@ ACTIONS: Final[dict[type[Event], tuple[str, str]]] = {
     events.UserBanned: ("user_banned", "user"),
     events.UserUnbanned: ("user_unbanned", "user"),
     events.UserDeleted: ("user_deleted", "team"),
+    events.UsersImported: ("users_imported", "team"),
 }
 """GoTrue's name and kind of what happened; where it has none, ours in its manner."""
 

@@ -128,10 +128,10 @@ class Captcha:
                 body=urlencode(fields | ({"remoteip": address} if address else {})).encode(),
                 limits=self._limits,
             )
-            # a provider that refuses says why in a body of the same shape, whatever the status
-            return msgspec.json.decode(reply.body, type=dict[str, Any])
         except (OutboundFailed, OutboundRefused) as error:
             raise self._unavailable(f"{type(error).__name__}: {error}") from error
+        try:  # a provider that refuses says why in a body of the same shape, whatever the status
+            return msgspec.json.decode(reply.body, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise self._unavailable(f"it answered with status {reply.status} and no JSON object") from error
 

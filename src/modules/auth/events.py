@@ -249,6 +249,15 @@ class UserDeleted(Event, frozen=True):
     soft: bool
 
 
+class UsersImported(Event, frozen=True):
+    """Users came from another product; ``source`` is its kind, ``users`` how many in this transaction."""
+
+    name: ClassVar[str] = "auth.users_imported"
+
+    source: str
+    users: int
+
+
 FLOW_EVENTS: tuple[type[Event], ...] = (
     EmailConfirmed,
     PhoneConfirmed,
@@ -269,5 +278,6 @@ FLOW_EVENTS: tuple[type[Event], ...] = (
     UserBanned,
     UserUnbanned,
     UserDeleted,
+    UsersImported,
 )
 """What happens between signing up and signing in, and by administrators."""

@@ -225,6 +225,13 @@ def keys_cli() -> click.Group:
     return signing_keys
 
 
+def auth_cli() -> click.Group:
+    """Return ``monohull auth``."""
+    from modules.auth.intake.cli import auth  # noqa: PLC0415 start-up time
+
+    return auth
+
+
 module = Module(
     name="auth",
     settings=AuthSettings,
@@ -241,7 +248,7 @@ module = Module(
     ),
     jobs=(*JOBS, prune_revocations),
     cron=(*CRON, Cron(job=prune_revocations, schedule="41 3 * * *")),
-    cli={"keys": keys_cli},
+    cli={"keys": keys_cli, "auth": auth_cli},
     subscribers=SUBSCRIBERS,
     permissions=PERMISSIONS,
     parts=parts,

@@ -96,10 +96,8 @@ async def test_the_hook_sees_each_user_before_there_is_one(connections: Connecti
             assert event["user"]["phone"] == wanted.get("phone", "")
             assert event["user"]["is_anonymous"] == (way == "anonymous")
             assert await post.rows("select 1 from auth.users where id::text = $1", event["user"]["id"])
-        again = await post.call(
-            "POST", "/otp", email=wanted["email"]
-        )  # somebody who exists is not asked about
-        assert again.status_code == 200
+        known = (await post.rows("select email from auth.users where email is not null limit 1"))[0]["email"]
+        assert (await post.call("POST", "/otp", email=known)).status_code == 200  # nobody new
         assert not await post.rows("select event from public.asked")
 
 
@@ -166,10 +164,12 @@ async def test_a_hook_sends_the_mails_and_nothing_else_does(connections: Connect
             change = (await arrived(requests, 2))[1]
             data = change["email_data"]
             assert (change["user"]["new_email"], data["email_action_type"]) == (new, "email_change")
-            for address, code in ((email, data["token"]), (new, data["token_new"])):
-                answer = await post.call("POST", "/verify", type="email_change", email=address, token=code)
-                assert answer.status_code == 200, answer.text
-            assert answer.json()["user"]["email"] == new
+            half = await post.call("POST", "/verify", type="email_change", email=email, token=data["token"])
+            assert half.status_code == 200, half.text
+            whole = await post.call(
+                "POST", "/verify", type="email_change", email=new, token=data["token_new"]
+            )
+            assert whole.json()["user"]["email"] == new
             assert not await post.letters(email)
             assert not await post.letters(new)
 
@@ -181,10 +181,13 @@ async def test_the_hashes_of_a_change_are_crossed_as_in_gotrue(connections: Conn
             person, new = await post.sign_up(), new_email()
             assert (await post.call("PUT", "/user", person.bearer, email=new)).status_code == 200
             data = (await arrived(requests, 1))[0]["email_data"]
-            for token_hash in (data["token_hash_new"], data["token_hash"]):
-                answer = await post.call("POST", "/verify", type="email_change", token_hash=token_hash)
-                assert answer.status_code == 200, answer.text
-            assert answer.json()["user"]["email"] == new
+            hashes = (data["token_hash_new"], data["token_hash"])
+            half, whole = [
+                await post.call("POST", "/verify", type="email_change", token_hash=token_hash)
+                for token_hash in hashes
+            ]
+            assert half.status_code == 200, half.text
+            assert whole.json()["user"]["email"] == new
 
 
 async def test_a_function_in_the_database_sends_the_text_messages(connections: Connections) -> None:

@@ -61,7 +61,19 @@ def test_version(tmp_path: Path) -> None:
 
 def test_help_lists_every_command(tmp_path: Path) -> None:
     result = monohull("--help", cwd=tmp_path)
-    commands = ("up", "serve", "worker", "migrate", "init", "status", "keys", "doctor", "config", "version")
+    commands = (
+        "up",
+        "serve",
+        "worker",
+        "migrate",
+        "init",
+        "status",
+        "keys",
+        "auth",
+        "doctor",
+        "config",
+        "version",
+    )
     assert all(f"  {command} " in result.stdout for command in commands)
 
 
