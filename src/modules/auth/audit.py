@@ -17,6 +17,7 @@ from sqlalchemy import Text, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from modules.auth import events
+from modules.auth.factors.events import ACTIONS as FACTOR_ACTIONS
 from modules.auth.models import AuditEntry, User
 from monohull.kernel.events import Envelope, Event, Subscriber
 
@@ -52,6 +53,7 @@ ACTIONS: Final[dict[type[Event], tuple[str, str]]] = {
     events.UserUnbanned: ("user_unbanned", "user"),
     events.UserDeleted: ("user_deleted", "team"),
     events.UsersImported: ("users_imported", "team"),
+    **FACTOR_ACTIONS,
 }
 """GoTrue's name and kind of what happened; where it has none, ours in its manner."""
 

@@ -143,6 +143,20 @@ class IdentityView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     email: str | None = None
 
 
+class FactorView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A second factor; ``phone`` and ``last_challenged_at`` are null where there is none."""
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    status: str
+    friendly_name: str | None = None
+    factor_type: str
+    phone: str | None
+    last_challenged_at: datetime | None
+    web_authn_aaguid: UUID | None = None
+
+
 class UserView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user as its owner sees it; fields with a default are left out when empty."""
 
@@ -165,6 +179,7 @@ class UserView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_sign_in_at: datetime | None = None
     app_metadata: dict[str, Any]
     user_metadata: dict[str, Any]
+    factors: list[FactorView] | None = None
     identities: list[IdentityView]
     created_at: datetime | None
     updated_at: datetime | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modules.auth.audit import SUBSCRIBER
+from modules.auth.factors import build_factors
 from modules.auth.jobs import purge_flows, send_mail, send_sms
 from modules.auth.messages import Courier, Mailbox
 from modules.auth.messages.courier import Seal
@@ -29,6 +30,7 @@ from monohull.kernel.settings import SettingsError, SettingsFault
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from modules.auth.hooks import Hooks
     from modules.auth.passwords import Passwords
     from modules.auth.services import SessionIssuer
     from monohull.kernel.runtime import Runtime
@@ -40,7 +42,7 @@ CRON = (Cron(job=purge_flows, schedule="23 * * * *"),)
 
 
 def build_flows(
-    runtime: Runtime, issuer: SessionIssuer, passwords: Passwords, *, path: str
+    runtime: Runtime, issuer: SessionIssuer, passwords: Passwords, hooks: Hooks, *, path: str
 ) -> Mapping[str, Callable[[], Any]]:
     """Return the dependencies of the controllers that send and verify.
 
@@ -48,6 +50,7 @@ def build_flows(
         runtime: Of the process.
         issuer: Opens sessions.
         passwords: Hashes.
+        hooks: May refuse.
         path: Of the wire, ``/auth/v1``.
 
     Raises:
@@ -79,6 +82,7 @@ def build_flows(
     changes = Changes(database, passwords, sender)
     mailbox = Mailbox(runtime.redis) if keeps else None
     return {
+        **build_factors(runtime, issuer, sender, hooks),
         "registration": lambda: registration,
         "passwordless": lambda: passwordless,
         "verification": lambda: verification,

@@ -10,7 +10,7 @@ from modules.auth.messages.letters import Templates, Variables, render
 from modules.auth.messages.mailbox import Kept, Mailbox, MessageKept
 from modules.auth.messages.sms import Twilio
 from modules.auth.messages.smtp import compose, send
-from modules.auth.repositories import FlowRepository, OneTimeTokenRepository
+from modules.auth.repositories import ChallengeRepository, FlowRepository, OneTimeTokenRepository
 from modules.auth.settings import AuthSettings
 from monohull.kernel import clock
 from monohull.kernel.crypto import DecryptionError
@@ -77,6 +77,7 @@ async def purge_flows(runtime: Runtime) -> None:
     async with runtime.database.unit_of_work() as work:
         await OneTimeTokenRepository(work).purge(older_than_seconds=KEPT_SECONDS)
         await FlowRepository(work).purge(older_than_seconds=KEPT_SECONDS)
+        await ChallengeRepository(work).purge(older_than_seconds=KEPT_SECONDS)
 
 
 def _open(runtime: Runtime, sealed: str) -> Variables:

@@ -84,9 +84,13 @@ class Lockout:
         redis: Where they are.
         secret: Keys the hashes of accounts and addresses.
         free_failures: Wrong passwords for one account that cost nobody a wait.
+        counts: What is counted, in the words of a refusal.
     """
 
-    def __init__(self, redis: Redis, secret: bytes, free_failures: int = FREE_FAILURES) -> None:
+    def __init__(
+        self, redis: Redis, secret: bytes, free_failures: int = FREE_FAILURES, *, counts: str = "passwords"
+    ) -> None:
+        self._counts = counts
         self._redis = redis
         self._secret = hashlib.sha256(secret).digest()
         self._free_failures = free_failures
@@ -113,7 +117,7 @@ class Lockout:
         if wait > 0:
             seconds = max(1, math.ceil(wait))
             raise RateLimited(
-                f"Too many wrong passwords for this account; wait {seconds} s.",
+                f"Too many wrong {self._counts} for this account; wait {seconds} s.",
                 headers={"Retry-After": str(seconds)},
             )
         return bool(is_known)
@@ -141,7 +145,7 @@ class Lockout:
                 return await self._redis.eval(script, len(keys), *keys, *arguments)
         except (*UNREACHABLE, RedisError, TimeoutError) as error:
             raise RedisUnavailable(
-                "Wrong passwords cannot be counted at the moment, so nobody can sign in.",
+                f"Wrong {self._counts} cannot be counted at the moment, so nobody can sign in.",
                 details=explain_redis_error(error),
                 retry_after_seconds=1,
             ) from error

@@ -24,6 +24,7 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
+from modules.auth.factors.events import FACTOR_EVENTS
 from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
 from modules.auth.hooks.assembly import find_hooks
 from modules.auth.keys import Presenters, build_ring
@@ -104,7 +105,7 @@ def parts(runtime: Runtime) -> Parts:
             Router("/", route_handlers=[RootKeysController, MailboxController]),
         ),
         dependencies={
-            **build_flows(runtime, issuer, passwords, path=PATH),
+            **build_flows(runtime, issuer, passwords, hooks, path=PATH),
             "grants": lambda: grants,
             "account": lambda: account,
             "captcha": lambda: captcha,
@@ -245,6 +246,7 @@ module = Module(
         SigningKeysRotated,
         SigningKeyRetired,
         *FLOW_EVENTS,
+        *FACTOR_EVENTS,
     ),
     jobs=(*JOBS, prune_revocations),
     cron=(*CRON, Cron(job=prune_revocations, schedule="41 3 * * *")),

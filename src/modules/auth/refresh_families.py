@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from monohull.kernel import ids
 from monohull.kernel.crypto import derive_key
+from monohull.kernel.ids import hash_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +44,29 @@ class Chain:
         digest = hmac.digest(self._key, token.encode("utf-8", "surrogatepass"), "sha256")
         return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
+    def following_hash(self, token_hash: str) -> str:
+        """Return the token that replaces the one of this hash, where nobody presented it.
+
+        Who knows the hash alone cannot compute it; who presents the token later
+        can be given it, as with `following`.
+        """
+        digest = hmac.digest(self._key, b"\0" + token_hash.encode(), "sha256")
+        return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
     def walk(self, token: str) -> Iterator[str]:
         """Yield what follows ``token``, link by link, `MAX_STEPS` at most."""
         for _ in range(MAX_STEPS):
             token = self.following(token)
             yield token
+
+    def successors(self, token: str) -> Iterator[str]:
+        """Yield like `walk` what may follow ``token`` where one link may be of `following_hash`.
+
+        That link is a second factor's; it comes first, or somewhere on the way.
+        """
+        first = self.following_hash(hash_token(token))
+        yield first
+        for link in self.walk(token):
+            yield link
+            yield self.following_hash(hash_token(link))
+        yield from self.walk(first)

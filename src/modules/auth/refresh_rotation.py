@@ -20,7 +20,7 @@ import msgspec
 from sqlalchemy.dialects.postgresql import JSONB
 
 from modules.auth.events import TokenRefreshed
-from modules.auth.models import AmrClaim, Identity, Session, User
+from modules.auth.models import AmrClaim, Factor, Identity, Session, User
 from monohull.kernel import clock
 from monohull.kernel.ids import hash_token, uuid7
 from monohull.kernel.outbox import cause
@@ -71,8 +71,10 @@ _ROTATE: Final = f"""
     select {_columns(User, "u")}, {_columns(Session, "s")},
         (select json_agg(i order by i.created_at, i.id)::text
             from auth.identities as i where i.user_id = u.id) as identities,
-        (select json_agg(a order by a.created_at desc, a.id desc)::text
+        (select json_agg(a order by a.updated_at desc, a.id desc)::text
             from auth.mfa_amr_claims as a where a.session_id = s.id) as amr,
+        (select json_agg(f order by f.created_at, f.id)::text
+            from auth.mfa_factors as f where f.user_id = u.id) as factors,
         (select pg_notify('monohull_outbox', '') from published) as told
     from followed
     join renewed as s on s.id = followed.session_id
@@ -94,6 +96,7 @@ class Renewed(msgspec.Struct, frozen=True):
     session: Session
     identities: Sequence[Identity]
     amr: Sequence[AmrClaim]
+    factors: Sequence[Factor]
 
 
 class _IdentityRow(msgspec.Struct):
@@ -105,6 +108,21 @@ class _IdentityRow(msgspec.Struct):
     last_sign_in_at: datetime | None
     created_at: datetime | None
     updated_at: datetime | None
+
+
+class _FactorRow(msgspec.Struct):
+    """What is shown of a second factor."""
+
+    id: UUID
+    user_id: UUID
+    friendly_name: str | None
+    factor_type: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+    phone: str | None
+    last_challenged_at: datetime | None
+    web_authn_aaguid: UUID | None
 
 
 class _AmrRow(msgspec.Struct):
@@ -144,11 +162,13 @@ async def rotate(
         return None
     identities = msgspec.json.decode(row["identities"] or "[]", type=list[_IdentityRow])
     amr = msgspec.json.decode(row["amr"] or "[]", type=list[_AmrRow])
+    factors = msgspec.json.decode(row["factors"] or "[]", type=list[_FactorRow])
     return Renewed(
         User(**_values(User, "u", row)),
         Session(**_values(Session, "s", row)),
         [Identity(**msgspec.structs.asdict(identity)) for identity in identities],
         [AmrClaim(**msgspec.structs.asdict(claim)) for claim in amr],
+        [Factor(**msgspec.structs.asdict(factor)) for factor in factors],
     )
 
 

@@ -8,13 +8,14 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from msgspec import Meta
 
-from modules.auth.flow_settings import DURATION, FlowSettings
+from modules.auth.flow_settings import DURATION
+from modules.auth.mfa_settings import MfaSettings
 
 MAX_DURATION_CHARACTERS: Final = 40
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
-class AuthSettings(FlowSettings, frozen=True, kw_only=True):
+class AuthSettings(MfaSettings, frozen=True, kw_only=True):
     """How people sign up and in. ``MONOHULL_AUTH_DISABLE_SIGNUP`` and so on."""
 
     prefix: ClassVar[str] = "AUTH_"

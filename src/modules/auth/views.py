@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from modules.auth.dtos import DeviceView, IdentityView, UserView
+from modules.auth.dtos import DeviceView, FactorView, IdentityView, UserView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from modules.auth.models import Identity, Session, User
+    from modules.auth.models import Factor, Identity, Session, User
 
 V = TypeVar("V")
 
 
-def view_user(user: User, identities: Sequence[Identity]) -> UserView:
+def view_user(user: User, identities: Sequence[Identity], factors: Sequence[Factor] = ()) -> UserView:
     """Show a user; empty fields are left out as GoTrue does."""
     return UserView(
         id=user.id,
@@ -36,12 +36,28 @@ def view_user(user: User, identities: Sequence[Identity]) -> UserView:
         last_sign_in_at=user.last_sign_in_at,
         app_metadata=user.raw_app_meta_data or {},
         user_metadata=user.raw_user_meta_data or {},
+        factors=[view_factor(factor) for factor in factors] or None,
         identities=[view_identity(identity) for identity in identities],
         created_at=user.created_at,
         updated_at=user.updated_at,
         banned_until=user.banned_until,
         deleted_at=user.deleted_at,
         is_anonymous=user.is_anonymous,
+    )
+
+
+def view_factor(factor: Factor) -> FactorView:
+    """Show a second factor; never its secret."""
+    return FactorView(
+        id=factor.id,
+        created_at=factor.created_at,
+        updated_at=factor.updated_at,
+        status=factor.status,
+        friendly_name=factor.friendly_name or None,
+        factor_type=factor.factor_type,
+        phone=factor.phone,
+        last_challenged_at=factor.last_challenged_at,
+        web_authn_aaguid=factor.web_authn_aaguid,
     )
 
 

@@ -33,3 +33,10 @@ def only_ada(payload: Mapping[str, Any]) -> dict[str, Any] | None:
     if payload["user"]["email"].startswith("ada."):
         return None
     return {"error": {"message": "only Ada"}}
+
+
+def refuse_factors(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse right answers, and say what was asked."""
+    if not payload["valid"]:
+        return {"decision": "continue"}
+    return {"decision": "reject", "message": f"no {payload['factor_type']} today"}

@@ -38,6 +38,7 @@ CONFIRMING: Final = {
     "auth_external_phone_enabled": "true",
     "auth_external_anonymous_users_enabled": "true",
     "auth_sms_provider": "mailbox",
+    "auth_mfa_rate_limit_challenge_and_verify": "1000000",
     "auth_sms_test_otp": "15550001111=424242",
 }
 """Addresses have to be confirmed, and nothing but the tests' own limits is reached."""

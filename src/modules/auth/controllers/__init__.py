@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modules.auth.controllers.about import AboutController, RootKeysController
 from modules.auth.controllers.admin import AdminController, AdminUsersController
+from modules.auth.controllers.factors import AdminFactorsController, FactorsController
 from modules.auth.controllers.logout import LogoutController
 from modules.auth.controllers.mailbox import MailboxController
 from modules.auth.controllers.sending import SendingController
@@ -16,7 +17,9 @@ from modules.auth.controllers.verify import VerifyController
 CONTROLLERS = (
     AboutController,
     AdminController,
+    AdminFactorsController,
     AdminUsersController,
+    FactorsController,
     LogoutController,
     ReauthenticateController,
     SendingController,

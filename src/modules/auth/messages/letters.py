@@ -1,7 +1,7 @@
 """Templates → subject, plain text and HTML.
 
     {{ .ConfirmationURL }}   {{ .Token }}   {{ .TokenHash }}   {{ .SiteURL }}   {{ .RedirectTo }}
-    {{ .Email }}   {{ .NewEmail }}   {{ .OldEmail }}   {{ .Phone }}   {{ .Data.name }}
+    {{ .Email }}   {{ .NewEmail }}   {{ .OldEmail }}   {{ .Phone }}   {{ .FactorType }}   {{ .Data.name }}
 
 A template is a ``.txt`` whose first line is ``Subject: …``, and a ``.html``.
 Variables are GoTrue's; its templates work here as far as they print variables
@@ -35,6 +35,8 @@ NAMES: Final = (
     "password_changed_notification",
     "email_changed_notification",
     "phone_changed_notification",
+    "mfa_factor_enrolled_notification",
+    "mfa_factor_unenrolled_notification",
 )
 """Every mail there is; also the names of the files that replace ours."""
 
@@ -68,6 +70,7 @@ class Variables(Struct, frozen=True, kw_only=True, omit_defaults=True):
     user_id: str = ""
     token_new: str = ""
     token_hash_new: str = ""
+    factor_type: str = ""
     data: dict[str, Any] = {}
 
     def named(self) -> dict[str, Any]:
@@ -84,6 +87,7 @@ class Variables(Struct, frozen=True, kw_only=True, omit_defaults=True):
             "SendingTo": self.new_email or self.email,
             "OldEmail": self.old_email,
             "Phone": self.phone,
+            "FactorType": self.factor_type,
             "Data": self.data,
         }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from modules.auth.repositories.flows import FactorRepository, FlowRepository, OneTimeTokenRepository
+from modules.auth.repositories.factors import ChallengeRepository, FactorRepository, RecoveryCodeRepository
+from modules.auth.repositories.flows import FlowRepository, OneTimeTokenRepository
+from modules.auth.repositories.related import Related, related_to, related_to_each
 from modules.auth.repositories.users import (
     AmrRepository,
     IdentityRepository,
@@ -13,11 +15,16 @@ from modules.auth.repositories.users import (
 
 __all__ = [
     "AmrRepository",
+    "ChallengeRepository",
     "FactorRepository",
     "FlowRepository",
     "IdentityRepository",
     "OneTimeTokenRepository",
+    "RecoveryCodeRepository",
     "RefreshTokenRepository",
+    "Related",
     "SessionRepository",
     "UserRepository",
+    "related_to",
+    "related_to_each",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from modules.auth.models import Factor, FlowState, OneTimeToken
+from modules.auth.models import FlowState, OneTimeToken
 from monohull.kernel.clock import now
 from monohull.kernel.database.repository import Repository
 
@@ -97,13 +97,3 @@ class FlowRepository(Repository[FlowState]):
         await self.session.execute(
             delete(FlowState).where(FlowState.created_at < now() - timedelta(seconds=older_than_seconds))
         )
-
-
-class FactorRepository(Repository[Factor]):
-    """Second factors."""
-
-    model_type = Factor
-
-    async def has_verified(self, user_id: UUID) -> bool:
-        """Say whether the user has a second factor in use."""
-        return bool(await self.list_by(user_id=user_id, status="verified", limit=1))

@@ -99,14 +99,6 @@ class IdentityRepository(Repository[Identity]):
     async def find_of(self, user_id: UUID, provider: str) -> Identity | None:
         return await self.find_by(Identity.user_id == user_id, Identity.provider == provider)
 
-    async def list_by_user(self, user_ids: Sequence[UUID]) -> dict[UUID, list[Identity]]:
-        """Return the identities of several users."""
-        found: dict[UUID, list[Identity]] = {user_id: [] for user_id in user_ids}
-        order = [Identity.created_at, Identity.id]
-        for identity in await self.list_by(Identity.user_id.in_(user_ids), order_by=order):
-            found[identity.user_id].append(identity)
-        return found
-
     async def touch(self, user_id: UUID, provider: str, at: datetime) -> None:
         """Note that the user signed in by this identity."""
         await self.session.execute(
@@ -169,7 +161,7 @@ class AmrRepository(Repository[AmrClaim]):
     async def list_of(self, session_id: UUID) -> Sequence[AmrClaim]:
         """Return how the session was authenticated, newest first."""
         return await self.list_by(
-            session_id=session_id, order_by=[AmrClaim.created_at.desc(), AmrClaim.id.desc()]
+            session_id=session_id, order_by=[AmrClaim.updated_at.desc(), AmrClaim.id.desc()]
         )
 
     async def record(self, session_id: UUID, method: str) -> None:

@@ -37,10 +37,14 @@ SCOPES: Final = ("global", "local", "others")
 
 
 class Bearer(Struct, frozen=True):
-    """The user and the session that an access token belongs to, both alive."""
+    """The user and the session that an access token belongs to, both alive.
+
+    ``aal`` is the session's by now, which may be less than the token says.
+    """
 
     user: User
     session_id: UUID | None
+    aal: str = "aal1"
 
 
 class Account:
@@ -120,7 +124,8 @@ async def bearer_of(work: AsyncSession, principal: Principal) -> Bearer:
         session = await SessionRepository(work).find_by_id(session_id) if session_id else None
         if session is None or session.user_id != user.id:
             raise EndedSession
-    return Bearer(user, session_id)
+        return Bearer(user, session.id, session.aal)
+    return Bearer(user, None)
 
 
 async def _signed_out(work: AsyncSession, user_id: UUID, scope: str, ended: int) -> None:

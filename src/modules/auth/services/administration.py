@@ -27,6 +27,7 @@ from modules.auth.repositories import (
     OneTimeTokenRepository,
     SessionRepository,
     UserRepository,
+    related_to_each,
 )
 from modules.auth.rules import check_password, check_storable, normal_email, normal_phone
 from modules.auth.services.confirmation import confirm_email, confirm_phone, move_email, move_phone
@@ -80,8 +81,10 @@ class Administration:
             users, total = await UserRepository(work).list_page(
                 limit=page.limit, offset=page.offset, order_by=order, matching=matching
             )
-            identities = await IdentityRepository(work).list_by_user([user.id for user in users])
-            return [view_user(user, identities[user.id]) for user in users], total
+            related = await related_to_each(work, [user.id for user in users])
+            return [
+                view_user(user, related[user.id].identities, related[user.id].factors) for user in users
+            ], total
 
     async def show(self, user_id: str) -> UserView:
         """Return a user.

@@ -153,7 +153,7 @@ class Changes:
         user = bearer.user
         if user.is_sso_user:
             raise UserSsoManaged
-        if principal.claims.get("aal") != "aal2" and await FactorRepository(work).has_verified(user.id):
+        if bearer.aal != "aal2" and await FactorRepository(work).has_verified(user.id):
             raise InsufficientAal
         if body.password is not None:
             if user.is_anonymous and not (body.email or body.phone):

@@ -14,7 +14,7 @@ from modules.auth.events import UserSignedUp
 from modules.auth.flow_errors import EmailExists, PhoneExists
 from modules.auth.models import Identity, User
 from modules.auth.origin import Origin
-from modules.auth.repositories import IdentityRepository
+from modules.auth.repositories import related_to
 from modules.auth.views import view_user
 from monohull.kernel import clock, outbox
 from monohull.kernel.database.engine import driver_error
@@ -141,7 +141,8 @@ def add_identity(
 
 async def view_of(work: AsyncSession, user: User) -> UserView:
     """Return what the wire shows of ``user``."""
-    return view_user(user, await IdentityRepository(work).list_of(user.id))
+    related = await related_to(work, user.id)
+    return view_user(user, related.identities, related.factors)
 
 
 @contextmanager

@@ -64,7 +64,12 @@ class Refresh:
             renewed = await rotate(self._database, token, following, origin, self._lifetimes)
             if renewed is not None:
                 return await self._issuer.mint(
-                    renewed.user, renewed.session, renewed.identities, renewed.amr, following
+                    renewed.user,
+                    renewed.session,
+                    renewed.identities,
+                    renewed.amr,
+                    following,
+                    factors=renewed.factors,
                 )
             async with self._database.unit_of_work() as work:
                 outcome = await self._decide(work, token, origin)
@@ -122,7 +127,7 @@ class Refresh:
             return RefreshTokenAlreadyUsed()
         is_retry = row.updated_at + self._interval >= clock.now()
         if active.parent == row.token or is_retry:
-            for following in self._issuer.chain.walk(token):
+            for following in self._issuer.chain.successors(token):
                 if hash_token(following) == active.token:
                     return following
         if self._settings.security_refresh_token_rotation_enabled:

@@ -8,12 +8,12 @@ from uuid import UUID
 from modules.auth.dtos import SessionView
 from modules.auth.events import UserSignedIn
 from modules.auth.hooks import Hooks
-from modules.auth.models import AmrClaim, Identity, RefreshToken, Session, User
+from modules.auth.models import AmrClaim, Factor, Identity, RefreshToken, Session, User
 from modules.auth.repositories import (
     AmrRepository,
-    IdentityRepository,
     RefreshTokenRepository,
     SessionRepository,
+    related_to,
 )
 from modules.auth.settings import AuthSettings, seconds
 from modules.auth.views import view_user
@@ -83,9 +83,11 @@ class SessionIssuer:
 
     async def show(self, work: AsyncSession, user: User, session: Session, refresh_token: str) -> SessionView:
         """Mint an access token for ``session`` and answer as the wire does."""
-        identities = await IdentityRepository(work).list_of(user.id)
+        related = await related_to(work, user.id)
         amr = await AmrRepository(work).list_of(session.id)
-        return await self.mint(user, session, identities, amr, refresh_token, work)
+        return await self.mint(
+            user, session, related.identities, amr, refresh_token, work, factors=related.factors
+        )
 
     async def mint(  # noqa: PLR0913, PLR0917 the rows, and the transaction they are from
         self,
@@ -95,6 +97,8 @@ class SessionIssuer:
         amr: Sequence[AmrClaim],
         refresh_token: str,
         work: AsyncSession | None = None,
+        *,
+        factors: Sequence[Factor] = (),
     ) -> SessionView:
         """Like `show`, from rows that were read already.
 
@@ -118,7 +122,7 @@ class SessionIssuer:
             expires_in=expires_at - issued_at,
             expires_at=expires_at,
             refresh_token=refresh_token,
-            user=view_user(user, identities),
+            user=view_user(user, identities, factors),
         )
 
     def _expiry(self, session: Session, issued_at: int) -> int:
@@ -142,7 +146,7 @@ class SessionIssuer:
             "user_metadata": user.raw_user_meta_data or {},
             "aal": session.aal or "aal1",
             "amr": [
-                {"method": claim.authentication_method, "timestamp": int(claim.created_at.timestamp())}
+                {"method": claim.authentication_method, "timestamp": int(claim.updated_at.timestamp())}
                 for claim in amr
             ],
             "session_id": str(session.id),

@@ -1,0 +1,39 @@
+"""Settings of second factors, under GoTrue's names with our prefix. ``MONOHULL_AUTH_MFA_…``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from modules.auth.flow_settings import Duration, FlowSettings
+
+
+class MfaSettings(FlowSettings, frozen=True, kw_only=True):
+    """Which second factors there are, and how often one may try."""
+
+    mfa_challenge_expiry_duration: Annotated[
+        int, Meta(ge=10, le=3600, description="Seconds in which a challenge has to be answered.")
+    ] = 300
+    mfa_factor_expiry_duration: Annotated[
+        Duration, Meta(description="How long a factor waits for its first code before it is forgotten.")
+    ] = "300s"
+    mfa_rate_limit_challenge_and_verify: Annotated[
+        float, Meta(gt=0, description="Challenges and codes a minute from one address.")
+    ] = 15
+    mfa_max_enrolled_factors: Annotated[
+        int, Meta(ge=1, le=100, description="Factors of one user, used or not.")
+    ] = 10
+    mfa_max_verified_factors: Annotated[
+        int, Meta(ge=1, le=100, description="Factors of one user that are in use.")
+    ] = 10
+    mfa_totp_enroll_enabled: Annotated[bool, Meta(description="Enrol authenticator apps.")] = True
+    mfa_totp_verify_enabled: Annotated[bool, Meta(description="Accept codes of authenticator apps.")] = True
+    rate_limit_factor_failures: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Wrong second factors in 15 minutes for one account from one address; ours. "
+            "RATE_LIMIT_ACCOUNT_FAILURES counts those from everywhere.",
+        ),
+    ] = 10
