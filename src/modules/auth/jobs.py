@@ -57,13 +57,14 @@ async def send_mail(runtime: Runtime, *, template: str, to: str, sealed: str) ->
 
 
 @job("auth.send_sms", max_attempts=4, timeout_seconds=60, backoff=PAUSES)
-async def send_sms(runtime: Runtime, *, to: str, channel: str, sealed: str) -> None:
+async def send_sms(runtime: Runtime, *, to: str, channel: str, sealed: str, is_factor: bool = False) -> None:
     """Send one text message, or keep it where ``SMS_PROVIDER`` is mailbox. A hook sends in our place."""
     settings = runtime.settings.of(AuthSettings)
     variables = _open(runtime, sealed)
     if await delegate_text(runtime, to, variables):
         return
-    text = render(settings.sms_template, variables.named(), str)
+    template = settings.mfa_phone_template if is_factor else settings.sms_template
+    text = render(template, variables.named(), str)
     if settings.sms_provider == "twilio":
         await Twilio(runtime.outbound, settings).send(to, text, channel)
         return

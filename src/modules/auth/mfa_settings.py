@@ -29,6 +29,17 @@ class MfaSettings(FlowSettings, frozen=True, kw_only=True):
     ] = 10
     mfa_totp_enroll_enabled: Annotated[bool, Meta(description="Enrol authenticator apps.")] = True
     mfa_totp_verify_enabled: Annotated[bool, Meta(description="Accept codes of authenticator apps.")] = True
+    mfa_phone_enroll_enabled: Annotated[bool, Meta(description="Enrol phone numbers as factors.")] = False
+    mfa_phone_verify_enabled: Annotated[
+        bool, Meta(description="Send codes to phone numbers that are factors, and accept them.")
+    ] = False
+    mfa_phone_otp_length: Annotated[int, Meta(ge=6, le=10, description="Digits of these codes.")] = 6
+    mfa_phone_max_frequency: Annotated[
+        Duration, Meta(description="Least time between two of these codes to one number.")
+    ] = "1m"
+    mfa_phone_template: Annotated[str, Meta(min_length=1, description="Text; {{ .Code }} is the code.")] = (
+        "Your code is {{ .Code }}"
+    )
     rate_limit_factor_failures: Annotated[
         float,
         Meta(

@@ -42,6 +42,10 @@ class SendLimits:
             _hourly("auth.sms_client", settings.rate_limit_sms_sent),
             _hourly("auth.sms_number", settings.rate_limit_sms_sent),
         )
+        pause = Limit(
+            "auth.mfa_phone_pause", 1, 1 / max(seconds(settings.mfa_phone_max_frequency) or 0, 0.001)
+        )
+        self._factor_texts = (pause, *self._texts[1:])
         self._requests = _window("auth.send", settings.rate_limit_otp)
         self._verify = _window("auth.verify", settings.rate_limit_verify)
         self._anonymous = _hourly("auth.anonymous", settings.rate_limit_anonymous_users)
@@ -79,6 +83,14 @@ class SendLimits:
             TooManyTexts: 429.
         """
         await self._send(self._texts, TooManyTexts, kind, phone, origin)
+
+    async def factor_text(self, phone: str, origin: Origin) -> None:
+        """Count a text message to a number that is a second factor.
+
+        Raises:
+            TooManyTexts: 429.
+        """
+        await self._send(self._factor_texts, TooManyTexts, "mfa", phone, origin)
 
     async def admit_guess(self, address: str) -> None:
         """Refuse a code when too many wrong ones came for this address.

@@ -39,6 +39,10 @@ CONFIRMING: Final = {
     "auth_external_anonymous_users_enabled": "true",
     "auth_sms_provider": "mailbox",
     "auth_mfa_rate_limit_challenge_and_verify": "1000000",
+    "auth_mfa_phone_enroll_enabled": "true",
+    "auth_mfa_phone_verify_enabled": "true",
+    "auth_mfa_phone_max_frequency": "0",
+    "auth_mfa_phone_template": "Second factor: {{ .Code }}",
     "auth_sms_test_otp": "15550001111=424242",
 }
 """Addresses have to be confirmed, and nothing but the tests' own limits is reached."""

@@ -9,6 +9,7 @@ from modules.auth.factors.administration import FactorAdministration
 from modules.auth.factors.enrolment import Enrolment
 from modules.auth.factors.gate import FactorGate
 from modules.auth.factors.kinds import Totp
+from modules.auth.factors.phone import Phone
 from modules.auth.factors.recovery import Recovery
 from modules.auth.factors.sealing import FactorSeal
 from modules.auth.factors.verification import FactorVerification
@@ -44,7 +45,7 @@ def build_factors(
     )
     gate = FactorGate(runtime.limits, lockout, settings)
     site = urlsplit(sender.site_url).hostname or "Monohull"
-    kinds: dict[str, Kind] = {kind.type: kind for kind in (Totp(settings, seal, site),)}
+    kinds: dict[str, Kind] = {kind.type: kind for kind in (Totp(settings, seal, site), Phone(sender, seal))}
     enrolment = Enrolment(database, kinds, sender)
     verification = FactorVerification(
         database, kinds, issuer=issuer, sender=sender, gate=gate, seal=seal, hooks=hooks

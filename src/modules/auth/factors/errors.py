@@ -93,6 +93,36 @@ class TotpVerifyNotEnabled(AuthProblem):
         super().__init__("MFA verification is disabled for TOTP")
 
 
+class PhoneEnrollNotEnabled(AuthProblem):
+    """``MFA_PHONE_ENROLL_ENABLED`` is off."""
+
+    code = "mfa_phone_enroll_not_enabled"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("MFA enroll is disabled for Phone")
+
+
+class PhoneVerifyNotEnabled(AuthProblem):
+    """``MFA_PHONE_VERIFY_ENABLED`` is off."""
+
+    code = "mfa_phone_verify_not_enabled"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("MFA verification is disabled for Phone")
+
+
+class VerifiedFactorExists(AuthProblem):
+    """The number is a factor of the user already."""
+
+    code = "mfa_verified_factor_exists"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("A verified phone factor already exists, unenroll the existing factor to continue")
+
+
 class TooManyFactors(AuthProblem):
     """The user has as many factors as one may have."""
 

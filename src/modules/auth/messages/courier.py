@@ -112,11 +112,19 @@ class Courier:
             await self.mail(work, template, to, variables)
 
     async def text(
-        self, work: AsyncSession, to: str, code: str, channel: str, *, user_id: str = ""
+        self,
+        work: AsyncSession,
+        to: str,
+        code: str,
+        channel: str,
+        *,
+        user_id: str = "",
+        is_factor: bool = False,
     ) -> UUID | None:
-        """Promise a text message with ``code`` to the number ``to``."""
+        """Promise a text message with ``code`` to the number ``to``, which may be a second factor."""
         sealed = self._seal.close(Variables(token=code, phone=to, user_id=user_id))
-        return await self._promise(work, self._sms_job, to=to, channel=channel, sealed=sealed)
+        extra = {"is_factor": True} if is_factor else {}
+        return await self._promise(work, self._sms_job, to=to, channel=channel, sealed=sealed, **extra)
 
     async def _promise(self, work: AsyncSession, job: Job, **arguments: Any) -> UUID | None:
         return await enqueue(work, job, **arguments)
