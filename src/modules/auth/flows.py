@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modules.auth.audit import SUBSCRIBER
-from modules.auth.factors import build_factors
+from modules.auth.factor_flows import build_factors
 from modules.auth.jobs import purge_flows, send_mail, send_sms
 from modules.auth.messages import Courier, Mailbox
 from modules.auth.messages.courier import Seal

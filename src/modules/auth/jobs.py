@@ -10,6 +10,7 @@ from modules.auth.messages.letters import Templates, Variables, render
 from modules.auth.messages.mailbox import Kept, Mailbox, MessageKept
 from modules.auth.messages.sms import Twilio
 from modules.auth.messages.smtp import compose, send
+from modules.auth.passkeys.repository import PasskeyChallengeRepository
 from modules.auth.repositories import ChallengeRepository, FlowRepository, OneTimeTokenRepository
 from modules.auth.settings import AuthSettings
 from monohull.kernel import clock
@@ -79,6 +80,7 @@ async def purge_flows(runtime: Runtime) -> None:
         await OneTimeTokenRepository(work).purge(older_than_seconds=KEPT_SECONDS)
         await FlowRepository(work).purge(older_than_seconds=KEPT_SECONDS)
         await ChallengeRepository(work).purge(older_than_seconds=KEPT_SECONDS)
+        await PasskeyChallengeRepository(work).purge()
 
 
 def _open(runtime: Runtime, sealed: str) -> Variables:

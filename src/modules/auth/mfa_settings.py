@@ -40,6 +40,29 @@ class MfaSettings(FlowSettings, frozen=True, kw_only=True):
     mfa_phone_template: Annotated[str, Meta(min_length=1, description="Text; {{ .Code }} is the code.")] = (
         "Your code is {{ .Code }}"
     )
+    mfa_web_authn_enroll_enabled: Annotated[bool, Meta(description="Enrol security keys as factors.")] = False
+    mfa_web_authn_verify_enabled: Annotated[
+        bool, Meta(description="Accept what security keys sign as a second factor.")
+    ] = False
+    passkey_enabled: Annotated[bool, Meta(description="Sign in with passkeys.")] = False
+    passkey_max_passkeys_per_user: Annotated[int, Meta(ge=1, le=100, description="Passkeys of one user.")] = (
+        10
+    )
+    webauthn_rp_id: Annotated[
+        Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] | None,
+        Meta(description="Domain that keys are made for; unset: the host of site_url. It binds every key."),
+    ] = None
+    webauthn_rp_display_name: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(description="How authenticators name the site; unset: its host."),
+    ] = None
+    webauthn_rp_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[a-zA-Z][a-zA-Z0-9+.-]*:\S+$")], ...],
+        Meta(description="Origins of pages that may use keys, comma-separated; unset: that of site_url."),
+    ] = ()
+    webauthn_challenge_expiry_duration: Annotated[
+        Duration, Meta(description="How long a passkey has to answer.")
+    ] = "5m"
     rate_limit_factor_failures: Annotated[
         float,
         Meta(

@@ -31,6 +31,7 @@ from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
 from modules.auth.lockout import Lockout
+from modules.auth.passkeys.events import PASSKEY_EVENTS
 from modules.auth.passwords import Passwords
 from modules.auth.permissions import PERMISSIONS
 from modules.auth.refresh_families import Chain
@@ -247,6 +248,7 @@ module = Module(
         SigningKeyRetired,
         *FLOW_EVENTS,
         *FACTOR_EVENTS,
+        *PASSKEY_EVENTS,
     ),
     jobs=(*JOBS, prune_revocations),
     cron=(*CRON, Cron(job=prune_revocations, schedule="41 3 * * *")),

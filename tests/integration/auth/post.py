@@ -42,6 +42,10 @@ CONFIRMING: Final = {
     "auth_mfa_phone_enroll_enabled": "true",
     "auth_mfa_phone_verify_enabled": "true",
     "auth_mfa_phone_max_frequency": "0",
+    "auth_mfa_web_authn_enroll_enabled": "true",
+    "auth_mfa_web_authn_verify_enabled": "true",
+    "auth_passkey_enabled": "true",
+    "auth_webauthn_rp_id": "example.com",
     "auth_mfa_phone_template": "Second factor: {{ .Code }}",
     "auth_sms_test_otp": "15550001111=424242",
 }

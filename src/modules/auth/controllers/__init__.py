@@ -7,6 +7,11 @@ from modules.auth.controllers.admin import AdminController, AdminUsersController
 from modules.auth.controllers.factors import AdminFactorsController, FactorsController
 from modules.auth.controllers.logout import LogoutController
 from modules.auth.controllers.mailbox import MailboxController
+from modules.auth.controllers.passkeys import (
+    AdminPasskeysController,
+    PasskeysController,
+    PasskeySignInController,
+)
 from modules.auth.controllers.sending import SendingController
 from modules.auth.controllers.sessions import SessionsController
 from modules.auth.controllers.signup import SignupController
@@ -18,9 +23,12 @@ CONTROLLERS = (
     AboutController,
     AdminController,
     AdminFactorsController,
+    AdminPasskeysController,
     AdminUsersController,
     FactorsController,
     LogoutController,
+    PasskeySignInController,
+    PasskeysController,
     ReauthenticateController,
     SendingController,
     SessionsController,

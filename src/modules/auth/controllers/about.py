@@ -76,7 +76,7 @@ class AboutController(Controller):
             "phone_autoconfirm": auth_settings.sms_autoconfirm,
             "sms_provider": auth_settings.sms_provider or "",
             "saml_enabled": False,
-            "passkeys_enabled": False,
+            "passkeys_enabled": auth_settings.passkey_enabled,
         }
 
     @get(JWKS_PATH, operation_id="GetAuthKeys")

@@ -7,9 +7,8 @@ Each type of factor is a `kinds.Kind`; what they have in common is in
 from __future__ import annotations
 
 from modules.auth.factors.administration import FactorAdministration
-from modules.auth.factors.assembly import build_factors
 from modules.auth.factors.enrolment import Enrolment
 from modules.auth.factors.recovery import Recovery
 from modules.auth.factors.verification import FactorVerification
 
-__all__ = ["Enrolment", "FactorAdministration", "FactorVerification", "Recovery", "build_factors"]
+__all__ = ["Enrolment", "FactorAdministration", "FactorVerification", "Recovery"]

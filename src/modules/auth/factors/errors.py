@@ -113,6 +113,26 @@ class PhoneVerifyNotEnabled(AuthProblem):
         super().__init__("MFA verification is disabled for Phone")
 
 
+class WebAuthnEnrollNotEnabled(AuthProblem):
+    """``MFA_WEB_AUTHN_ENROLL_ENABLED`` is off."""
+
+    code = "mfa_webauthn_enroll_not_enabled"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("MFA enroll is disabled for WebAuthn")
+
+
+class WebAuthnVerifyNotEnabled(AuthProblem):
+    """``MFA_WEB_AUTHN_VERIFY_ENABLED`` is off."""
+
+    code = "mfa_webauthn_verify_not_enabled"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("MFA verification is disabled for WebAuthn")
+
+
 class VerifiedFactorExists(AuthProblem):
     """The number is a factor of the user already."""
 

@@ -1,19 +1,22 @@
-"""Put together what second factors need; a part of the plug."""
+"""Put together second factors and passkeys; the third part of the plug."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from modules.auth.ceremonies import RelyingParty
 from modules.auth.factors.administration import FactorAdministration
 from modules.auth.factors.enrolment import Enrolment
 from modules.auth.factors.gate import FactorGate
+from modules.auth.factors.keys import WebAuthn
 from modules.auth.factors.kinds import Totp
 from modules.auth.factors.phone import Phone
 from modules.auth.factors.recovery import Recovery
 from modules.auth.factors.sealing import FactorSeal
 from modules.auth.factors.verification import FactorVerification
 from modules.auth.lockout import Lockout
+from modules.auth.passkeys import PasskeyAdministration, Passkeys
 from monohull.kernel.home import jwt_secret
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 def build_factors(
     runtime: Runtime, issuer: SessionIssuer, sender: Sender, hooks: Hooks
 ) -> Mapping[str, Callable[[], Any]]:
-    """Return the dependencies of the controllers of second factors.
+    """Return the dependencies of the controllers of second factors and of passkeys.
 
     Args:
         runtime: Of the process.
@@ -44,15 +47,26 @@ def build_factors(
         runtime.redis, secret.encode(), settings.rate_limit_account_failures, counts="second factors"
     )
     gate = FactorGate(runtime.limits, lockout, settings)
-    site = urlsplit(sender.site_url).hostname or "Monohull"
-    kinds: dict[str, Kind] = {kind.type: kind for kind in (Totp(settings, seal, site), Phone(sender, seal))}
+    site = urlsplit(sender.site_url)
+    host = site.hostname or "localhost"
+    party = RelyingParty(
+        settings.webauthn_rp_id or host,
+        settings.webauthn_rp_display_name or host,
+        settings.webauthn_rp_origins or (f"{site.scheme}://{site.netloc}",),
+    )
+    each: tuple[Kind, ...] = (Totp(settings, seal, host), Phone(sender, seal), WebAuthn(settings, party))
+    kinds = {kind.type: kind for kind in each}
     enrolment = Enrolment(database, kinds, sender)
     verification = FactorVerification(
         database, kinds, issuer=issuer, sender=sender, gate=gate, seal=seal, hooks=hooks
     )
     recovery = Recovery(database, seal)
     administration = FactorAdministration(database, kinds, sender)
+    passkeys = Passkeys(database, party=party, issuer=issuer, sender=sender, gate=gate)
+    passkey_administration = PasskeyAdministration(database, passkeys, sender)
     return {
+        "passkeys": lambda: passkeys,
+        "passkey_administration": lambda: passkey_administration,
         "enrolment": lambda: enrolment,
         "factor_verification": lambda: verification,
         "recovery": lambda: recovery,
