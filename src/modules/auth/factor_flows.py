@@ -60,7 +60,7 @@ def build_factors(
     verification = FactorVerification(
         database, kinds, issuer=issuer, sender=sender, gate=gate, seal=seal, hooks=hooks
     )
-    recovery = Recovery(database, seal)
+    recovery = Recovery(database, settings, seal=seal, issuer=issuer, gate=gate, hooks=hooks)
     administration = FactorAdministration(database, kinds, sender)
     passkeys = Passkeys(database, party=party, issuer=issuer, sender=sender, gate=gate)
     passkey_administration = PasskeyAdministration(database, passkeys, sender)

@@ -44,6 +44,10 @@ class MfaSettings(FlowSettings, frozen=True, kw_only=True):
     mfa_web_authn_verify_enabled: Annotated[
         bool, Meta(description="Accept what security keys sign as a second factor.")
     ] = False
+    mfa_recovery_codes_enroll_enabled: Annotated[
+        bool, Meta(description="Give recovery codes to who has a second factor.")
+    ] = True
+    mfa_recovery_codes_verify_enabled: Annotated[bool, Meta(description="Accept recovery codes.")] = True
     passkey_enabled: Annotated[bool, Meta(description="Sign in with passkeys.")] = False
     passkey_max_passkeys_per_user: Annotated[int, Meta(ge=1, le=100, description="Passkeys of one user.")] = (
         10

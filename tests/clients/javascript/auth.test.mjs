@@ -1,6 +1,6 @@
 // Auth with the official client, unmodified, and with the mails that arrive.
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { createHash, createHmac, generateKeyPairSync, randomBytes, randomUUID, sign } from 'node:crypto'
 import { test } from 'node:test'
 import { createClient } from '@supabase/supabase-js'
 
@@ -159,4 +159,113 @@ test('administration', async () => {
   ok(await admin.deleteUser(user.id))
   equal((await admin.getUserById(user.id)).error.code, 'user_not_found')
   equal((await client().auth.admin.listUsers()).error.code, 'not_admin')
+})
+
+const totp = (secret, step = 0) => {
+  const bits = [...secret].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('')
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)))
+  const counter = Buffer.alloc(8)
+  counter.writeUInt32BE(Math.floor(Date.now() / 30000) + step, 4)
+  const mac = createHmac('sha1', key).update(counter).digest()
+  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0')
+}
+const level = async (auth) => ok(await auth.mfa.getAuthenticatorAssuranceLevel())
+
+test('a second factor by an authenticator app', async () => {
+  const { auth, email } = await signedUp()
+  const { id, type, totp: app } = ok(await auth.mfa.enroll({ factorType: 'totp', friendlyName: 'phone', issuer: 'Shop' }))
+  equal([type, app.qr_code.startsWith('data:image/svg+xml;utf-8,<svg')], ['totp', true])
+  assert.ok(app.uri.startsWith(`otpauth://totp/Shop:`))
+  equal((await auth.mfa.enroll({ factorType: 'totp', friendlyName: 'phone' })).error.code, 'mfa_factor_name_conflict')
+  const { id: challengeId } = ok(await auth.mfa.challenge({ factorId: id }))
+  equal((await auth.mfa.verify({ factorId: id, challengeId, code: '12345' })).error.code, 'mfa_verification_failed')
+  equal((await level(auth)).nextLevel, 'aal1')
+  ok(await auth.mfa.verify({ factorId: id, challengeId, code: totp(app.secret, -1) }))
+  equal((await level(auth)).currentLevel, 'aal2')
+  const later = client().auth
+  ok(await later.signInWithPassword({ email, password }))
+  const before = await level(later)
+  equal([before.currentLevel, before.nextLevel], ['aal1', 'aal2'])
+  equal((await later.updateUser({ password: 'another-horse' })).error.code, 'insufficient_aal')
+  ok(await later.mfa.challengeAndVerify({ factorId: id, code: totp(app.secret, 1) }))
+  ok(await later.refreshSession())
+  equal((await level(later)).currentAuthenticationMethods.map(({ method }) => method), ['totp', 'password'])
+  ok(await later.updateUser({ password: 'another-horse' }))
+  const factors = ok(await later.mfa.listFactors())
+  equal([factors.totp.map((factor) => factor.id), factors.phone], [[id], []])
+  ok(await later.mfa.unenroll({ factorId: id }))
+  ok(await later.refreshSession())
+  equal((await level(later)).currentLevel, 'aal1')
+})
+
+test('recovery codes and administration of factors', async () => {
+  const { auth, email } = await signedUp()
+  const { id, totp: app } = ok(await auth.mfa.enroll({ factorType: 'totp' }))
+  ok(await auth.mfa.challengeAndVerify({ factorId: id, code: totp(app.secret) }))
+  const { access_token, refresh_token } = ok(await auth.getSession()).session
+  const strong = client({ experimental: { recoveryCodes: true } }).auth
+  ok(await strong.setSession({ access_token, refresh_token }))
+  const { codes } = ok(await strong.mfa.recoveryCodes.generate())
+  const weak = client({ experimental: { recoveryCodes: true } }).auth
+  ok(await weak.signInWithPassword({ email, password }))
+  ok(await weak.mfa.recoveryCodes.verify({ code: codes[0].toUpperCase() }))
+  equal((await level(weak)).currentLevel, 'aal2')
+  equal(ok(await weak.mfa.recoveryCodes.getStatus()).remaining, 9)
+  equal(ok(await weak.mfa.recoveryCodes.regenerate()).codes.length, 10)
+  ok(await weak.mfa.recoveryCodes.unenroll())
+  const userId = ok(await weak.getUser()).user.id
+  equal(ok(await admin.mfa.listFactors({ userId })).factors.map((factor) => factor.id), [id])
+  ok(await admin.mfa.deleteFactor({ userId, id }))
+  equal(ok(await admin.mfa.listFactors({ userId })).factors, [])
+})
+
+test('a second factor by phone', async () => {
+  const { auth } = await signedUp()
+  const phone = newPhone()
+  const { id } = ok(await auth.mfa.enroll({ factorType: 'phone', phone }))
+  const { id: challengeId } = ok(await auth.mfa.challenge({ factorId: id, channel: 'sms' }))
+  ok(await auth.mfa.verify({ factorId: id, challengeId, code: (await letter(phone)).code }))
+  equal((await level(auth)).currentAuthenticationMethods[0].method, 'mfa/phone')
+})
+
+// An authenticator with one key: ES256, no attestation. CBOR by hand, it needs five maps and two strings.
+const authenticator = () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { x, y } = publicKey.export({ format: 'jwk' })
+  const id = randomBytes(32)
+  const b64 = (bytes) => Buffer.from(bytes).toString('base64url')
+  const head = (flags, rpId) => Buffer.concat([createHash('sha256').update(rpId).digest(), Buffer.from([flags, 0, 0, 0, 0])])
+  const said = (type, challenge) => Buffer.from(JSON.stringify({ type, challenge, origin: 'http://127.0.0.1:3000' }))
+  const cose = Buffer.concat([Buffer.from('a5010203262001215820', 'hex'), Buffer.from(x, 'base64url'), Buffer.from('225820', 'hex'), Buffer.from(y, 'base64url')])
+  const answer = (response) => ({ id: b64(id), rawId: b64(id), type: 'public-key', response, clientExtensionResults: {} })
+  return {
+    create: ({ challenge, rp }) => {
+      const data = Buffer.concat([head(0x45, rp.id), Buffer.alloc(16), Buffer.from([0, 32]), id, cose])
+      const object = Buffer.concat([Buffer.from('a363666d74646e6f6e656761747453746d74a068617574684461746158', 'hex'), Buffer.from([data.length]), data])
+      return answer({ clientDataJSON: b64(said('webauthn.create', challenge)), attestationObject: b64(object) })
+    },
+    get: ({ challenge, rpId }) => {
+      const [data, client] = [head(0x05, rpId), said('webauthn.get', challenge)]
+      const signature = sign('sha256', Buffer.concat([data, createHash('sha256').update(client).digest()]), privateKey)
+      return answer({ clientDataJSON: b64(client), authenticatorData: b64(data), signature: b64(signature) })
+    },
+  }
+}
+
+test('passkeys', async () => {
+  const { email } = await signedUp()
+  const { auth } = client({ experimental: { passkey: true } })
+  const { user } = ok(await auth.signInWithPassword({ email, password }))
+  const key = authenticator()
+  const asked = ok(await auth.passkey.startRegistration())
+  const made = ok(await auth.passkey.verifyRegistration({ challengeId: asked.challenge_id, credential: key.create(asked.options) }))
+  ok(await auth.passkey.update({ passkeyId: made.id, friendlyName: 'laptop' }))
+  equal(ok(await auth.passkey.list()).map(({ id, friendly_name }) => [id, friendly_name]), [[made.id, 'laptop']])
+  const other = client({ experimental: { passkey: true } }).auth
+  const { challenge_id: challengeId, options } = ok(await other.passkey.startAuthentication())
+  const credential = key.get(options)
+  equal(ok(await other.passkey.verifyAuthentication({ challengeId, credential })).user.id, user.id)
+  equal((await other.passkey.verifyAuthentication({ challengeId, credential })).error.code, 'webauthn_challenge_not_found')
+  ok({ data: null, ...(await other.passkey.delete({ passkeyId: made.id })) })
+  equal(ok(await auth.passkey.list()), [])
 })

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import os
 import sys
 import time
@@ -146,6 +148,48 @@ def test_administration() -> None:
     same(letter(guest)["template"], "invite")
     admin.delete_user(user.id)
     refused(lambda: admin.get_user_by_id(user.id), "user_not_found")
+
+
+def totp(secret: str, steps: int = 0) -> str:
+    counter = (int(time.time()) // 30 + steps).to_bytes(8, "big")
+    mac = hmac.new(base64.b32decode(secret), counter, "sha1").digest()
+    start = mac[19] & 15
+    return str((int.from_bytes(mac[start : start + 4], "big") & 0x7FFFFFFF) % 10**6).zfill(6)
+
+
+def test_second_factor() -> None:
+    mine, email = signed_up()
+    enrolled = mine.auth.mfa.enroll({"factor_type": "totp", "friendly_name": "phone", "issuer": "Shop"})
+    secret = enrolled.totp.secret
+    challenge = mine.auth.mfa.challenge({"factor_id": enrolled.id})
+    answer: Any = {"factor_id": enrolled.id, "challenge_id": challenge.id, "code": "000000x"}
+    refused(lambda: mine.auth.mfa.verify(answer), "mfa_verification_failed")
+    mine.auth.mfa.verify({**answer, "code": totp(secret, -1)})
+    same(mine.auth.mfa.get_authenticator_assurance_level().current_level, "aal2")
+    later = client()
+    later.auth.sign_in_with_password({"email": email, "password": PASSWORD})
+    level = later.auth.mfa.get_authenticator_assurance_level()
+    same((level.current_level, level.next_level), ("aal1", "aal2"))
+    refused(lambda: later.auth.update_user({"password": "another-horse"}), "insufficient_aal")
+    later.auth.mfa.challenge_and_verify({"factor_id": enrolled.id, "code": totp(secret, 1)})
+    later.auth.update_user({"password": "another-horse"})
+    same([factor.id for factor in later.auth.mfa.list_factors().totp], [enrolled.id])
+    user_id = later.auth.get_user().user.id
+    same([factor.id for factor in admin.mfa.list_factors({"user_id": user_id})], [enrolled.id])
+    same(later.auth.mfa.unenroll({"factor_id": enrolled.id}).id, enrolled.id)
+    later.auth.refresh_session()
+    same(later.auth.mfa.get_authenticator_assurance_level().current_level, "aal1")
+
+
+def test_second_factor_by_phone() -> None:
+    mine, _ = signed_up()
+    phone = f"49{uuid.uuid4().int % 10**10:010d}"
+    enrolled = mine.auth.mfa.enroll({"factor_type": "phone", "phone": phone})
+    challenge = mine.auth.mfa.challenge({"factor_id": enrolled.id, "channel": "sms"})
+    answer: Any = {"factor_id": enrolled.id, "challenge_id": challenge.id, "code": letter(phone)["code"]}
+    mine.auth.mfa.verify(answer)
+    user_id = mine.auth.get_user().user.id
+    same(admin.mfa.delete_factor({"user_id": user_id, "id": enrolled.id}).id, enrolled.id)
 
 
 def main() -> int:

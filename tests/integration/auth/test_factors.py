@@ -1,4 +1,4 @@
-"""Second factors by an authenticator app: set up, ask, answer, take away; and recovery codes."""
+"""Second factors by an authenticator app: set up, ask, answer, take away."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from modules.auth.jobs import purge_flows
 from tests.application import service_key
-from tests.integration.auth.authenticator_app import answer_with, challenge, enroll, strengthened
+from tests.integration.auth.authenticator_app import challenge, enroll, strengthened
 from tests.integration.auth.people import V2, Person
 from tests.integration.auth.post import new_email, signed_in
 
@@ -291,52 +291,6 @@ async def test_a_factor_that_was_never_used_goes_silently(post: Post) -> None:
     assert (await post.call("DELETE", f"/factors/{app.factor_id}", person.bearer)).status_code == 200
     assert "factors" not in (await post.call("GET", "/user", person.bearer)).json()
     assert len(await post.letters(person.email)) == 1
-
-
-async def test_recovery_codes(post: Post) -> None:
-    person = await signed_in(post)
-    missing = await post.call("POST", "/factors/recovery-codes", person.bearer)
-    assert refusal(missing) == (404, "mfa_factor_not_found")
-    app = await enroll(post, person)
-    strong = await strengthened(post, person, app)
-    void = (await post.call("POST", "/factors/recovery-codes", strong.bearer)).json()["codes"]
-    codes = (await post.call("POST", "/factors/recovery-codes", strong.bearer)).json()["codes"]
-    assert len({*void, *codes}) == 20
-    stored = await post.rows("select code_hash from auth.mfa_recovery_codes where user_id = $1", person.id)
-    assert len(stored) == 10
-    assert not {row["code_hash"] for row in stored} & {*codes}
-    other = await signed_in(post)
-    others = await enroll(post, other)
-    await strengthened(post, other, others)
-    assert refusal(await answer_with(post, other, others.factor_id, codes[0])) == (
-        422,
-        "mfa_verification_failed",
-    )
-    weak = await post.sign_in(person.email)
-    assert refusal(await answer_with(post, weak, app.factor_id, void[0])) == (422, "mfa_verification_failed")
-    answer = await answer_with(post, weak, app.factor_id, codes[0].upper().replace("-", " "))
-    assert answer.status_code == 200, answer.text
-    claims = await post.claims(answer.json()["access_token"])
-    assert (claims["aal"], claims["amr"][0]["method"]) == ("aal2", "mfa/recovery_code")
-    assert refusal(await answer_with(post, weak, app.factor_id, codes[0])) == (422, "mfa_verification_failed")
-    left = await post.call("GET", "/factors/recovery-codes", weak.bearer)
-    assert left.json() == {"remaining": 9}
-    racing = await asyncio.gather(*(answer_with(post, weak, app.factor_id, codes[1]) for _ in range(4)))
-    assert sorted(answer.status_code for answer in racing) == [200] + [422] * 3
-    assert (await post.call("DELETE", f"/factors/{app.factor_id}", strong.bearer)).status_code == 200
-    assert await post.rows("select 1 from auth.mfa_recovery_codes where user_id = $1", person.id) == []
-
-
-async def test_recovery_codes_put_no_factor_in_use(post: Post) -> None:
-    person = await signed_in(post)
-    app = await enroll(post, person)
-    strong = await strengthened(post, person, app)
-    codes = (await post.call("POST", "/factors/recovery-codes", strong.bearer)).json()["codes"]
-    unused = await enroll(post, strong, "unused")
-    assert refusal(await answer_with(post, strong, unused.factor_id, codes[0])) == (
-        422,
-        "mfa_verification_failed",
-    )
 
 
 async def test_administrators(post: Post) -> None:

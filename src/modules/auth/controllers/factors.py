@@ -20,7 +20,8 @@ from modules.auth.factors.dtos import (
     EnrollBody,
     EnrolledView,
     FactorPatch,
-    RecoveryCodesLeft,
+    RecoveryCodeBody,
+    RecoveryCodesStatus,
     RecoveryCodesView,
     VerifyFactorBody,
 )
@@ -47,15 +48,38 @@ class FactorsController(Controller):
     async def generate_codes(
         self, request: Request[Any, Any, Any], recovery: NamedDependency[Recovery]
     ) -> Response[RecoveryCodesView]:
-        """Return new recovery codes, told this once; each takes the place of one ``code`` of a factor."""
+        """Return recovery codes, told this once; each takes the place of a second factor once."""
         return Response(await recovery.generate(principal_of(request)), headers=NO_STORE)
 
-    @get("/recovery-codes", operation_id="CountRecoveryCodes")
+    @post("/recovery-codes/regenerate", status_code=HTTP_200_OK, operation_id="RegenerateRecoveryCodes")
+    async def regenerate_codes(
+        self, request: Request[Any, Any, Any], recovery: NamedDependency[Recovery]
+    ) -> Response[RecoveryCodesView]:
+        """Return codes in the place of the ones that there are, told this once."""
+        codes = await recovery.generate(principal_of(request), replaces=True)
+        return Response(codes, headers=NO_STORE)
+
+    @post("/recovery-codes/verify", status_code=HTTP_200_OK, operation_id="VerifyRecoveryCode")
+    async def verify_code(
+        self, request: Request[Any, Any, Any], recovery: NamedDependency[Recovery]
+    ) -> Response[SessionView]:
+        """Take a recovery code; the session is ``aal2`` from now on."""
+        body = decode(await request.body(), RecoveryCodeBody)
+        return issued(await recovery.verify(principal_of(request), body.code, origin_of(request)))
+
+    @get("/recovery-codes", operation_id="GetRecoveryCodesStatus")
     async def count_codes(
         self, request: Request[Any, Any, Any], recovery: NamedDependency[Recovery]
-    ) -> RecoveryCodesLeft:
+    ) -> RecoveryCodesStatus:
         """Say how many recovery codes are left."""
-        return await recovery.count(principal_of(request))
+        return await recovery.status(principal_of(request))
+
+    @delete("/recovery-codes", status_code=HTTP_200_OK, operation_id="DeleteRecoveryCodes")
+    async def delete_codes(
+        self, request: Request[Any, Any, Any], recovery: NamedDependency[Recovery]
+    ) -> dict[str, str]:
+        """Make every recovery code void."""
+        return {"id": str(await recovery.delete(principal_of(request)))}
 
     @post("/{factor_id:str}/challenge", status_code=HTTP_200_OK, operation_id="ChallengeFactor")
     async def challenge(

@@ -73,13 +73,26 @@ class ChallengeView(Struct, frozen=True, kw_only=True, omit_defaults=True):
     webauthn: dict[str, Any] | None = None
 
 
-class RecoveryCodesView(Struct, frozen=True):
+class RecoveryCodeBody(Struct, frozen=True):
+    """``POST /factors/recovery-codes/verify``."""
+
+    code: str | None = None
+
+
+class RecoveryCodesView(Struct, frozen=True, kw_only=True):
     """New recovery codes; told once."""
 
+    id: UUID
+    type: str = "recovery_code"
+    friendly_name: str = "Recovery codes"
+    total: int
     codes: list[str]
 
 
-class RecoveryCodesLeft(Struct, frozen=True):
-    """How many recovery codes were not used yet."""
+class RecoveryCodesStatus(Struct, frozen=True, kw_only=True):
+    """How many recovery codes there are, and how many were not used yet."""
 
+    id: UUID
+    type: str = "recovery_code"
+    total: int
     remaining: int

@@ -23,6 +23,7 @@ from modules.auth.factors.errors import (
     UnenrollNeedsAal2,
 )
 from modules.auth.factors.events import FactorDeleted, FactorEnrolled
+from modules.auth.factors.strengthening import RECOVERY_METHOD
 from modules.auth.models import Factor
 from modules.auth.repositories import FactorRepository, RecoveryCodeRepository, UserRepository
 from modules.auth.rules import check_storable
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 MAX_NAME_CHARACTERS: Final = 120
 NAME_INDEX: Final = "mfa_factors_user_friendly_name_unique"
-RECOVERY_METHOD: Final = "mfa/recovery_code"
 
 
 class Enrolment:
@@ -141,12 +141,14 @@ async def remove(
     """Delete a factor of ``user``, who is locked, with all that rested on it."""
     factors = FactorRepository(work)
     was_verified = factor.status == "verified"
-    await factors.weaken_sessions(factor.id, [kinds[factor.factor_type].method, RECOVERY_METHOD])
+    methods = [kinds[factor.factor_type].method, RECOVERY_METHOD]
+    await factors.weaken_sessions(user.id, methods, factor_id=factor.id)
     await work.delete(factor)
     await work.flush()
     if was_verified:
         if not await factors.has_verified(user.id):
             await RecoveryCodeRepository(work).replace(user.id, [])
+            await factors.weaken_sessions(user.id, methods)
         title = kinds[factor.factor_type].title
         await sender.notify(work, user, "mfa_factor_unenrolled_notification", factor_type=title)
     event = FactorDeleted(

@@ -193,6 +193,53 @@ class RecoveryNeedsAal2(InsufficientAal):
         AuthProblem.__init__(self, "AAL2 required to manage recovery codes")
 
 
+class RecoveryEnrollNotEnabled(AuthProblem):
+    """``MFA_RECOVERY_CODES_ENROLL_ENABLED`` is off."""
+
+    code = "mfa_recovery_codes_enroll_not_enabled"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("MFA enroll is disabled for recovery codes")
+
+
+class RecoveryVerifyNotEnabled(AuthProblem):
+    """``MFA_RECOVERY_CODES_VERIFY_ENABLED`` is off."""
+
+    code = "mfa_recovery_codes_verify_not_enabled"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("MFA verification is disabled for recovery codes")
+
+
+class RecoveryCodesExist(AuthProblem):
+    """The user has recovery codes already."""
+
+    code = "mfa_verified_factor_exists"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("Recovery codes exist already, regenerate them to replace them")
+
+
+class RecoveryCodesSoleFactor(AuthProblem):
+    """There is no factor that recovery codes could stand in for."""
+
+    code = "mfa_recovery_codes_sole_factor"
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("Recovery codes need another verified factor")
+
+
+class RecoveryCodesLocked(AuthProblem):
+    """Too many wrong codes came; ``Retry-After`` says how long to wait."""
+
+    code = "mfa_recovery_codes_locked"
+    status = 429
+
+
 class AnonymousBearer(AuthProblem):
     """Who has neither address nor number has nothing that a second factor could protect."""
 

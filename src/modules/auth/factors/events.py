@@ -60,18 +60,28 @@ class RecoveryCodesGenerated(Event, frozen=True):
     user_id: str
 
 
+class RecoveryCodesDeleted(Event, frozen=True):
+    """A user has no recovery codes any more."""
+
+    name: ClassVar[str] = "auth.recovery_codes_deleted"
+
+    user_id: str
+
+
 FACTOR_EVENTS: Final[tuple[type[Event], ...]] = (
     FactorEnrolled,
     FactorVerified,
     FactorUpdated,
     FactorDeleted,
     RecoveryCodesGenerated,
+    RecoveryCodesDeleted,
 )
 ACTIONS: Final[dict[type[Event], tuple[str, str]]] = {
     FactorEnrolled: ("factor_in_progress", "factor"),
     FactorVerified: ("verification_attempted", "factor"),
     FactorUpdated: ("factor_updated", "factor"),
     FactorDeleted: ("factor_unenrolled", "factor"),
-    RecoveryCodesGenerated: ("generate_recovery_codes", "recovery_codes"),
+    RecoveryCodesGenerated: ("generate_recovery_codes", "user"),
+    RecoveryCodesDeleted: ("recovery_codes_deleted", "user"),
 }
 """What the audit log calls them, in GoTrue's words."""

@@ -23,7 +23,6 @@ ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 CODE_CHARACTERS: Final = 16
 """About 79 bits."""
 
-GROUP_CHARACTERS: Final = 4
 CODES: Final = 10
 
 
@@ -62,7 +61,7 @@ class FactorSeal:
 
 
 def new_recovery_codes() -> Sequence[str]:
-    """Draw a set of recovery codes, in groups that can be copied by hand."""
+    """Draw a set of recovery codes; clients show them in groups, which do not matter here."""
     return [_draw() for _ in range(CODES)]
 
 
@@ -73,9 +72,7 @@ def looks_like_recovery_code(code: str) -> bool:
 
 
 def _draw() -> str:
-    code = "".join(secrets.choice(ALPHABET) for _ in range(CODE_CHARACTERS))
-    groups = (code[start : start + GROUP_CHARACTERS] for start in range(0, CODE_CHARACTERS, GROUP_CHARACTERS))
-    return "-".join(groups)
+    return "".join(secrets.choice(ALPHABET) for _ in range(CODE_CHARACTERS))
 
 
 def _context(factor_id: UUID) -> bytes:

@@ -7,7 +7,7 @@ still holds the old one, another tab for example, is answered like any retry.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from modules.auth.errors import EndedSession
 from modules.auth.models import RefreshToken
@@ -23,10 +23,19 @@ if TYPE_CHECKING:
     from modules.auth.services import SessionIssuer
 
 
+RECOVERY_METHOD: Final = "mfa/recovery_code"
+"""How the ``amr`` claim names a recovery code."""
+
+
 async def strengthen(  # noqa: PLR0913, PLR0917 the rows, and what is done to them
-    work: AsyncSession, issuer: SessionIssuer, user: User, session: Session, factor: Factor, method: str
+    work: AsyncSession,
+    issuer: SessionIssuer,
+    user: User,
+    session: Session,
+    factor: Factor | None,
+    method: str,
 ) -> SessionView:
-    """Make ``session``, which is locked, ``aal2`` by ``factor``, and replace its tokens.
+    """Make ``session``, which is locked, ``aal2`` by ``factor`` (None: a recovery code); replace its tokens.
 
     Raises:
         EndedSession: 403, its tokens were revoked.
@@ -34,7 +43,7 @@ async def strengthen(  # noqa: PLR0913, PLR0917 the rows, and what is done to th
     tokens = RefreshTokenRepository(work)
     if (active := await tokens.find_active(session.id)) is None:
         raise EndedSession
-    session.aal, session.factor_id = "aal2", factor.id
+    session.aal, session.factor_id = "aal2", factor.id if factor is not None else None
     await AmrRepository(work).record(session.id, method)
     active.revoked, active.updated_at = True, clock.now()
     await work.flush()  # one token at most is alive, says an index

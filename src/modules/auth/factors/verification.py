@@ -17,22 +17,20 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from modules.auth.errors import BannedBearer, EndedSession, UnknownBearer, ValidationFailed
-from modules.auth.events import UserSignedOut
 from modules.auth.factors.dtos import ChallengeView
-from modules.auth.factors.enrolment import RECOVERY_METHOD, factor_id_of
+from modules.auth.factors.enrolment import factor_id_of
 from modules.auth.factors.errors import (
     AddressMismatch,
     ChallengeExpired,
     ChallengeNotFound,
     FactorNotFound,
     FactorVerificationFailed,
-    FactorVerificationRejected,
 )
 from modules.auth.factors.events import FactorVerified
+from modules.auth.factors.hook import ask_hook
 from modules.auth.factors.kinds import Proof
 from modules.auth.factors.sealing import looks_like_recovery_code
-from modules.auth.factors.strengthening import strengthen
-from modules.auth.hooks import HookRejected
+from modules.auth.factors.strengthening import RECOVERY_METHOD, strengthen
 from modules.auth.models import Challenge
 from modules.auth.origin import Origin
 from modules.auth.repositories import (
@@ -192,7 +190,14 @@ class FactorVerification:
                 proof = kind.check(asked.factor, asked.challenge, body)
             except FactorVerificationFailed as error:
                 refusal = error
-        await self._ask_hook(asked, valid=refusal is None)
+        await ask_hook(
+            self._hooks,
+            self._database,
+            asked.user.id,
+            asked.factor.id,
+            kind.type,
+            valid=refusal is None,
+        )
         if refusal is not None:
             raise refusal
         async with self._database.unit_of_work() as work:
@@ -208,6 +213,8 @@ class FactorVerification:
 
     async def _recovery_hash(self, asked: Asked, body: VerifyFactorBody) -> str | None:
         """Return the hash of a recovery code that holds, or None when the answer is none."""
+        if not self._sender.settings.mfa_recovery_codes_verify_enabled:
+            return None
         if asked.factor.status != "verified" or not looks_like_recovery_code(body.code or ""):
             return None
         code_hash = self._seal.hash_recovery_code(asked.user.id, body.code or "")
@@ -222,25 +229,6 @@ class FactorVerification:
         if recovery_hash is not None:
             return await RecoveryCodeRepository(work).spend(factor.user_id, recovery_hash)
         return await kind.spend(work, factor, proof)
-
-    async def _ask_hook(self, asked: Asked, *, valid: bool) -> None:
-        """Let the project refuse; who is refused is signed out everywhere, as GoTrue promises.
-
-        Raises:
-            FactorVerificationRejected: 403.
-        """
-        factor = asked.factor
-        user_id = asked.user.id
-        try:
-            await self._hooks.mfa_verification_attempt(
-                str(user_id), str(factor.id), factor.factor_type, valid=valid
-            )
-        except HookRejected as rejected:
-            async with self._database.unit_of_work() as work:
-                if ended := await SessionRepository(work).end(user_id):
-                    event = UserSignedOut(user_id=str(user_id), scope="global", sessions=ended)
-                    await outbox.publish(work, event, key=str(user_id))
-            raise FactorVerificationRejected(rejected.message) from rejected
 
     async def _put_in_use(  # noqa: PLR0913, PLR0917 what happened, where and how
         self,

@@ -65,11 +65,14 @@ class FactorRepository(Repository[Factor]):
         )
         return (await self.session.scalars(statement)).first() is not None
 
-    async def weaken_sessions(self, factor_id: UUID, methods: Collection[str]) -> None:
-        """Let sessions that this factor strengthened be what they were before, ``aal1``."""
+    async def weaken_sessions(
+        self, user_id: UUID, methods: Collection[str], *, factor_id: UUID | None = None
+    ) -> None:
+        """Let sessions that a factor strengthened, or any did, be what they were before, ``aal1``."""
+        by_it = Session.aal != "aal1" if factor_id is None else Session.factor_id == factor_id
         statement = (
             update(Session)
-            .where(Session.factor_id == factor_id)
+            .where(Session.user_id == user_id, by_it)
             .values(aal="aal1", factor_id=None)
             .returning(Session.id)
         )
@@ -139,6 +142,11 @@ class RecoveryCodeRepository(Repository[RecoveryCode]):
             .returning(RecoveryCode.id)
         )
         return (await self.session.scalars(statement)).first() is not None
+
+    async def count_given(self, user_id: UUID) -> int:
+        """Return how many codes the user was given, used or not."""
+        statement = select(func.count()).select_from(RecoveryCode).where(RecoveryCode.user_id == user_id)
+        return await self.session.scalar(statement) or 0
 
     async def count_unused(self, user_id: UUID) -> int:
         """Return how many codes the user has left."""
