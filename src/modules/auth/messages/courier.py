@@ -111,7 +111,7 @@ class Courier:
         if to and self.sends_mail and self._settings.mailer_notifications_enabled:
             await self.mail(work, template, to, variables)
 
-    async def text(
+    async def text(  # noqa: PLR0913 what is said, to whom and why
         self,
         work: AsyncSession,
         to: str,
