@@ -79,6 +79,10 @@ USER_ROUTES = [
     ("GET", "/sessions"),
     ("DELETE", "/sessions"),
     ("DELETE", "/sessions/00000000-0000-0000-0000-000000000000"),
+    ("GET", "/factors/recovery-codes"),
+    ("POST", "/factors/recovery-codes"),
+    ("POST", "/factors/00000000-0000-0000-0000-000000000000/challenge"),
+    ("DELETE", "/factors/00000000-0000-0000-0000-000000000000"),
 ]
 
 CASES = [
