@@ -53,7 +53,7 @@ class MfaSettings(FlowSettings, frozen=True, kw_only=True):
         10
     )
     webauthn_rp_id: Annotated[
-        Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] | None,
+        Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]*$")] | None,
         Meta(description="Domain that keys are made for; unset: the host of site_url. It binds every key."),
     ] = None
     webauthn_rp_display_name: Annotated[
