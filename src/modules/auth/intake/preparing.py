@@ -21,6 +21,35 @@ PRIVILEGED: Final = frozenset({"service_role", "supabase_admin", "postgres", "au
 """Roles of the platform: a file that makes somebody one of these would make them its owner."""
 
 MAX_ROLE_CHARACTERS: Final = 63
+USER_COLUMNS: Final = (
+    "id",
+    "aud",
+    "role",
+    "email",
+    "phone",
+    "encrypted_password",
+    "email_confirmed_at",
+    "phone_confirmed_at",
+    "invited_at",
+    "last_sign_in_at",
+    "raw_app_meta_data",
+    "raw_user_meta_data",
+    "created_at",
+    "updated_at",
+    "banned_until",
+    "is_sso_user",
+    "is_anonymous",
+)
+IDENTITY_COLUMNS: Final = (
+    "id",
+    "user_id",
+    "provider",
+    "provider_id",
+    "identity_data",
+    "created_at",
+    "updated_at",
+    "last_sign_in_at",
+)
 NO_PASSWORD: Final = "without a password: its hash cannot be compared with"
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import func, insert, select, tuple_
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from modules.auth.events import UsersImported
-from modules.auth.intake.preparing import Prepared, Rules, prepare
+from modules.auth.intake.preparing import IDENTITY_COLUMNS, USER_COLUMNS, Prepared, Rules, prepare
 from modules.auth.intake.records import Entry, Rejection
-from modules.auth.models import Identity, User
 from monohull.kernel import clock, outbox
 from monohull.kernel.database.engine import driver_error
 
@@ -166,30 +166,51 @@ def _keys(one: Prepared) -> list[tuple[str, str]]:
 
 async def _known(work: AsyncSession, batch: list[Prepared]) -> _Known:
     """Ask what the database has of a batch, by index in each case."""
-    known = _Known(set(), set(), set(), set())
-    ids = [one.user["id"] for one in batch if one.has_own_id]
-    emails = [one.user["email"] for one in batch if one.user["email"]]
-    phones = [one.user["phone"] for one in batch if one.user["phone"]]
+    users = [one.user for one in batch]
     keys = [key for one in batch for key in _keys(one)]
-    if ids:
-        known.ids.update(await work.scalars(select(User.id).where(User.id.in_(ids))))
-    if emails:
-        lowered = func.lower(User.email)
-        known.emails.update(
-            await work.scalars(select(lowered).where(lowered.in_(emails), User.is_sso_user.is_(False)))
-        )
-    if phones:
-        found = await work.scalars(select(User.phone).where(User.phone.in_(phones)))
-        known.phones.update(phone for phone in found if phone)
-    if keys:
-        columns = (Identity.provider, Identity.provider_id)
-        rows = await work.execute(select(*columns).where(tuple_(*columns).in_(keys)))
-        known.identities.update((provider, provider_id) for provider, provider_id in rows)
+    asked: dict[str, list[Any]] = {
+        "ids": [one.user["id"] for one in batch if one.has_own_id],
+        "emails": [user["email"] for user in users if user["email"]],
+        "phones": [user["phone"] for user in users if user["phone"]],
+        "providers": [provider for provider, _ in keys],
+        "provider_ids": [provider_id for _, provider_id in keys],
+    }
+    known = _Known(set(), set(), set(), set())
+    known.ids.update(await work.scalars(_IDS, {"ids": asked["ids"]}))
+    known.emails.update(await work.scalars(_EMAILS, {"emails": asked["emails"]}))
+    known.phones.update(await work.scalars(_PHONES, {"phones": asked["phones"]}))
+    pairs = {name: asked[name] for name in ("providers", "provider_ids")}
+    known.identities.update((row[0], row[1]) for row in await work.execute(_IDENTITIES, pairs))
     return known
 
 
 async def _insert(work: AsyncSession, new: Sequence[Prepared]) -> None:
-    await work.execute(insert(User.__table__), [one.user for one in new])  # type: ignore[arg-type]
-    identities: list[dict[str, Any]] = [identity for one in new for identity in one.identities]
-    if identities:
-        await work.execute(insert(Identity.__table__), identities)  # type: ignore[arg-type]
+    """Insert whole batches as one parameter each: the database takes the rows apart."""
+    await work.execute(_INSERT_USERS, {"rows": _json([one.user for one in new])})
+    identities = [identity for one in new for identity in one.identities]
+    await work.execute(_INSERT_IDENTITIES, {"rows": _json(identities)})
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    return msgspec.json.encode(rows).decode()
+
+
+_IDS: Final = text("select id from auth.users where id = any(cast(:ids as uuid[]))")
+_EMAILS: Final = text(
+    "select lower(email) from auth.users"
+    " where lower(email) = any(cast(:emails as text[])) and not is_sso_user"
+)
+_PHONES: Final = text("select phone from auth.users where phone = any(cast(:phones as text[]))")
+_IDENTITIES: Final = text(
+    "select i.provider, i.provider_id from auth.identities i"
+    " join unnest(cast(:providers as text[]), cast(:provider_ids as text[])) as asked(provider, provider_id)"
+    " on (i.provider_id, i.provider) = (asked.provider_id, asked.provider)"
+)
+_INSERT_USERS: Final = text(
+    f"insert into auth.users ({', '.join(USER_COLUMNS)}) select {', '.join(USER_COLUMNS)}"  # noqa: S608 ours
+    " from jsonb_populate_recordset(null::auth.users, cast(:rows as jsonb))"
+)
+_INSERT_IDENTITIES: Final = text(
+    f"insert into auth.identities ({', '.join(IDENTITY_COLUMNS)}) select {', '.join(IDENTITY_COLUMNS)}"  # noqa: S608 ours
+    " from jsonb_populate_recordset(null::auth.identities, cast(:rows as jsonb))"
+)
