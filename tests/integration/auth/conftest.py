@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     from tests.services import Services
 
-RELAXED = {"auth_rate_limit_token_refresh": "1000000", "auth_rate_limit_otp": "1000000"}
+RELAXED = {
+    "auth_rate_limit_token_refresh": "1000000",
+    "auth_rate_limit_otp": "1000000",
+    "auth_rate_limit_verify": "1000000",
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,0 +1,197 @@
+"""Every route of ``/auth/v1`` by everybody who might call it: what they get, status and code.
+
+A new route is a row here: `public`, `users` or `administrators` says what nobody
+in particular, somebody signed in, and a service key get; what a route does
+otherwise is named by the caller. A route without a row fails the last test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from msgspec import Struct
+
+from modules.auth.tokens import TokenCodec
+from tests.application import JWT_SECRET, anon_key, service_key
+from tests.architecture.test_routes import handlers
+from tests.factories.auth import PASSWORD
+from tests.integration.auth.people import V2, Person
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpx
+
+    from tests.application import Served
+    from tests.integration.auth.people import People
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CALLERS: Final = ("nobody", "anon", "expired", "ended", "other", "user", "service")
+PREFIX: Final = "/auth/v1"
+LAST: Final = 5_000_000_000
+
+Cell: TypeAlias = "int | tuple[int, str]"
+"""A status, and the code of a refusal."""
+
+
+class Row(Struct, frozen=True):
+    """A route and what each caller gets. ``{id}`` and ``{session_id}`` are those of ``user``."""
+
+    method: str
+    route: str
+    cells: Mapping[str, Cell]
+    query: str = ""
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.route}{self.query}"
+
+
+def public(method: str, route: str, cell: Cell, query: str = "", body: Any = None, **cells: Cell) -> Row:
+    """Return a row for a route at which it does not matter who calls, not even by what token."""
+    return Row(method, route, {**dict.fromkeys(CALLERS, cell), **cells}, query, body)
+
+
+def users(method: str, route: str, cell: Cell, query: str = "", body: Any = None, **cells: Cell) -> Row:
+    """Return a row for a route of somebody who is signed in; ``other`` is another one."""
+    given: dict[str, Cell] = {
+        "nobody": (401, "no_authorization"),
+        "anon": (403, "bad_jwt"),
+        "expired": (403, "bad_jwt"),
+        "ended": (403, "session_not_found"),
+        "other": cell,
+        "user": cell,
+        "service": (403, "bad_jwt"),
+    }
+    return Row(method, route, {**given, **cells}, query, body)
+
+
+def administrators(
+    method: str, route: str, cell: Cell, query: str = "", body: Any = None, **cells: Cell
+) -> Row:
+    """Return a row for a route of service keys."""
+    given: dict[str, Cell] = {
+        "nobody": (401, "no_authorization"),
+        "anon": (403, "not_admin"),
+        "expired": (403, "bad_jwt"),
+        "ended": (403, "session_not_found"),
+        "other": (403, "not_admin"),
+        "user": (403, "not_admin"),
+        "service": cell,
+    }
+    return Row(method, route, {**given, **cells}, query, body)
+
+
+NEW: Final = {"email": "NEW", "password": PASSWORD}
+TABLE: Final = (
+    public("GET", "/health", 200),
+    public("GET", "/settings", 200),
+    public("GET", "/.well-known/jwks.json", 200),
+    public("POST", "/signup", 200, body=NEW),
+    public("POST", "/token", (400, "invalid_credentials"), "?grant_type=password", NEW),
+    public("POST", "/otp", 200, body={"email": "NEW"}),
+    public("POST", "/magiclink", 200, body={"email": "NEW"}),
+    public("POST", "/recover", 200, body={"email": "NEW"}),
+    public("POST", "/resend", 200, body={"type": "signup", "email": "NEW"}),
+    public("GET", "/verify", 303, "?token=nobody's&type=signup"),
+    public("POST", "/verify", (403, "otp_expired"), body={"type": "signup", "token_hash": "nobody's"}),
+    users("GET", "/user", 200),
+    users("PUT", "/user", 200, body={"data": {"a": 1}}),
+    users("GET", "/reauthenticate", 200),
+    users("POST", "/logout", 204, "?scope=others"),
+    users("POST", "/logout", 204, "?scope=local"),
+    users("POST", "/logout", 204),
+    users("GET", "/sessions", 200),
+    users("DELETE", "/sessions", 204),
+    users("DELETE", "/sessions/{session_id}", 204, other=(404, "session_not_found")),
+    administrators("GET", "/admin/users", 200),
+    administrators("POST", "/admin/users", 200, body={"email": "NEW"}),
+    administrators("GET", "/admin/users/{user_id}", 200),
+    administrators("PUT", "/admin/users/{user_id}", 200, body={"user_metadata": {"a": 1}}),
+    administrators("DELETE", "/admin/users/{user_id}", 200),
+    administrators("POST", "/invite", 200, body={"email": "NEW"}),
+    administrators("POST", "/admin/generate_link", 200, body={"type": "magiclink", "email": "NEW"}),
+    administrators("GET", "/admin/audit", 200),
+)
+
+
+async def arrive(people: People) -> Person:
+    """Make somebody who is signed in by a link: no password is hashed, so that many are made in no time."""
+    email, service = f"{uuid4().hex}@example.com", {"Authorization": f"Bearer {service_key()}"}
+    link = await people.client.post(
+        f"{PREFIX}/admin/generate_link", json={"type": "invite", "email": email}, headers=service
+    )
+    answer = await people.client.post(
+        f"{PREFIX}/verify", json={"type": "invite", "token_hash": link.json()["hashed_token"]}
+    )
+    assert answer.status_code == 200, answer.text
+    return Person(email, answer.json())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ended(people: People) -> str:
+    """A token whose session has ended, and everybody has heard of it."""
+    person = await arrive(people)
+    await people.client.post(f"{PREFIX}/logout", headers=person.bearer)
+    async with asyncio.timeout(10):
+        while True:
+            answer = await people.client.get(f"{PREFIX}/admin/audit", headers=person.bearer)
+            if answer.json()["code"] == "session_not_found":
+                return str(person.tokens["access_token"])
+            await asyncio.sleep(0.01)
+
+
+def bearers(user: Person, other: Person, ended: str, claims: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the token of each caller."""
+    expired = TokenCodec(secret=JWT_SECRET).sign({**claims, "exp": claims["iat"] - 3600})
+    return {
+        "nobody": None,
+        "anon": anon_key(),
+        "expired": expired,
+        "ended": ended,
+        "other": other.tokens["access_token"],
+        "user": user.tokens["access_token"],
+        "service": service_key(),
+    }
+
+
+async def call(
+    people: People, row: Row, bearer: str | None, places: Mapping[str, str], who: str
+) -> httpx.Response:
+    headers = V2 | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
+    new = f"{who}.{places['user_id']}@example.com"
+    body = row.body and {name: new if value == "NEW" else value for name, value in row.body.items()}
+    path = f"{PREFIX}{row.route.format(**places)}{row.query}"
+    content = {"json": body} if body is not None else {}
+    return await people.client.request(row.method, path, headers=headers, **content)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+async def test_what_everybody_gets(people: People, ended: str, row: Row) -> None:
+    user, other = await arrive(people), await arrive(people)
+    claims = await people.claims(user.tokens["access_token"])
+    places = {"user_id": str(user.id), "session_id": claims["session_id"]}
+    found: dict[str, Cell] = {}
+    for caller, bearer in bearers(user, other, ended, claims).items():
+        answer = await call(people, row, bearer, places, caller)
+        code = answer.json()["code"] if answer.status_code >= 400 else None
+        found[caller] = answer.status_code if code is None else (answer.status_code, code)
+        assert answer.headers.get("x-sb-error-code") == code
+    assert found == dict(row.cells)
+
+
+async def test_no_route_is_missing(shared: Served) -> None:
+    routes = {
+        (method, path.removeprefix(PREFIX).replace(":str}", "}").replace(":uuid}", "}"))
+        for path, handler in handlers(shared.app)
+        if path.startswith(PREFIX)
+        for method in getattr(handler, "http_methods", ())
+        if method not in ("HEAD", "OPTIONS")
+    }
+    assert routes == {(row.method, row.route) for row in TABLE}
