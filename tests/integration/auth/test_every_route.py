@@ -168,7 +168,7 @@ async def call(
     new = f"{who}.{places['user_id']}@example.com"
     body = row.body and {name: new if value == "NEW" else value for name, value in row.body.items()}
     path = f"{PREFIX}{row.route.format(**places)}{row.query}"
-    content = {"json": body} if body is not None else {}
+    content: dict[str, Any] = {"json": body} if body is not None else {}
     return await people.client.request(row.method, path, headers=headers, **content)
 
 

@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.audit import list_entries
+from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import AdminUser, DeleteBody, InviteBody, LinkBody, UserView
 from modules.auth.errors import ValidationFailed
 from modules.auth.permissions import MANAGE_USERS
@@ -67,7 +68,7 @@ class AdminUsersController(Controller):
         headers = page_headers("/admin/users", page, total)
         return Response({"users": users, "aud": "authenticated"}, headers=headers)
 
-    @post(status_code=HTTP_200_OK, operation_id="CreateUser")
+    @post(status_code=HTTP_200_OK, operation_id="CreateUser", operation_class=takes(AdminUser))
     async def create(
         self, request: Request[Any, Any, Any], administration: NamedDependency[Administration]
     ) -> UserView:
@@ -79,7 +80,7 @@ class AdminUsersController(Controller):
         """Return a user."""
         return await administration.show(user_id)
 
-    @put("/{user_id:str}", operation_id="UpdateUserById")
+    @put("/{user_id:str}", operation_id="UpdateUserById", operation_class=takes(AdminUser))
     async def update(
         self,
         request: Request[Any, Any, Any],
@@ -89,7 +90,12 @@ class AdminUsersController(Controller):
         """Change a user at once; nothing is sent."""
         return await administration.update(user_id, decode(await request.body(), AdminUser))
 
-    @delete("/{user_id:str}", status_code=HTTP_200_OK, operation_id="DeleteUser")
+    @delete(
+        "/{user_id:str}",
+        status_code=HTTP_200_OK,
+        operation_id="DeleteUser",
+        operation_class=takes(DeleteBody, required=False),
+    )
     async def remove(
         self,
         request: Request[Any, Any, Any],
@@ -106,7 +112,7 @@ class AdminController(Controller):
     tags = ("Auth administration",)
     guards = (administrator,)
 
-    @post("/invite", status_code=HTTP_200_OK, operation_id="InviteUser")
+    @post("/invite", status_code=HTTP_200_OK, operation_id="InviteUser", operation_class=takes(InviteBody))
     async def invite(
         self,
         request: Request[Any, Any, Any],
@@ -117,7 +123,12 @@ class AdminController(Controller):
         body = decode(await request.body(), InviteBody)
         return await invitations.invite(body, redirect_of(request, redirects), origin_of(request))
 
-    @post("/admin/generate_link", status_code=HTTP_200_OK, operation_id="GenerateLink")
+    @post(
+        "/admin/generate_link",
+        status_code=HTTP_200_OK,
+        operation_id="GenerateLink",
+        operation_class=takes(LinkBody),
+    )
     async def make_link(
         self,
         request: Request[Any, Any, Any],

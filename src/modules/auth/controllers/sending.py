@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.captcha import Captcha
+from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.humans import require_human
 from modules.auth.dtos import OtpBody, ResendBody
 from modules.auth.redirects import Redirects
@@ -25,7 +26,7 @@ class SendingController(Controller):
     tags = ("Auth",)
     opt = public()
 
-    @post("/otp", status_code=HTTP_200_OK, operation_id="SendOtp")
+    @post("/otp", status_code=HTTP_200_OK, operation_id="SendOtp", operation_class=takes(OtpBody))
     async def otp(
         self,
         request: Request[Any, Any, Any],
@@ -41,7 +42,7 @@ class SendingController(Controller):
         body = decode(await request.body(), OtpBody)
         return _sent(await passwordless.otp(body, origin, redirect_of(request, redirects)))
 
-    @post("/magiclink", status_code=HTTP_200_OK, operation_id="SendMagicLink")
+    @post("/magiclink", status_code=HTTP_200_OK, operation_id="SendMagicLink", operation_class=takes(OtpBody))
     async def magic_link(
         self,
         request: Request[Any, Any, Any],
@@ -58,7 +59,7 @@ class SendingController(Controller):
         await passwordless.magic_link(body, origin, redirect_of(request, redirects))
         return {}
 
-    @post("/recover", status_code=HTTP_200_OK, operation_id="SendRecovery")
+    @post("/recover", status_code=HTTP_200_OK, operation_id="SendRecovery", operation_class=takes(OtpBody))
     async def recover(
         self,
         request: Request[Any, Any, Any],
@@ -75,7 +76,7 @@ class SendingController(Controller):
         await passwordless.recover(body, origin, redirect_of(request, redirects))
         return {}
 
-    @post("/resend", status_code=HTTP_200_OK, operation_id="Resend")
+    @post("/resend", status_code=HTTP_200_OK, operation_id="Resend", operation_class=takes(ResendBody))
     async def resend(
         self,
         request: Request[Any, Any, Any],

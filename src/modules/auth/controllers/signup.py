@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.captcha import Captcha
+from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.humans import require_human
 from modules.auth.dtos import SessionView, SignupBody, UserView
 from modules.auth.limits import Gate
@@ -22,7 +23,7 @@ class SignupController(Controller):
     path = "/signup"
     tags = ("Auth",)
 
-    @post(status_code=HTTP_200_OK, operation_id="SignUp", opt=public())
+    @post(status_code=HTTP_200_OK, operation_id="SignUp", operation_class=takes(SignupBody), opt=public())
     async def sign_up(
         self,
         request: Request[Any, Any, Any],

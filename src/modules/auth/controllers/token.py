@@ -17,6 +17,7 @@ from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.captcha import Captcha
+from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.humans import FREE_GRANTS, require_human
 from modules.auth.dtos import PasswordGrant, PkceGrant, RefreshGrant, SessionView
 from modules.auth.errors import InvalidCredentials
@@ -30,7 +31,12 @@ class TokenController(Controller):
     path = "/token"
     tags = ("Auth",)
 
-    @post(status_code=HTTP_200_OK, operation_id="GrantToken", opt=public())
+    @post(
+        status_code=HTTP_200_OK,
+        operation_id="GrantToken",
+        operation_class=takes(PasswordGrant, RefreshGrant, PkceGrant),
+        opt=public(),
+    )
     async def grant(
         self,
         request: Request[Any, Any, Any],

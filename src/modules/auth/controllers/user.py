@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Controller, Request, get, put
 from litestar.di import NamedDependency
 
+from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import UpdateBody, UserView
 from modules.auth.redirects import Redirects
 from modules.auth.services import Account, Changes
@@ -24,7 +25,7 @@ class UserController(Controller):
         """Return the user of the access token."""
         return await account.show(principal_of(request))
 
-    @put(operation_id="UpdateUser")
+    @put(operation_id="UpdateUser", operation_class=takes(UpdateBody))
     async def update(
         self,
         request: Request[Any, Any, Any],

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 
+from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import Halfway, SessionView, VerifyBody
 from modules.auth.redirects import Redirects
 from modules.auth.send_limits import SendLimits
@@ -43,7 +44,7 @@ class VerifyController(Controller):
         target = await verification.by_link(token, kind, redirect_of(request, redirects), origin)
         return Response(None, status_code=HTTP_303_SEE_OTHER, headers={"Location": target, **NO_STORE})
 
-    @post(status_code=HTTP_200_OK, operation_id="Verify")
+    @post(status_code=HTTP_200_OK, operation_id="Verify", operation_class=takes(VerifyBody))
     async def verify(
         self,
         request: Request[Any, Any, Any],
