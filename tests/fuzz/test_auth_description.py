@@ -46,6 +46,7 @@ WITHOUT_LIMITS: Final = {
     "auth_external_phone_enabled": "true",
     "auth_external_anonymous_users_enabled": "true",
     "auth_sms_provider": "mailbox",
+    "auth_passkey_enabled": "true",
 }
 
 
@@ -116,4 +117,10 @@ def test_bodies_are_described(url: str) -> None:
         for method, operation in operations.items()
         if method in ("post", "put", "patch") and "requestBody" not in operation
     ]
-    assert without == [f"post {PREFIX}/logout"]
+    assert sorted(without) == [
+        f"post {PREFIX}/factors/recovery-codes",
+        f"post {PREFIX}/factors/recovery-codes/regenerate",
+        f"post {PREFIX}/logout",
+        f"post {PREFIX}/passkeys/authentication/options",
+        f"post {PREFIX}/passkeys/registration/options",
+    ]

@@ -89,6 +89,13 @@ def administrators(
 
 
 NEW: Final = {"email": "NEW", "password": PASSWORD}
+NOTHING: Final = "00000000-0000-4000-8000-000000000000"
+NO_FACTOR: Final = (404, "mfa_factor_not_found")
+SOLE: Final = (422, "mfa_recovery_codes_sole_factor")
+WRONG_CODE: Final = (422, "mfa_verification_failed")
+OFF: Final = (404, "passkey_disabled")
+"""Unless the settings say otherwise; `test_passkeys` walks these routes when they are on."""
+
 TABLE: Final = (
     public("GET", "/health", 200),
     public("GET", "/settings", 200),
@@ -110,6 +117,29 @@ TABLE: Final = (
     users("GET", "/sessions", 200),
     users("DELETE", "/sessions", 204),
     users("DELETE", "/sessions/{session_id}", 204, other=(404, "session_not_found")),
+    users("POST", "/factors", 200, body={"factor_type": "totp"}),
+    users("POST", "/factors/{factor_id}/challenge", NO_FACTOR, body={}),
+    users("POST", "/factors/{factor_id}/verify", NO_FACTOR, body={"challenge_id": NOTHING, "code": "1"}),
+    users("DELETE", "/factors/{factor_id}", NO_FACTOR),
+    users("GET", "/factors/recovery-codes", NO_FACTOR),
+    users("POST", "/factors/recovery-codes", SOLE, body={}),
+    users("POST", "/factors/recovery-codes/regenerate", SOLE, body={}),
+    users("POST", "/factors/recovery-codes/verify", WRONG_CODE, body={"code": "1"}),
+    users("DELETE", "/factors/recovery-codes", SOLE),
+    users("GET", "/passkeys", OFF),
+    users("POST", "/passkeys/registration/options", OFF, body={}),
+    users("POST", "/passkeys/registration/verify", OFF, body={"challenge_id": NOTHING, "credential": {}}),
+    users("PATCH", "/passkeys/{passkey_id}", OFF, body={"friendly_name": "a"}),
+    users("DELETE", "/passkeys/{passkey_id}", OFF),
+    public("POST", "/passkeys/authentication/options", OFF, body={}),
+    public("POST", "/passkeys/authentication/verify", OFF, body={"challenge_id": NOTHING, "credential": {}}),
+    administrators("GET", "/admin/users/{user_id}/factors", 200),
+    administrators(
+        "PUT", "/admin/users/{user_id}/factors/{factor_id}", NO_FACTOR, body={"friendly_name": "a"}
+    ),
+    administrators("DELETE", "/admin/users/{user_id}/factors/{factor_id}", NO_FACTOR),
+    administrators("GET", "/admin/users/{user_id}/passkeys", OFF),
+    administrators("DELETE", "/admin/users/{user_id}/passkeys/{passkey_id}", OFF),
     administrators("GET", "/admin/users", 200),
     administrators("POST", "/admin/users", 200, body={"email": "NEW"}),
     administrators("GET", "/admin/users/{user_id}", 200),
@@ -176,7 +206,12 @@ async def call(
 async def test_what_everybody_gets(people: People, ended: str, row: Row) -> None:
     user, other = await arrive(people), await arrive(people)
     claims = await people.claims(user.tokens["access_token"])
-    places = {"user_id": str(user.id), "session_id": claims["session_id"]}
+    places = {
+        "user_id": str(user.id),
+        "session_id": claims["session_id"],
+        "factor_id": NOTHING,
+        "passkey_id": NOTHING,
+    }
     found: dict[str, Cell] = {}
     for caller, bearer in bearers(user, other, ended, claims).items():
         answer = await call(people, row, bearer, places, caller)

@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.controllers.admin import administrator
+from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.token import issued
 from modules.auth.dtos import FactorView, SessionView
 from modules.auth.factors import Enrolment, FactorAdministration, FactorVerification, Recovery
@@ -36,7 +37,7 @@ class FactorsController(Controller):
     tags = ("Auth",)
     guards = (signed_in,)
 
-    @post(status_code=HTTP_200_OK, operation_id="EnrollFactor")
+    @post(status_code=HTTP_200_OK, operation_id="EnrollFactor", operation_class=takes(EnrollBody))
     async def enroll(
         self, request: Request[Any, Any, Any], enrolment: NamedDependency[Enrolment]
     ) -> Response[EnrolledView]:
@@ -59,7 +60,12 @@ class FactorsController(Controller):
         codes = await recovery.generate(principal_of(request), replaces=True)
         return Response(codes, headers=NO_STORE)
 
-    @post("/recovery-codes/verify", status_code=HTTP_200_OK, operation_id="VerifyRecoveryCode")
+    @post(
+        "/recovery-codes/verify",
+        status_code=HTTP_200_OK,
+        operation_id="VerifyRecoveryCode",
+        operation_class=takes(RecoveryCodeBody),
+    )
     async def verify_code(
         self, request: Request[Any, Any, Any], recovery: NamedDependency[Recovery]
     ) -> Response[SessionView]:
@@ -81,7 +87,12 @@ class FactorsController(Controller):
         """Make every recovery code void."""
         return {"id": str(await recovery.delete(principal_of(request)))}
 
-    @post("/{factor_id:str}/challenge", status_code=HTTP_200_OK, operation_id="ChallengeFactor")
+    @post(
+        "/{factor_id:str}/challenge",
+        status_code=HTTP_200_OK,
+        operation_id="ChallengeFactor",
+        operation_class=takes(ChallengeBody, required=False),
+    )
     async def challenge(
         self,
         request: Request[Any, Any, Any],
@@ -92,7 +103,12 @@ class FactorsController(Controller):
         body = decode(await request.body() or b"{}", ChallengeBody)
         return await factor_verification.challenge(principal_of(request), factor_id, body, origin_of(request))
 
-    @post("/{factor_id:str}/verify", status_code=HTTP_200_OK, operation_id="VerifyFactor")
+    @post(
+        "/{factor_id:str}/verify",
+        status_code=HTTP_200_OK,
+        operation_id="VerifyFactor",
+        operation_class=takes(VerifyFactorBody),
+    )
     async def verify(
         self,
         request: Request[Any, Any, Any],
@@ -128,7 +144,7 @@ class AdminFactorsController(Controller):
         """Return a user's second factors."""
         return await factor_administration.show_all(user_id)
 
-    @put("/{factor_id:str}", operation_id="UpdateFactor")
+    @put("/{factor_id:str}", operation_id="UpdateFactor", operation_class=takes(FactorPatch))
     async def update(
         self,
         request: Request[Any, Any, Any],

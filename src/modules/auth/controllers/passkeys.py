@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from modules.auth.controllers.admin import administrator
+from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.token import issued
 from modules.auth.dtos import SessionView
 from modules.auth.passkeys import PasskeyAdministration, Passkeys
@@ -38,7 +39,12 @@ class PasskeysController(Controller):
         """Ask for a new key."""
         return await passkeys.begin_registration(principal_of(request), origin_of(request))
 
-    @post("/registration/verify", status_code=HTTP_200_OK, operation_id="RegisterPasskey")
+    @post(
+        "/registration/verify",
+        status_code=HTTP_200_OK,
+        operation_id="RegisterPasskey",
+        operation_class=takes(PasskeyAnswer),
+    )
     async def register(
         self, request: Request[Any, Any, Any], passkeys: NamedDependency[Passkeys]
     ) -> PasskeyView:
@@ -46,7 +52,7 @@ class PasskeysController(Controller):
         body = decode(await request.body(), PasskeyAnswer)
         return await passkeys.register(principal_of(request), body, origin_of(request))
 
-    @patch("/{passkey_id:str}", operation_id="RenamePasskey")
+    @patch("/{passkey_id:str}", operation_id="RenamePasskey", operation_class=takes(PasskeyPatch))
     async def rename(
         self,
         request: Request[Any, Any, Any],
@@ -81,7 +87,12 @@ class PasskeySignInController(Controller):
         """Ask for the signature of any passkey."""
         return await passkeys.begin_sign_in(origin_of(request))
 
-    @post("/verify", status_code=HTTP_200_OK, operation_id="SignInWithPasskey")
+    @post(
+        "/verify",
+        status_code=HTTP_200_OK,
+        operation_id="SignInWithPasskey",
+        operation_class=takes(PasskeyAnswer),
+    )
     async def sign_in(
         self, request: Request[Any, Any, Any], passkeys: NamedDependency[Passkeys]
     ) -> Response[SessionView]:
