@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(__file__).parent
 NODE: Final = shutil.which("node")
 PYTHON: Final = FOLDER / "python" / ".venv" / "bin" / "python"
-SETTINGS: Final = {**CONFIRMING, "auth_site_url": "http://127.0.0.1:3000", "log_level": "error"}
+OAUTH: Final = {"auth_oauth_server_enabled": "true", "auth_oauth_server_allow_dynamic_registration": "true"}
+SETTINGS: Final = {**CONFIRMING, **OAUTH, "auth_site_url": "http://127.0.0.1:3000", "log_level": "error"}
 
 
 @pytest.fixture

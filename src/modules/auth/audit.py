@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert
 from modules.auth import events
 from modules.auth.factors.events import ACTIONS as FACTOR_ACTIONS
 from modules.auth.models import AuditEntry, User
+from modules.auth.oauth_events import OAUTH_ACTIONS
 from modules.auth.passkeys.events import ACTIONS as PASSKEY_ACTIONS
 from monohull.kernel.events import Envelope, Event, Subscriber
 
@@ -56,6 +57,7 @@ ACTIONS: Final[dict[type[Event], tuple[str, str]]] = {
     events.UsersImported: ("users_imported", "team"),
     **FACTOR_ACTIONS,
     **PASSKEY_ACTIONS,
+    **OAUTH_ACTIONS,
 }
 """GoTrue's name and kind of what happened; where it has none, ours in its manner."""
 

@@ -30,6 +30,9 @@ OPAQUE_PREFIXES: Final = ("sb_publishable_", "sb_secret_")
 SERVICE_ROLES: Final = frozenset({"service_role", "supabase_admin"})
 """Older Supabase installations sign admin tokens with the second name."""
 
+ID_TOKEN: Final = {"token_use": "id"}
+"""What our ID tokens say of themselves: they tell an application who signed in, and open nothing."""
+
 NOTE_SECONDS: Final = 60
 """How exactly it is known when somebody last presented a token of an old key."""
 
@@ -84,6 +87,8 @@ class TokenAuthenticator:
             return principal
         verified = await self._codec.verified_by_any(token)
         claims = verified.claims
+        if (verified.key.is_private or verified.key.is_ours) and ID_TOKEN.items() <= claims.items():
+            raise InvalidCredential("An ID token is no access token", reason="claims")
         principal = self.principal(claims if self._denylist is None else self._denylist.current(claims))
         self.cache.put(token, principal, until=self._until(verified, principal))
         return principal

@@ -10,6 +10,7 @@ from modules.auth.messages.letters import Templates, Variables, render
 from modules.auth.messages.mailbox import Kept, Mailbox, MessageKept
 from modules.auth.messages.sms import Twilio
 from modules.auth.messages.smtp import compose, send
+from modules.auth.oauth_server.repository import AuthorizationRepository
 from modules.auth.passkeys.repository import PasskeyChallengeRepository
 from modules.auth.repositories import ChallengeRepository, FlowRepository, OneTimeTokenRepository
 from modules.auth.settings import AuthSettings
@@ -81,6 +82,7 @@ async def purge_flows(runtime: Runtime) -> None:
         await FlowRepository(work).purge(older_than_seconds=KEPT_SECONDS)
         await ChallengeRepository(work).purge(older_than_seconds=KEPT_SECONDS)
         await PasskeyChallengeRepository(work).purge()
+        await AuthorizationRepository(work).purge(older_than_seconds=KEPT_SECONDS)
 
 
 def _open(runtime: Runtime, sealed: str) -> Variables:

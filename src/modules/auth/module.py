@@ -31,6 +31,8 @@ from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
 from modules.auth.limits import Gate
 from modules.auth.lockout import Lockout
+from modules.auth.oauth_events import OAUTH_EVENTS
+from modules.auth.oauth_server import OAUTH_CONTROLLERS, OAUTH_ROOT_CONTROLLERS, build_oauth_server
 from modules.auth.passkeys.events import PASSKEY_EVENTS
 from modules.auth.passwords import Passwords
 from modules.auth.permissions import PERMISSIONS
@@ -102,11 +104,16 @@ def parts(runtime: Runtime) -> Parts:
     captcha = build_captcha(runtime)
     return Parts(
         routers=(
-            Router(PATH, route_handlers=CONTROLLERS, request_max_body_size=BODY_LIMIT_BYTES),
-            Router("/", route_handlers=[RootKeysController, MailboxController]),
+            Router(
+                PATH,
+                route_handlers=[*CONTROLLERS, *OAUTH_CONTROLLERS],
+                request_max_body_size=BODY_LIMIT_BYTES,
+            ),
+            Router("/", route_handlers=[RootKeysController, MailboxController, *OAUTH_ROOT_CONTROLLERS]),
         ),
         dependencies={
             **build_flows(runtime, issuer, passwords, hooks, path=PATH),
+            **build_oauth_server(runtime, issuer, grants.refresh, codec, url=issuer_of(settings)),
             "grants": lambda: grants,
             "account": lambda: account,
             "captcha": lambda: captcha,
@@ -249,6 +256,7 @@ module = Module(
         *FLOW_EVENTS,
         *FACTOR_EVENTS,
         *PASSKEY_EVENTS,
+        *OAUTH_EVENTS,
     ),
     jobs=(*JOBS, prune_revocations),
     cron=(*CRON, Cron(job=prune_revocations, schedule="41 3 * * *")),

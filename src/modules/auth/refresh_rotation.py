@@ -48,6 +48,7 @@ _ROTATE: Final = f"""
         update auth.sessions as s set refreshed_at = $3, updated_at = $3, user_agent = $4, ip = $5
         from presented
         where s.id = presented.session_id
+            and s.oauth_client_id is not distinct from $14::uuid
             and (s.not_after is null or s.not_after > $3)
             and coalesce(s.created_at + make_interval(secs => $6) > $3, true)
             and coalesce(coalesce(s.refreshed_at, s.created_at) + make_interval(secs => $7) > $3, true)
@@ -133,10 +134,17 @@ class _AmrRow(msgspec.Struct):
     authentication_method: str
 
 
-async def rotate(
-    database: Database, token: str, following: str, origin: Origin, lifetimes: Lifetimes
+async def rotate(  # noqa: PLR0913, PLR0917 what it is renewed from, by and for
+    database: Database,
+    token: str,
+    following: str,
+    origin: Origin,
+    lifetimes: Lifetimes,
+    client_id: UUID | None = None,
 ) -> Renewed | None:
     """Put ``following`` in the place of ``token``; return the session, or None when it is not that easy.
+
+    A session of an application is renewed for that application, ``client_id``, and for nobody else.
 
     Raises:
         DatabaseUnavailable: 503; repeating the request is safe.
@@ -157,6 +165,7 @@ async def rotate(
         by["actor"],
         by["request_id"],
         by["traceparent"],
+        client_id,
     )
     if row is None:
         return None

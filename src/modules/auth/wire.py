@@ -2,7 +2,7 @@
 
 Two shapes, chosen by the client: ``X-Supabase-Api-Version: 2024-01-01`` or
 later gets ``{code, message}``, everybody else ``{code: <status>, error_code,
-msg}``. One refusal has OAuth's shape in both.
+msg}``. OAuth's refusals have its shape in both.
 
 Source: supabase/auth, ``internal/api/errors.go`` and ``apiversions.go``.
 """
@@ -27,6 +27,7 @@ from modules.auth.errors import (
     UnknownBearer,
     WeakPassword,
 )
+from modules.auth.oauth_errors import OauthRefusal
 from modules.auth.origin import Origin
 from monohull.kernel.errors import (
     BodyTooLarge,
@@ -104,7 +105,7 @@ def render(problem: Problem, scope: MutableMapping[str, Any]) -> Rendered:
     if isinstance(shown, SavingRefused) and shown.details:
         message = f"{message}: {shown.details}"
     headers = {**problem.headers, "x-sb-error-code": code}
-    if isinstance(shown, RefreshTokenRequired):
+    if isinstance(shown, (RefreshTokenRequired, OauthRefusal)):
         body: dict[str, Any] = {"error": code, "error_description": message}
     elif _is_new(scope):
         headers["x-supabase-api-version"] = API_VERSION

@@ -269,3 +269,52 @@ test('passkeys', async () => {
   ok({ data: null, ...(await other.passkey.delete({ passkeyId: made.id })) })
   equal(ok(await auth.passkey.list()), [])
 })
+
+test('other applications sign their users in', async () => {
+  const { oauth } = admin
+  const redirect_uri = 'https://shop.example.net/callback'
+  const made = ok(await oauth.createClient({ client_name: 'Shop', redirect_uris: [redirect_uri] }))
+  equal([made.client_type, made.registration_type, made.response_types], ['confidential', 'manual', ['code']])
+  const { client_secret, ...shown } = made
+  equal(ok(await oauth.getClient(made.client_id)), shown)
+  equal(ok(await oauth.updateClient(made.client_id, { client_name: 'Market' })).client_name, 'Market')
+  const renewed = ok(await oauth.regenerateClientSecret(made.client_id))
+  assert.notEqual(renewed.client_secret, client_secret)
+  assert.ok(ok(await oauth.listClients()).clients.some(({ client_id }) => client_id === made.client_id))
+  equal((await oauth.getClient(randomUUID())).error.code, 'oauth_client_not_found')
+
+  const { auth, email } = await signedUp()
+  const verifier = `${randomUUID()}${randomUUID()}`
+  const code_challenge = createHash('sha256').update(verifier).digest('base64url')
+  const asked = async () => {
+    const query = new URLSearchParams({
+      client_id: made.client_id, redirect_uri, response_type: 'code', scope: 'openid email', state: 's', code_challenge, code_challenge_method: 'S256',
+    })
+    const page = await follow(`${url}/auth/v1/oauth/authorize?${query}`)
+    equal(`${page.origin}${page.pathname}`, 'http://127.0.0.1:3000/oauth/consent')
+    return page.searchParams.get('authorization_id')
+  }
+  const denied = new URL(ok(await auth.oauth.denyAuthorization(await asked())).redirect_url)
+  equal(denied.searchParams.get('error'), 'access_denied')
+  const id = await asked()
+  const details = ok(await auth.oauth.getAuthorizationDetails(id))
+  equal([details.client.name, details.user.email, details.scope, details.redirect_uri], ['Market', email, 'openid email', redirect_uri])
+  const back = new URL(ok(await auth.oauth.approveAuthorization(id)).redirect_url)
+  equal(back.searchParams.get('state'), 's')
+  const answer = await fetch(`${url}/auth/v1/oauth/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa(`${made.client_id}:${renewed.client_secret}`)}` },
+    body: new URLSearchParams({ grant_type: 'authorization_code', code: back.searchParams.get('code'), code_verifier: verifier, redirect_uri }),
+  })
+  const tokens = await answer.json()
+  equal(answer.status, 200)
+  const { claims } = ok(await client().auth.getClaims(tokens.access_token))
+  equal([claims.client_id, claims.scope, claims.email], [made.client_id, 'openid email', email])
+  equal(ok(await client().auth.getUser(tokens.access_token)).user.email, email)
+  assert.ok(ok(await auth.oauth.getAuthorizationDetails(await asked())).redirect_url)
+  equal(ok(await auth.oauth.listGrants()).map(({ client, scopes }) => [client.id, scopes]), [[made.client_id, ['openid', 'email']]])
+  ok(await auth.oauth.revokeGrant({ clientId: made.client_id }))
+  assert.ok((await client().auth.getUser(tokens.access_token)).error)
+  equal((await auth.oauth.getAuthorizationDetails('unknown')).error.code, 'oauth_authorization_not_found')
+  equal((await oauth.deleteClient(made.client_id)).error, null)
+})

@@ -13,6 +13,7 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from modules.auth.dtos import DeviceView
 from modules.auth.errors import MalformedSessionId
+from modules.auth.guards import by_the_user
 from modules.auth.services import Account
 from monohull.kernel.guards import principal_of, signed_in
 
@@ -20,7 +21,7 @@ from monohull.kernel.guards import principal_of, signed_in
 class SessionsController(Controller):
     path = "/sessions"
     tags = ("Auth",)
-    guards = (signed_in,)
+    guards = (signed_in, by_the_user)
 
     @get(operation_id="ListSessions")
     async def show(

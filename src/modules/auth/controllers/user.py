@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 
 from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import UpdateBody, UserView
+from modules.auth.guards import by_the_user
 from modules.auth.redirects import Redirects
 from modules.auth.services import Account, Changes
 from modules.auth.wire import decode, origin_of, redirect_of
@@ -25,7 +26,7 @@ class UserController(Controller):
         """Return the user of the access token."""
         return await account.show(principal_of(request))
 
-    @put(operation_id="UpdateUser", operation_class=takes(UpdateBody))
+    @put(guards=[by_the_user], operation_id="UpdateUser", operation_class=takes(UpdateBody))
     async def update(
         self,
         request: Request[Any, Any, Any],
@@ -43,7 +44,7 @@ class ReauthenticateController(Controller):
     tags = ("Auth",)
     guards = (signed_in,)
 
-    @get(operation_id="Reauthenticate")
+    @get(guards=[by_the_user], operation_id="Reauthenticate")
     async def send(
         self, request: Request[Any, Any, Any], changes: NamedDependency[Changes]
     ) -> dict[str, str]:

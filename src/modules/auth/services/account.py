@@ -73,7 +73,9 @@ class Account:
         async with self._database.unit_of_work() as work:
             bearer = await bearer_of(work, principal)
             sessions = SessionRepository(work)
-            if scope == "global" or bearer.session_id is None:
+            if "client_id" in principal.claims:  # an application ends its own session, and no other
+                ended = await sessions.end(bearer.user.id, only=bearer.session_id)
+            elif scope == "global" or bearer.session_id is None:
                 ended = await sessions.end(bearer.user.id)
             elif scope == "local":
                 ended = await sessions.end(bearer.user.id, only=bearer.session_id)

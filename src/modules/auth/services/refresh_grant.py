@@ -27,6 +27,8 @@ from monohull.kernel.errors import Unavailable
 from monohull.kernel.ids import hash_token
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from modules.auth.dtos import SessionView
@@ -50,8 +52,10 @@ class Refresh:
             inactivity=seconds(settings.sessions_inactivity_timeout),
         )
 
-    async def renew(self, token: str | None, origin: Origin) -> SessionView:
+    async def renew(self, token: str | None, origin: Origin, *, client_id: UUID | None = None) -> SessionView:
         """Exchange ``token`` for an access token and the token that follows it.
+
+        ``client_id`` names the application that asks; its sessions and no others are renewed by it.
 
         Raises:
             AuthProblem: 400: RefreshTokenRequired, RefreshTokenNotFound, RefreshTokenAlreadyUsed,
@@ -61,7 +65,7 @@ class Refresh:
             raise RefreshTokenRequired
         following = self._issuer.chain.following(token)
         for _ in range(TRIES):
-            renewed = await rotate(self._database, token, following, origin, self._lifetimes)
+            renewed = await rotate(self._database, token, following, origin, self._lifetimes, client_id)
             if renewed is not None:
                 return await self._issuer.mint(
                     renewed.user,
@@ -72,7 +76,7 @@ class Refresh:
                     factors=renewed.factors,
                 )
             async with self._database.unit_of_work() as work:
-                outcome = await self._decide(work, token, origin)
+                outcome = await self._decide(work, token, origin, client_id)
             if isinstance(outcome, AuthProblem):
                 raise outcome  # after the commit: revoking a family is part of refusing
             if outcome is not None:
@@ -80,7 +84,7 @@ class Refresh:
         raise Unavailable("This session is changing too fast; repeat the request.")
 
     async def _decide(
-        self, work: AsyncSession, token: str, origin: Origin
+        self, work: AsyncSession, token: str, origin: Origin, client_id: UUID | None
     ) -> SessionView | AuthProblem | None:
         """Say why a token could not be rotated, or None when by now it can."""
         tokens = RefreshTokenRepository(work)
@@ -88,7 +92,7 @@ class Refresh:
         session = await SessionRepository(work).lock(found.session_id) if found else None
         row = await tokens.find_by_hash(hash_token(token)) if session else None
         user = await UserRepository(work).find_alive(row.user_id) if row else None
-        if session is None or row is None or user is None:
+        if session is None or row is None or user is None or session.oauth_client_id != client_id:
             return RefreshTokenNotFound()
         if user.is_banned:
             return UserBanned()

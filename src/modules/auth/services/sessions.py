@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from msgspec import Struct
+
 from modules.auth.dtos import SessionView
 from modules.auth.events import UserSignedIn
 from modules.auth.hooks import Hooks
@@ -28,6 +30,14 @@ if TYPE_CHECKING:
     from modules.auth.origin import Origin
     from modules.auth.refresh_families import Chain
     from modules.auth.tokens import TokenCodec
+
+
+class Delegation(Struct, frozen=True, kw_only=True):
+    """A session that belongs to an application. ``scopes`` are separated by spaces."""
+
+    client_id: UUID
+    scopes: str
+    session_id: UUID
 
 
 class SessionIssuer:
@@ -59,13 +69,27 @@ class SessionIssuer:
         self._audience = audience
         self.hooks = hooks or Hooks()
 
-    async def open(self, work: AsyncSession, user: User, *, method: str, origin: Origin) -> SessionView:
-        """Open a session of ``user``, who was authenticated by ``method`` just now."""
+    async def open(
+        self,
+        work: AsyncSession,
+        user: User,
+        *,
+        method: str,
+        origin: Origin,
+        delegation: Delegation | None = None,
+    ) -> SessionView:
+        """Open a session of ``user``, who was authenticated by ``method`` just now.
+
+        With ``delegation`` it is an application's, and ends none of the user's own.
+        """
         at = clock.now()
         user.last_sign_in_at = at
         session = Session(id=uuid7(), user_id=user.id, created_at=at, user_agent=origin.agent, ip=origin.ip)
+        if delegation is not None:
+            session.id, session.scopes = delegation.session_id, delegation.scopes
+            session.oauth_client_id = delegation.client_id
         await SessionRepository(work).add(session)
-        if self._settings.sessions_single_per_user:
+        if self._settings.sessions_single_per_user and delegation is None:
             await SessionRepository(work).end(user.id, but=session.id)
         await AmrRepository(work).record(session.id, method)
         token = self.chain.first()
@@ -136,7 +160,13 @@ class SessionIssuer:
         return max(min(ends), issued_at + 1)
 
     def _claims(self, user: User, session: Session, amr: Sequence[AmrClaim]) -> Mapping[str, Any]:
+        delegated = (
+            {"client_id": str(session.oauth_client_id), "scope": session.scopes or ""}
+            if session.oauth_client_id is not None
+            else {}
+        )
         return {
+            **delegated,
             "sub": str(user.id),
             "aud": self._audience or user.aud or "authenticated",
             "role": user.role or "authenticated",
