@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.application import anon_key, service_key
+from tests.integration.auth.identity_provider import IdentityProvider
 from tests.integration.auth.post import CONFIRMING
 from tests.integration.cli.serving import serve
 from tests.integration.cli.test_commands import environment
@@ -25,7 +26,14 @@ FOLDER: Final = Path(__file__).parent
 NODE: Final = shutil.which("node")
 PYTHON: Final = FOLDER / "python" / ".venv" / "bin" / "python"
 OAUTH: Final = {"auth_oauth_server_enabled": "true", "auth_oauth_server_allow_dynamic_registration": "true"}
-SETTINGS: Final = {**CONFIRMING, **OAUTH, "auth_site_url": "http://127.0.0.1:3000", "log_level": "error"}
+SAML: Final = {"auth_saml_enabled": "true"}
+SETTINGS: Final = {
+    **CONFIRMING,
+    **OAUTH,
+    **SAML,
+    "auth_site_url": "http://127.0.0.1:3000",
+    "log_level": "error",
+}
 
 
 @pytest.fixture
@@ -37,7 +45,9 @@ def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]
             [sys.executable, "-m", "monohull", "worker"], cwd=tmp_path, env=environment(**given), stderr=log
         )
         try:
-            yield {**os.environ, "MONOHULL_URL": url, "ANON_KEY": anon_key(), "SERVICE_KEY": service_key()}
+            given = {"ANON_KEY": anon_key(), "SERVICE_KEY": service_key()}
+            metadata = IdentityProvider("https://idp.example").metadata
+            yield {**os.environ, "MONOHULL_URL": url, **given, "SAML_METADATA": metadata}
         finally:
             worker.terminate()
             worker.wait(60)

@@ -21,6 +21,7 @@ from modules.auth.factors.events import ACTIONS as FACTOR_ACTIONS
 from modules.auth.models import AuditEntry, User
 from modules.auth.oauth_events import OAUTH_ACTIONS
 from modules.auth.passkeys.events import ACTIONS as PASSKEY_ACTIONS
+from modules.auth.sso_events import SSO_ACTIONS
 from monohull.kernel.events import Envelope, Event, Subscriber
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ ACTIONS: Final[dict[type[Event], tuple[str, str]]] = {
     **FACTOR_ACTIONS,
     **PASSKEY_ACTIONS,
     **OAUTH_ACTIONS,
+    **SSO_ACTIONS,
 }
 """GoTrue's name and kind of what happened; where it has none, ours in its manner."""
 

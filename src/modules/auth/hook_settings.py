@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from modules.auth.oauth_settings import OauthServerSettings
+from modules.auth.sso_settings import SsoSettings
 from monohull.kernel.settings import Secret
 
 URI = r"^(https?://|pg-functions://|python://)"
@@ -16,7 +16,7 @@ _SECRET_WORDS = "Standard Webhooks secrets of an HTTP hook, v1,whsec_… joined 
 Uri = Annotated[str, Meta(pattern=URI)]
 
 
-class HookSettings(OauthServerSettings, frozen=True, kw_only=True):
+class HookSettings(SsoSettings, frozen=True, kw_only=True):
     """What is asked before something happens. ``MONOHULL_AUTH_HOOK_…``."""
 
     hook_custom_access_token_uri: Annotated[

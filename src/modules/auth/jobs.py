@@ -13,6 +13,7 @@ from modules.auth.messages.smtp import compose, send
 from modules.auth.oauth_server.repository import AuthorizationRepository
 from modules.auth.passkeys.repository import PasskeyChallengeRepository
 from modules.auth.repositories import ChallengeRepository, FlowRepository, OneTimeTokenRepository
+from modules.auth.saml.repository import AssertionRepository, RelayStateRepository
 from modules.auth.settings import AuthSettings
 from monohull.kernel import clock
 from monohull.kernel.crypto import DecryptionError
@@ -83,6 +84,8 @@ async def purge_flows(runtime: Runtime) -> None:
         await ChallengeRepository(work).purge(older_than_seconds=KEPT_SECONDS)
         await PasskeyChallengeRepository(work).purge()
         await AuthorizationRepository(work).purge(older_than_seconds=KEPT_SECONDS)
+        await RelayStateRepository(work).purge(older_than_seconds=KEPT_SECONDS)
+        await AssertionRepository(work).purge()
 
 
 def _open(runtime: Runtime, sealed: str) -> Variables:

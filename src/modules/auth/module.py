@@ -38,9 +38,11 @@ from modules.auth.passwords import Passwords
 from modules.auth.permissions import PERMISSIONS
 from modules.auth.refresh_families import Chain
 from modules.auth.revocations import Denylist, prune_revocations
+from modules.auth.saml import SAML_CONTROLLERS, build_saml
 from modules.auth.seed import seed_users
 from modules.auth.services import Account, Grants, PkceExchange, Refresh, SessionIssuer, SignIn
 from modules.auth.settings import AuthSettings
+from modules.auth.sso_events import SSO_EVENTS
 from modules.auth.token_cache import TokenCache
 from modules.auth.tokens import TokenCodec
 from modules.auth.wire import BODY_LIMIT_BYTES, render
@@ -106,13 +108,14 @@ def parts(runtime: Runtime) -> Parts:
         routers=(
             Router(
                 PATH,
-                route_handlers=[*CONTROLLERS, *OAUTH_CONTROLLERS],
+                route_handlers=[*CONTROLLERS, *OAUTH_CONTROLLERS, *SAML_CONTROLLERS],
                 request_max_body_size=BODY_LIMIT_BYTES,
             ),
             Router("/", route_handlers=[RootKeysController, MailboxController, *OAUTH_ROOT_CONTROLLERS]),
         ),
         dependencies={
             **build_flows(runtime, issuer, passwords, hooks, path=PATH),
+            **build_saml(runtime, issuer, url=issuer_of(settings)),
             **build_oauth_server(runtime, issuer, grants.refresh, codec, url=issuer_of(settings)),
             "grants": lambda: grants,
             "account": lambda: account,
@@ -257,6 +260,7 @@ module = Module(
         *FACTOR_EVENTS,
         *PASSKEY_EVENTS,
         *OAUTH_EVENTS,
+        *SSO_EVENTS,
     ),
     jobs=(*JOBS, prune_revocations),
     cron=(*CRON, Cron(job=prune_revocations, schedule="41 3 * * *")),

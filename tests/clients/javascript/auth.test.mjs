@@ -137,6 +137,19 @@ test('reauthentication', async () => {
   ok(await auth.updateUser({ password: 'another-horse', nonce: code }))
 })
 
+test('single sign-on', async () => {
+  const { auth } = client()
+  equal((await auth.signInWithSSO({ domain: 'nowhere.example' })).error.code, 'sso_provider_not_found')
+  const service = { authorization: `Bearer ${process.env.SERVICE_KEY}`, 'content-type': 'application/json' }
+  const made = await fetch(`${url}/auth/v1/admin/sso/providers`, {
+    method: 'POST', headers: service, body: JSON.stringify({ type: 'saml', metadata_xml: process.env.SAML_METADATA, domains: ['corp.example'] }),
+  })
+  equal(made.status, 201)
+  const { url: target } = ok(await auth.signInWithSSO({ domain: 'corp.example', options: { redirectTo: 'http://127.0.0.1:3000/home' } }))
+  assert.ok(new URL(target).searchParams.get('SAMLRequest'))
+  assert.ok(ok(await client({ flowType: 'pkce' }).auth.signInWithSSO({ providerId: (await made.json()).id })).url)
+})
+
 test('administration', async () => {
   const email = newEmail()
   const { user } = ok(await admin.createUser({ email, password, email_confirm: true, app_metadata: { plan: 'free' } }))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.home import Connections, with_login
 from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, Served, on_database, running_app
+from tests.integration.auth.identity_provider import IdentityProvider
+from tests.integration.auth.offices import SAML, Offices
 from tests.integration.auth.people import People
 from tests.integration.auth.post import CONFIRMING, Post, running_post
 
@@ -63,3 +66,22 @@ async def post(shared_connections: Connections) -> AsyncIterator[Post]:
 async def people(shared: Served) -> People:
     """Somebody to sign in as."""
     return People(shared)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def offices(shared_connections: Connections) -> AsyncIterator[Offices]:
+    """The application with single sign-on."""
+    async with running_app(shared_connections, **SAML) as served:
+        yield Offices(served)
+
+
+@pytest.fixture(scope="module")
+def idp() -> IdentityProvider:
+    """An identity provider."""
+    return IdentityProvider()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider(offices: Offices, idp: IdentityProvider) -> dict[str, Any]:
+    """Its organisation."""
+    return await offices.found(idp, domains=["Corp.example", "corp.example.net"])

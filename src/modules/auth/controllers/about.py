@@ -75,7 +75,7 @@ class AboutController(Controller):
             "mailer_autoconfirm": autoconfirms,
             "phone_autoconfirm": auth_settings.sms_autoconfirm,
             "sms_provider": auth_settings.sms_provider or "",
-            "saml_enabled": False,
+            "saml_enabled": auth_settings.saml_enabled,
             "passkeys_enabled": auth_settings.passkey_enabled,
         }
 
