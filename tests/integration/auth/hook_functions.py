@@ -40,3 +40,8 @@ def refuse_factors(payload: Mapping[str, Any]) -> dict[str, Any]:
     if not payload["valid"]:
         return {"decision": "continue"}
     return {"decision": "reject", "message": f"no {payload['factor_type']} today"}
+
+
+def promote(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Try to make an application's token one of the user's own."""
+    return {"claims": {name: value for name, value in payload["claims"].items() if name != "client_id"}}

@@ -148,12 +148,12 @@ class IdentityProvider:
         return root
 
     def answer(self, says: Says, *, signs: str = "assertion") -> Any:
-        """Return an answer that is signed as a whole, ``response``, inside, ``assertion``, or not at all."""
+        """Return an answer whose ``response``, ``assertion``, or both are signed, or neither."""
         assertion = self.assertion(says)
-        if signs == "assertion":
+        if signs in ("assertion", "both"):
             assertion = self.sign(assertion)
         root = self.response(says, assertion)
-        return self.sign(root) if signs == "response" else root
+        return self.sign(root) if signs in ("response", "both") else root
 
 
 def read_request(url: str) -> tuple[Any, str]:

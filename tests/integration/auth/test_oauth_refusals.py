@@ -435,3 +435,27 @@ async def test_registration_has_a_switch_and_a_limit(shared_connections: Connect
             for _ in range(3)
         ]
     assert statuses == [201, 201, 429]
+
+
+async def test_what_is_refused_has_a_limit(shared_connections: Connections) -> None:
+    async with running_app(shared_connections, **OAUTH) as served:
+        generous = Applications(served)
+        person, app = await generous.sign_up(), await generous.register()
+        public = await generous.register(client_type="public")
+        tokens = await generous.signed_in_at(app, person)
+        refresh = {"grant_type": "refresh_token"}
+        code = await generous.code(public, person, VERIFIER)
+    async with running_app(shared_connections, **{**OAUTH, "auth_rate_limit_token_refresh": "3"}) as served:
+        apps = Applications(served)
+        for _ in range(5):  # with a secret, and right
+            tokens = (await apps.token(app.basic, **refresh, refresh_token=tokens["refresh_token"])).json()
+            assert "access_token" in tokens
+        form = {"code": code, "code_verifier": VERIFIER, "redirect_uri": CALLBACK, "client_id": public.id}
+        answers = [
+            await apps.token(None, grant_type="authorization_code", **form),  # without one, and right
+            await apps.token(app.basic, **refresh, refresh_token="wrong"),
+            await apps.token(None, **refresh, client_id=app.id),
+            await apps.token(app.basic, **refresh, refresh_token=tokens["refresh_token"]),
+            await apps.client.post("/auth/v1/oauth/revoke", data={"token": "x"}, headers=app.basic),
+        ]
+    assert [answer.status_code for answer in answers] == [200, 400, 401, 429, 429]

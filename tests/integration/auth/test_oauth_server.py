@@ -455,3 +455,12 @@ async def test_a_session_of_an_application_ends_no_other(shared_connections: Con
         person = await apps.sign_up()
         await apps.signed_in_at(await apps.register(), person)
         assert (await apps.client.get("/auth/v1/user", headers=person.bearer)).status_code == 200
+
+
+async def test_no_hook_makes_an_application_the_user(shared_connections: Connections) -> None:
+    hook = "python://tests.integration.auth.hook_functions/promote"
+    async with running_app(shared_connections, auth_hook_custom_access_token_uri=hook, **OAUTH) as served:
+        apps = Applications(served)
+        app = await apps.register()
+        tokens = await apps.signed_in_at(app, await apps.sign_up())
+        assert (await apps.claims(tokens["access_token"]))["client_id"] == app.id

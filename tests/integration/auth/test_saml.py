@@ -39,7 +39,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEY: Final = rsa.generate_private_key(65537, 2048)
 
 
-@pytest.mark.parametrize("signs", ["assertion", "response"])
+@pytest.mark.parametrize("signs", ["assertion", "response", "both"])
 async def test_somebody_comes_in(
     offices: Offices, idp: IdentityProvider, provider: dict[str, Any], signs: str
 ) -> None:

@@ -67,7 +67,8 @@ class Authorizations:
         self._place = place
         self._default_scope = settings.oauth_server_default_scope
         self._page = place.site_url.rstrip("/") + settings.oauth_server_authorization_path
-        self._lifetime = timedelta(seconds=seconds(settings.oauth_server_authorization_ttl) or 0.0)
+        ttl = seconds(settings.oauth_server_authorization_ttl) or 0.0
+        self._lifetime = timedelta(seconds=max(1.0, ttl))
 
     async def begin(self, query: Mapping[str, str]) -> str:
         """Take a request, and return where to send the browser: to the page that asks, or back.

@@ -137,9 +137,11 @@ class SessionIssuer:
             "iat": issued_at,
             "exp": expires_at,
             **self._claims(user, session, amr),
+            **_delegated(session),
         }
         method = amr[0].authentication_method if amr else ""
         claims = await self.hooks.custom_access_token(claims, method, work)
+        claims |= _delegated(session)  # again: no hook makes an application's token one of the user's own
         return SessionView(
             access_token=self._codec.sign(claims),
             token_type="bearer",
@@ -160,13 +162,7 @@ class SessionIssuer:
         return max(min(ends), issued_at + 1)
 
     def _claims(self, user: User, session: Session, amr: Sequence[AmrClaim]) -> Mapping[str, Any]:
-        delegated = (
-            {"client_id": str(session.oauth_client_id), "scope": session.scopes or ""}
-            if session.oauth_client_id is not None
-            else {}
-        )
         return {
-            **delegated,
             "sub": str(user.id),
             "aud": self._audience or user.aud or "authenticated",
             "role": user.role or "authenticated",
@@ -182,6 +178,13 @@ class SessionIssuer:
             "session_id": str(session.id),
             "is_anonymous": user.is_anonymous,
         }
+
+
+def _delegated(session: Session) -> dict[str, str]:
+    """Return what tokens of an application's session say of it."""
+    if session.oauth_client_id is None:
+        return {}
+    return {"client_id": str(session.oauth_client_id), "scope": session.scopes or ""}
 
 
 def session_of(claims: Mapping[str, Any]) -> UUID | None:

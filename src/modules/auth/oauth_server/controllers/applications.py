@@ -11,7 +11,6 @@ from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK, HTTP_302_FOUND
 
-from modules.auth.limits import Gate
 from modules.auth.oauth_errors import NO_STORE
 from modules.auth.oauth_server.authorizations import Authorizations
 from modules.auth.oauth_server.client_auth import shown_by
@@ -48,26 +47,33 @@ class OauthController(Controller):
         self,
         request: Request[Any, Any, Any],
         oauth_tokens: NamedDependency[TokenEndpoint],
-        gate: NamedDependency[Gate],
+        oauth_limits: NamedDependency[OauthLimits],
     ) -> Response[TokenView]:
         """Exchange a code or a refresh token; form or JSON, refusals as RFC 6749 has them."""
         origin = origin_of(request)
-        await gate.token(origin)
-        form = read_body(await request.body(), request.headers.get("content-type"))
-        shown = shown_by(form, request.headers.get("authorization"))
-        return Response(await oauth_tokens.grant(form, shown, origin), headers=NO_STORE)
+        async with oauth_limits.token(origin):
+            form = read_body(await request.body(), request.headers.get("content-type"))
+            shown = shown_by(form, request.headers.get("authorization"))
+            view = await oauth_tokens.grant(form, shown, origin)
+        if shown.secret is None:
+            await oauth_limits.count_token(origin)
+        return Response(view, headers=NO_STORE)
 
     @post("/revoke", status_code=HTTP_200_OK, operation_id="RevokeOauthToken")
     async def revoke(
         self,
         request: Request[Any, Any, Any],
         oauth_tokens: NamedDependency[TokenEndpoint],
-        gate: NamedDependency[Gate],
+        oauth_limits: NamedDependency[OauthLimits],
     ) -> Response[None]:
         """End the session of a token (RFC 7009)."""
-        await gate.token(origin_of(request))
-        form = read_body(await request.body(), request.headers.get("content-type"))
-        await oauth_tokens.revoke(form, shown_by(form, request.headers.get("authorization")))
+        origin = origin_of(request)
+        async with oauth_limits.token(origin):
+            form = read_body(await request.body(), request.headers.get("content-type"))
+            shown = shown_by(form, request.headers.get("authorization"))
+            await oauth_tokens.revoke(form, shown)
+        if shown.secret is None:
+            await oauth_limits.count_token(origin)
         return Response(None, headers=NO_STORE)
 
     @post("/clients/register", operation_id="RegisterOauthClient")
