@@ -26,6 +26,7 @@ from modules.auth.factors.dtos import (
     RecoveryCodesView,
     VerifyFactorBody,
 )
+from modules.auth.guards import by_the_user
 from modules.auth.wire import decode, origin_of
 from monohull.kernel.guards import principal_of, signed_in
 
@@ -35,7 +36,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 class FactorsController(Controller):
     path = "/factors"
     tags = ("Auth",)
-    guards = (signed_in,)
+    guards = (signed_in, by_the_user)
 
     @post(status_code=HTTP_200_OK, operation_id="EnrollFactor", operation_class=takes(EnrollBody))
     async def enroll(

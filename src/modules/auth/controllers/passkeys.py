@@ -14,6 +14,7 @@ from modules.auth.controllers.admin import administrator
 from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.token import issued
 from modules.auth.dtos import SessionView
+from modules.auth.guards import by_the_user
 from modules.auth.passkeys import PasskeyAdministration, Passkeys
 from modules.auth.passkeys.dtos import OptionsView, PasskeyAnswer, PasskeyPatch, PasskeyView
 from modules.auth.wire import decode, origin_of
@@ -23,7 +24,7 @@ from monohull.kernel.guards import principal_of, public, signed_in
 class PasskeysController(Controller):
     path = "/passkeys"
     tags = ("Auth",)
-    guards = (signed_in,)
+    guards = (signed_in, by_the_user)
 
     @get(operation_id="ListPasskeys")
     async def show_all(
