@@ -96,7 +96,37 @@ WRONG_CODE: Final = (422, "mfa_verification_failed")
 OFF: Final = (404, "passkey_disabled")
 """Unless the settings say otherwise; `test_passkeys` walks these routes when they are on."""
 
+OAUTH: Final = (404, "feature_disabled")
+SAML: Final = (404, "saml_provider_disabled")
+"""Off as well; `test_oauth_refusals`, `test_saml_lies` and `test_sso_providers` walk these."""
+
 TABLE: Final = (
+    public("GET", "/oauth/authorize", OAUTH),
+    public("POST", "/oauth/token", OAUTH),
+    public("POST", "/oauth/revoke", OAUTH),
+    public("POST", "/oauth/clients/register", OAUTH, body={}),
+    public("GET", "/.well-known/openid-configuration", OAUTH),
+    public("GET", "/.well-known/oauth-authorization-server", OAUTH),
+    users("GET", "/oauth/authorizations/{authorization_id}", OAUTH),
+    users("POST", "/oauth/authorizations/{authorization_id}/consent", OAUTH, body={}),
+    users("GET", "/oauth/userinfo", OAUTH),
+    users("POST", "/oauth/userinfo", OAUTH),
+    users("GET", "/user/oauth/grants", OAUTH),
+    users("DELETE", "/user/oauth/grants", OAUTH),
+    administrators("GET", "/admin/oauth/clients", OAUTH),
+    administrators("POST", "/admin/oauth/clients", OAUTH, body={}),
+    administrators("GET", "/admin/oauth/clients/{client_id}", OAUTH),
+    administrators("PUT", "/admin/oauth/clients/{client_id}", OAUTH, body={}),
+    administrators("DELETE", "/admin/oauth/clients/{client_id}", OAUTH),
+    administrators("POST", "/admin/oauth/clients/{client_id}/regenerate_secret", OAUTH),
+    public("POST", "/sso", SAML, body={}),
+    public("GET", "/sso/saml/metadata", SAML),
+    public("POST", "/sso/saml/acs", SAML),
+    administrators("GET", "/admin/sso/providers", SAML),
+    administrators("POST", "/admin/sso/providers", SAML, body={}),
+    administrators("GET", "/admin/sso/providers/{provider_id}", SAML),
+    administrators("PUT", "/admin/sso/providers/{provider_id}", SAML, body={}),
+    administrators("DELETE", "/admin/sso/providers/{provider_id}", SAML),
     public("GET", "/health", 200),
     public("GET", "/settings", 200),
     public("GET", "/.well-known/jwks.json", 200),
@@ -209,6 +239,9 @@ async def test_what_everybody_gets(people: People, ended: str, row: Row) -> None
     places = {
         "user_id": str(user.id),
         "session_id": claims["session_id"],
+        "authorization_id": NOTHING,
+        "client_id": NOTHING,
+        "provider_id": NOTHING,
         "factor_id": NOTHING,
         "passkey_id": NOTHING,
     }

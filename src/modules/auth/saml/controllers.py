@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 
 from modules.auth.controllers.admin import administrator
+from modules.auth.controllers.bodies import takes
 from modules.auth.errors import ValidationFailed
 from modules.auth.redirects import Redirects
 from modules.auth.saml.assembly import SamlGate, SamlMetadata
@@ -29,7 +30,7 @@ class SsoController(Controller):
     tags = ("Auth",)
     opt = public()
 
-    @post(status_code=HTTP_200_OK, operation_id="SignInWithSso")
+    @post(status_code=HTTP_200_OK, operation_id="SignInWithSso", operation_class=takes(SsoBody))
     async def begin(
         self,
         request: Request[Any, Any, Any],
@@ -81,7 +82,7 @@ class SsoProvidersController(Controller):
         """Return every organisation."""
         return await saml_organisations.list_all()
 
-    @post(operation_id="CreateSsoProvider")
+    @post(operation_id="CreateSsoProvider", operation_class=takes(ProviderIn))
     async def create(
         self, request: Request[Any, Any, Any], saml_organisations: NamedDependency[Organisations]
     ) -> ProviderView:
@@ -95,7 +96,7 @@ class SsoProvidersController(Controller):
         """Return an organisation."""
         return await saml_organisations.show(provider_id)
 
-    @put("/{provider_id:str}", operation_id="UpdateSsoProvider")
+    @put("/{provider_id:str}", operation_id="UpdateSsoProvider", operation_class=takes(ProviderPatch))
     async def update(
         self,
         request: Request[Any, Any, Any],

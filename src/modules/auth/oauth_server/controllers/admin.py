@@ -10,6 +10,7 @@ from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from modules.auth.controllers.admin import administrator, page_headers, page_of
+from modules.auth.controllers.bodies import takes
 from modules.auth.oauth_errors import NO_STORE
 from modules.auth.oauth_server.clients import Clients
 from modules.auth.oauth_server.dtos import ClientIn, ClientPatch, ClientView
@@ -31,7 +32,7 @@ class OauthClientsController(Controller):
         headers = page_headers("/admin/oauth/clients", page, total)
         return Response({"clients": clients, "aud": "authenticated"}, headers=headers)
 
-    @post(operation_id="CreateOauthClient")
+    @post(operation_id="CreateOauthClient", operation_class=takes(ClientIn))
     async def create(
         self, request: Request[Any, Any, Any], oauth_clients: NamedDependency[Clients]
     ) -> Response[ClientView]:
@@ -44,7 +45,7 @@ class OauthClientsController(Controller):
         """Return an application."""
         return await oauth_clients.show(client_id)
 
-    @put("/{client_id:str}", operation_id="UpdateOauthClient")
+    @put("/{client_id:str}", operation_id="UpdateOauthClient", operation_class=takes(ClientPatch))
     async def update(
         self,
         request: Request[Any, Any, Any],

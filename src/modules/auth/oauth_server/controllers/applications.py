@@ -11,6 +11,7 @@ from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK, HTTP_302_FOUND
 
+from modules.auth.controllers.bodies import takes
 from modules.auth.oauth_errors import NO_STORE
 from modules.auth.oauth_server.authorizations import Authorizations
 from modules.auth.oauth_server.client_auth import shown_by
@@ -76,7 +77,7 @@ class OauthController(Controller):
             await oauth_limits.count_token(origin)
         return Response(None, headers=NO_STORE)
 
-    @post("/clients/register", operation_id="RegisterOauthClient")
+    @post("/clients/register", operation_id="RegisterOauthClient", operation_class=takes(ClientIn))
     async def register(
         self,
         request: Request[Any, Any, Any],

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
+from modules.auth.controllers.bodies import takes
 from modules.auth.guards import by_the_user
 from modules.auth.oauth_errors import NO_STORE
 from modules.auth.oauth_server.authorizations import Authorizations
@@ -43,6 +44,7 @@ class OauthUserController(Controller):
         status_code=HTTP_200_OK,
         guards=[by_the_user],
         operation_id="AnswerOauthAuthorization",
+        operation_class=takes(ConsentBody),
     )
     async def answer(
         self,
