@@ -24,6 +24,7 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
+from modules.auth.external import build_external, build_providers
 from modules.auth.factors.events import FACTOR_EVENTS
 from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
 from modules.auth.hooks.assembly import find_hooks
@@ -90,13 +91,17 @@ def parts(runtime: Runtime) -> Parts:
         audience=settings.jwt.effective_audience,
         hooks=hooks,
     )
+    providers = build_providers(runtime, path=PATH)
     passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))
     lockout = Lockout(runtime.redis, jwt_secret(settings).encode(), auth.rate_limit_account_failures)
     gate = Gate(runtime.limits, lockout, auth)
+    flows = build_flows(runtime, issuer, passwords, hooks, path=PATH)
+    id_tokens, external = build_external(runtime, providers, issuer, flows["sender"]())
     grants = Grants(
         password=SignIn(database, passwords, issuer, gate, auth, hooks),
         refresh=Refresh(database, issuer, auth),
-        pkce=PkceExchange(database, issuer),
+        pkce=PkceExchange(database, issuer, providers.vault),
+        id_token=id_tokens,
     )
     account = Account(database)
     captcha = build_captcha(runtime)
@@ -106,7 +111,8 @@ def parts(runtime: Runtime) -> Parts:
             Router("/", route_handlers=[RootKeysController, MailboxController]),
         ),
         dependencies={
-            **build_flows(runtime, issuer, passwords, hooks, path=PATH),
+            **flows,
+            **external,
             "grants": lambda: grants,
             "account": lambda: account,
             "captcha": lambda: captcha,

@@ -18,12 +18,13 @@ from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.captcha import Captcha
 from modules.auth.controllers.humans import FREE_GRANTS, require_human
-from modules.auth.dtos import PasswordGrant, PkceGrant, RefreshGrant, SessionView
+from modules.auth.dtos import IdTokenGrant, PasswordGrant, PkceGrant, RefreshGrant, SessionView
 from modules.auth.errors import InvalidCredentials
 from modules.auth.limits import Gate
+from modules.auth.redirects import Redirects
 from modules.auth.services import Grants
-from modules.auth.wire import decode, origin_of
-from monohull.kernel.guards import public
+from modules.auth.wire import decode, origin_of, redirect_of
+from monohull.kernel.guards import principal_of, public
 
 
 class TokenController(Controller):
@@ -37,6 +38,7 @@ class TokenController(Controller):
         grants: NamedDependency[Grants],
         gate: NamedDependency[Gate],
         captcha: NamedDependency[Captcha],
+        redirects: NamedDependency[Redirects],
         grant_type: FromQuery[str] = "",
     ) -> Response[SessionView]:
         """Open or renew a session, or raise the refusal a GoTrue client knows.
@@ -57,6 +59,10 @@ class TokenController(Controller):
             )
         elif grant_type == "pkce":
             session = await grants.pkce.open_session(decode(await request.body(), PkceGrant), origin)
+        elif grant_type == "id_token":
+            body = decode(await request.body(), IdTokenGrant)
+            redirect_to = redirect_of(request, redirects)
+            session = await grants.id_token.open_session(body, origin, principal_of(request), redirect_to)
         else:
             raise InvalidCredentials("unsupported_grant_type")
         return issued(session)
