@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 FOLDER: Final = Path(__file__).parent
 NODE: Final = shutil.which("node")
 PYTHON: Final = FOLDER / "python" / ".venv" / "bin" / "python"
-SETTINGS: Final = {**CONFIRMING, "auth_site_url": "http://127.0.0.1:3000", "log_level": "error"}
+SETTINGS: Final = {
+    **CONFIRMING,
+    "auth_site_url": "http://127.0.0.1:3000",
+    "auth_security_manual_linking_enabled": "true",
+    "outbound_allowed": "127.0.0.1",
+    "log_level": "error",
+}
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]
 )
 def test_javascript(server: Mapping[str, str]) -> None:
     assert NODE is not None
-    run([NODE, "--test", "auth.test.mjs"], FOLDER / "javascript", server)
+    run([NODE, "--test", "auth.test.mjs", "external.test.mjs"], FOLDER / "javascript", server)
 
 
 @pytest.mark.skipif(
