@@ -391,3 +391,28 @@ async def test_requests_are_limited(shared_connections: Connections, idp: Idp) -
         ]
         assert statuses[0] == 302
         assert statuses[-1] == 429
+
+
+async def test_the_link_of_a_confirmation_ends_with_a_code_where_the_sign_in_would(
+    people: Post, idp: Idp
+) -> None:
+    email = new_email()
+    idp.becomes(new_subject(), email, email_verified=False)
+    assert refused(await travel(people, **PKCE))["error_code"] == "provider_email_needs_verification"
+    answer = await people.follow((await people.letter(email))["link"])
+    code = dict(parse_qsl(urlsplit(answer.headers["location"]).query))["code"]
+    session = (await people.grant("pkce", auth_code=code, code_verifier=VERIFIER)).json()
+    assert session["user"]["email"] == email
+
+
+async def test_trusting_addresses_makes_accounts_and_joins_none(
+    shared_connections: Connections, people: Post, idp: Idp
+) -> None:
+    settings = settings_of(idp, "google") | {"auth_mailer_autoconfirm": "true"}
+    owner = await signed_in(people)
+    async with running_app(shared_connections, **settings) as served:
+        trusting = Post(served)
+        idp.becomes(new_subject(), new_email(), email_verified=False)
+        assert (await sign_in(trusting))["email"] == idp.claims["email"]
+        idp.becomes(new_subject(), owner.email, email_verified=False)
+        assert refused(await travel(trusting))["error_code"] == "provider_email_needs_verification"
