@@ -82,6 +82,14 @@ class IdTokenGrant(Struct, frozen=True, kw_only=True):
     link_identity: bool = False
 
 
+class Web3Grant(Struct, frozen=True):
+    """``POST /token?grant_type=web3``. ``signature`` is base64url of 64 bytes."""
+
+    chain: str | None = None
+    message: str | None = None
+    signature: str | None = None
+
+
 class RefreshGrant(Struct, frozen=True):
     """``POST /token?grant_type=refresh_token``."""
 

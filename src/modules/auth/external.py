@@ -13,6 +13,7 @@ from modules.auth.services import (
     Identities,
     IdTokenSignIn,
     ProviderUsers,
+    Web3SignIn,
 )
 from modules.auth.settings import AuthSettings
 from monohull.kernel.home import jwt_secret
@@ -20,6 +21,7 @@ from monohull.kernel.home import jwt_secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from modules.auth.redirects import Redirects
     from modules.auth.services import SessionIssuer
     from modules.auth.services.sending import Sender
     from monohull.kernel.runtime import Runtime
@@ -38,9 +40,9 @@ def build_providers(runtime: Runtime, *, path: str) -> Providers:
 
 
 def build_external(
-    runtime: Runtime, providers: Providers, issuer: SessionIssuer, sender: Sender
-) -> tuple[IdTokenSignIn, Mapping[str, Callable[[], Any]]]:
-    """Return the grant, and the dependencies of the controllers."""
+    runtime: Runtime, providers: Providers, issuer: SessionIssuer, sender: Sender, redirects: Redirects
+) -> tuple[IdTokenSignIn, Web3SignIn, Mapping[str, Callable[[], Any]]]:
+    """Return the grants, and the dependencies of the controllers."""
     database = runtime.database
     users = ProviderUsers(sender)
     external = ExternalSignIn(database, providers, users, issuer, sender)
@@ -48,9 +50,12 @@ def build_external(
     custom_providers = CustomProviders(
         database, providers, allows_http=not runtime.settings.core.is_production
     )
-    return IdTokenSignIn(database, providers, users, issuer, sender), {
+    id_tokens = IdTokenSignIn(database, providers, users, issuer, sender)
+    wallets = Web3SignIn(database, users, issuer, sender=sender, redirects=redirects, limits=runtime.limits)
+    dependencies: Mapping[str, Callable[[], Any]] = {
         "external": lambda: external,
         "identities": lambda: identities,
         "custom_providers": lambda: custom_providers,
         "providers": lambda: providers,
     }
+    return id_tokens, wallets, dependencies

@@ -96,12 +96,15 @@ def parts(runtime: Runtime) -> Parts:
     lockout = Lockout(runtime.redis, jwt_secret(settings).encode(), auth.rate_limit_account_failures)
     gate = Gate(runtime.limits, lockout, auth)
     flows = build_flows(runtime, issuer, passwords, hooks, path=PATH)
-    id_tokens, external = build_external(runtime, providers, issuer, flows["sender"]())
+    id_tokens, wallets, external = build_external(
+        runtime, providers, issuer, flows["sender"](), flows["redirects"]()
+    )
     grants = Grants(
         password=SignIn(database, passwords, issuer, gate, auth, hooks),
         refresh=Refresh(database, issuer, auth),
         pkce=PkceExchange(database, issuer, providers.vault),
         id_token=id_tokens,
+        web3=wallets,
     )
     account = Account(database)
     captcha = build_captcha(runtime)

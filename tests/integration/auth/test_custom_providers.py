@@ -160,7 +160,7 @@ async def test_what_changes_and_what_goes(people: People, idp: Idp) -> None:
     assert body["identifier"] not in [row["identifier"] for row in others]
     assert (await people.client.delete(url, headers=ADMIN)).status_code == 204
     for method in ("GET", "PUT", "DELETE"):
-        content = {"json": {"name": "x"}} if method == "PUT" else {}
+        content: dict[str, Any] = {"json": {"name": "x"}} if method == "PUT" else {}
         gone = await people.client.request(method, url, headers=ADMIN, **content)
         assert (gone.status_code, gone.json()["code"]) == (404, "custom_provider_not_found")
     events = await people.rows(

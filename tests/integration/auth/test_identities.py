@@ -259,6 +259,7 @@ async def test_the_log_names_what_happened(people: Post) -> None:
     landing(await link(people, person.bearer))
     await people.letter(person.email, number=2)
     headers = {"Authorization": f"Bearer {service_key()}"}
+    found: list[Any] = []
     for _ in range(100):
         entries = (
             await people.client.get("/auth/v1/admin/audit?query=identity_linked", headers=headers)

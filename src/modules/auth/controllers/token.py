@@ -18,7 +18,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.captcha import Captcha
 from modules.auth.controllers.humans import FREE_GRANTS, require_human
-from modules.auth.dtos import IdTokenGrant, PasswordGrant, PkceGrant, RefreshGrant, SessionView
+from modules.auth.dtos import IdTokenGrant, PasswordGrant, PkceGrant, RefreshGrant, SessionView, Web3Grant
 from modules.auth.errors import InvalidCredentials
 from modules.auth.limits import Gate
 from modules.auth.redirects import Redirects
@@ -32,7 +32,7 @@ class TokenController(Controller):
     tags = ("Auth",)
 
     @post(status_code=HTTP_200_OK, operation_id="GrantToken", opt=public())
-    async def grant(
+    async def grant(  # noqa: PLR0913, PLR0917 each answers one question about the request
         self,
         request: Request[Any, Any, Any],
         grants: NamedDependency[Grants],
@@ -63,6 +63,8 @@ class TokenController(Controller):
             body = decode(await request.body(), IdTokenGrant)
             redirect_to = redirect_of(request, redirects)
             session = await grants.id_token.open_session(body, origin, principal_of(request), redirect_to)
+        elif grant_type == "web3":
+            session = await grants.web3.open_session(decode(await request.body(), Web3Grant), origin)
         else:
             raise InvalidCredentials("unsupported_grant_type")
         return issued(session)

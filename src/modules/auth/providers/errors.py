@@ -161,6 +161,31 @@ class MalformedIdentityId(AuthProblem):
         super().__init__("identity_id must be an UUID")
 
 
+class Web3ProviderDisabled(AuthProblem):
+    """Wallets do not sign in here, or not those of this chain."""
+
+    code = "web3_provider_disabled"
+    status = 422
+    hint = "Set MONOHULL_AUTH_EXTERNAL_WEB3_SOLANA_ENABLED=true; Ethereum is not served."
+
+
+class Web3UnsupportedChain(AuthProblem):
+    """There is no such chain."""
+
+    code = "web3_unsupported_chain"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("Unsupported chain")
+
+
+class InvalidGrant(AuthProblem):
+    """The signed message is not for us, not for now, or not signed by whom it names."""
+
+    code = "invalid_grant"
+    status = 400
+
+
 class CustomProviderNotFound(AuthProblem):
     """No provider was configured under this identifier."""
 

@@ -19,6 +19,7 @@ from modules.auth.services.refresh_grant import Refresh
 from modules.auth.services.registration import Registration
 from modules.auth.services.sessions import SessionIssuer
 from modules.auth.services.verification import Verification
+from modules.auth.services.web3_grant import Web3SignIn
 
 __all__ = [
     "Account",
@@ -38,4 +39,5 @@ __all__ = [
     "SessionIssuer",
     "SignIn",
     "Verification",
+    "Web3SignIn",
 ]
