@@ -252,6 +252,7 @@ class CustomProviderBody(Struct, frozen=True, kw_only=True):
     client_secret: str | None = None
     acceptable_client_ids: list[str] | None = None
     scopes: list[str] | None = None
+    custom_claims_allowlist: list[str] | None = None
     pkce_enabled: bool | None = None
     attribute_mapping: dict[str, str] | None = None
     authorization_params: dict[str, str] | None = None

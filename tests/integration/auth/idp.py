@@ -73,6 +73,7 @@ class Idp:
         hangs: Whether the token endpoint never answers.
         key: What signs.
         refuses: The error with which browsers come back.
+        issuer: What the discovery document says, when it is not the address.
     """
 
     def __init__(self) -> None:
@@ -92,6 +93,7 @@ class Idp:
         self.token_body: bytes | None = None
         self.hangs = False
         self.refuses = ""
+        self.issuer = ""
         self.gives_id_token = True
 
     def becomes(self, subject: str, email: str | None, **claims: Any) -> None:
@@ -137,7 +139,7 @@ class Idp:
         """Return status, body and location."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        path = parts.path
+        path = parts.path.removeprefix("/common")
         if path.endswith("/.well-known/openid-configuration"):
             return 200, self.discovery(), ""
         if path in KEYS:
@@ -153,7 +155,7 @@ class Idp:
 
     def discovery(self) -> dict[str, Any]:
         return {
-            "issuer": self.url,
+            "issuer": self.issuer or self.url,
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
             "userinfo_endpoint": f"{self.url}/userinfo",

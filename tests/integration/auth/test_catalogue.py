@@ -135,15 +135,20 @@ async def test_an_address_that_is_not_verified_by(people: People, idp: Idp, name
 
 
 async def test_any_tenant_of_azure_writes_any_address(shared_connections: Connections, idp: Idp) -> None:
-    """Only the owner of the domain is believed where everybody's tenants come in."""
-    email = new_email()
+    """Only the owner of the domain is believed where everybody's tenants come in, each as its own issuer."""
     settings = settings_of(idp, "azure") | {"auth_external_azure_url": f"{idp.url}/common"}
+    idp.issuer = "https://login.example.com/{tenantid}/v2.0"
     async with running_app(shared_connections, **CONFIRMING, **settings) as served:
         people = People(served)
-        idp.becomes(new_subject(), email)
-        answer = await people.client.get("/auth/v1/authorize", params={"provider": "azure"})
-        assert answer.headers["location"].startswith(f"{idp.url}/authorize") is False
-        assert answer.headers["location"].startswith(f"{idp.url}/common/oauth2/v2.0/authorize?")
+        email, subject = new_email(), new_subject()
+        tenant = {"tid": "5d2f", "iss": "https://login.example.com/5d2f/v2.0"}
+        idp.becomes(subject, email, **tenant)
+        assert refused(await travel(people, "azure"))["error_code"] == "provider_email_needs_verification"
+        for stranger in ({"tid": "other"}, {"tid": None}, {"tid": "", "iss": idp.issuer}):
+            idp.becomes(subject, email, xms_edov=True, **{**tenant, **stranger})
+            assert refused(await travel(people, "azure"))["error_code"] == "validation_failed"
+        idp.becomes(subject, email, xms_edov=True, **tenant)
+        assert (await sign_in(people, "azure"))["email"] == email
 
 
 async def test_only_those_with_a_client_are_on(shared_connections: Connections) -> None:

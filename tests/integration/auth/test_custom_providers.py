@@ -203,6 +203,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "long scopes": {"scopes": ["x" * 3000]},
     "many scopes": {"scopes": ["x"] * 200},
     "NUL": {"name": "a\0b"},
+    "claims that are not kept": {"custom_claims_allowlist": ["groups"]},
 }
 
 

@@ -165,6 +165,8 @@ class CustomProviders:
         given = {name: getattr(body, name) for name in (*TEXTS, *PLAIN, *LISTS, *MAPPINGS, *URLS)}
         given = {name: value for name, value in given.items() if value is not None}
         check_storable([given, body.client_secret])
+        if body.custom_claims_allowlist:
+            raise ValidationFailed("custom_claims_allowlist is not served; use attribute_mapping")
         _check_sizes(given)
         for name in URLS:
             if given.get(name):

@@ -135,30 +135,22 @@ class ExternalSignIn:
         provider = await self._providers.find(wish.provider)
         verifier = ids.token() if provider.uses_pkce else None
         nonce = ids.token() if provider.is_oidc else None
-        async with self._database.unit_of_work() as work:
-            if wish.invite_token and not await self._is_invitation(work, wish.invite_token):
-                raise UserNotFound("User identified by token not found")
-            kept = OauthClientState(
-                id=uuid4(), provider_type=provider.name, nonce=nonce, code_verifier=verifier
-            )
-            work.add(kept)
-            await work.flush()
-            flow = FlowState(
-                id=uuid4(),
-                provider_type=provider.name,
-                authentication_method=METHOD,
-                code_challenge=challenge.text if challenge else None,
-                code_challenge_method=challenge.method if challenge else None,
-                referrer=wish.redirect_to,
-                invite_token=ids.hash_token(wish.invite_token) if wish.invite_token else None,
-                oauth_client_state_id=kept.id,
-                linking_target_id=linking,
-                email_optional=provider.email_optional,
-            )
-            await FlowRepository(work).add(flow)
-            state = str(flow.id)
+        kept = OauthClientState(id=uuid4(), provider_type=provider.name, nonce=nonce, code_verifier=verifier)
+        flow = FlowState(
+            id=uuid4(),
+            provider_type=provider.name,
+            authentication_method=METHOD,
+            code_challenge=challenge.text if challenge else None,
+            code_challenge_method=challenge.method if challenge else None,
+            referrer=wish.redirect_to,
+            invite_token=ids.hash_token(wish.invite_token) if wish.invite_token else None,
+            oauth_client_state_id=kept.id,
+            linking_target_id=linking,
+            email_optional=provider.email_optional,
+        )
+        await self._remember(kept, flow)
         errand = Errand(
-            state=state,
+            state=str(flow.id),
             challenge=_s256(verifier) if verifier else None,
             nonce=nonce,
             scopes=wish.scopes,
@@ -176,12 +168,21 @@ class ExternalSignIn:
         except Problem as problem:
             return arrive(redirect_to, refusal(problem), in_query=True)
 
-    @staticmethod
-    async def _is_invitation(work: Any, token: str) -> bool:
-        found = await OneTimeTokenRepository(work).list_by(
-            token_hash=ids.hash_token(token), token_type=one_time.CONFIRMATION, limit=1
-        )
-        return bool(found)
+    async def _remember(self, kept: OauthClientState, flow: FlowState) -> None:
+        """Keep what the visit needs.
+
+        Raises:
+            UserNotFound: 404, nobody has the invitation.
+        """
+        async with self._database.unit_of_work() as work:
+            if flow.invite_token is not None:
+                tokens = OneTimeTokenRepository(work)
+                wanted = {"token_hash": flow.invite_token, "token_type": one_time.CONFIRMATION}
+                if not await tokens.list_by(**wanted, limit=1):
+                    raise UserNotFound("User identified by token not found")
+            work.add(kept)
+            await work.flush()
+            await FlowRepository(work).add(flow)
 
     async def _take(self, callback: Callback) -> Visit:
         """Return what the state leads to; from now on it leads to nothing."""
