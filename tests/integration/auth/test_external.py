@@ -416,3 +416,18 @@ async def test_trusting_addresses_makes_accounts_and_joins_none(
         assert (await sign_in(trusting))["email"] == idp.claims["email"]
         idp.becomes(new_subject(), owner.email, email_verified=False)
         assert refused(await travel(trusting))["error_code"] == "provider_email_needs_verification"
+
+
+async def test_the_project_may_refuse_who_comes(shared_connections: Connections, idp: Idp) -> None:
+    hook = {"auth_hook_before_user_created_uri": "python://tests.integration.auth.hook_functions/only_ada"}
+    async with running_app(shared_connections, **settings_of(idp, "google"), **hook) as served:
+        people = Post(served)
+        idp.becomes(new_subject(), new_email())
+        told = refused(await travel(people))
+        assert (told["error"], told["error_code"], told["error_description"]) == (
+            "access_denied",
+            "hook_rejected",
+            "only Ada",
+        )
+        idp.becomes(new_subject(), f"ada.{uuid4().hex}@example.com")
+        assert (await sign_in(people))["user_metadata"]["name"] == "Ada"
