@@ -117,10 +117,11 @@ async def linking_user(work: AsyncSession, principal: Principal) -> User:
         AuthProblem: What `bearer_of` refuses. InsufficientAal: 401, there is a second factor and it was not
             used. UserSsoManaged: 422.
     """
-    user = (await bearer_of(work, principal)).user
+    bearer = await bearer_of(work, principal)
+    user = bearer.user
     if user.is_sso_user:
         raise UserSsoManaged
-    if principal.claims.get("aal") != "aal2" and await FactorRepository(work).has_verified(user.id):
+    if bearer.aal != "aal2" and await FactorRepository(work).has_verified(user.id):
         raise InsufficientAal
     return user
 
