@@ -32,6 +32,8 @@ SETTINGS: Final = {
     **OAUTH,
     **SAML,
     "auth_site_url": "http://127.0.0.1:3000",
+    "auth_security_manual_linking_enabled": "true",
+    "outbound_allowed": "127.0.0.1",
     "log_level": "error",
 }
 
@@ -59,7 +61,7 @@ def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]
 )
 def test_javascript(server: Mapping[str, str]) -> None:
     assert NODE is not None
-    run([NODE, "--test", "auth.test.mjs"], FOLDER / "javascript", server)
+    run([NODE, "--test", "auth.test.mjs", "external.test.mjs"], FOLDER / "javascript", server)
 
 
 @pytest.mark.skipif(

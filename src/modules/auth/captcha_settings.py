@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from modules.auth.providers.settings import ProviderSettings
 from monohull.kernel.settings import Secret  # noqa: TC001 msgspec reads it
 
 _DURATION: Final = r"^(\d+|(\d+(\.\d+)?(h|m|s))+)$"
 
 
-class CaptchaSettings(Struct, frozen=True, kw_only=True):
+class CaptchaSettings(ProviderSettings, frozen=True, kw_only=True):
     """Whether people have to show that they are people. ``MONOHULL_AUTH_SECURITY_CAPTCHA_…``."""
 
     security_captcha_enabled: Annotated[

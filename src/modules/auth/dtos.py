@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Challenge(Struct, frozen=True):
@@ -68,6 +68,26 @@ class PkceGrant(Struct, frozen=True):
 
     auth_code: str | None = None
     code_verifier: str | None = None
+
+
+class IdTokenGrant(Struct, frozen=True, kw_only=True):
+    """``POST /token?grant_type=id_token``."""
+
+    provider: str | None = None
+    id_token: str | None = None
+    access_token: str | None = None
+    nonce: str | None = None
+    client_id: str | None = None
+    issuer: str | None = None
+    link_identity: bool = False
+
+
+class Web3Grant(Struct, frozen=True):
+    """``POST /token?grant_type=web3``. ``signature`` is base64url of 64 bytes."""
+
+    chain: str | None = None
+    message: str | None = None
+    signature: str | None = None
 
 
 class RefreshGrant(Struct, frozen=True):
@@ -197,6 +217,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     expires_at: int
     refresh_token: str
     user: UserView
+    provider_token: str | UnsetType = UNSET
+    provider_refresh_token: str | UnsetType = UNSET
 
 
 class Halfway(Struct, frozen=True, kw_only=True):
@@ -218,3 +240,28 @@ class DeviceView(Struct, frozen=True, kw_only=True):
     ip: str | None
     user_agent: str | None
     is_current: bool
+
+
+class CustomProviderBody(Struct, frozen=True, kw_only=True):
+    """``POST`` and ``PUT /admin/custom-providers``; what is left out stays as it is."""
+
+    provider_type: str | None = None
+    identifier: str | None = None
+    name: str | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+    acceptable_client_ids: list[str] | None = None
+    scopes: list[str] | None = None
+    custom_claims_allowlist: list[str] | None = None
+    pkce_enabled: bool | None = None
+    attribute_mapping: dict[str, str] | None = None
+    authorization_params: dict[str, str] | None = None
+    enabled: bool | None = None
+    email_optional: bool | None = None
+    issuer: str | None = None
+    discovery_url: str | None = None
+    skip_nonce_check: bool | None = None
+    authorization_url: str | None = None
+    token_url: str | None = None
+    userinfo_url: str | None = None
+    jwks_uri: str | None = None

@@ -214,6 +214,33 @@ class InvitationAccepted(Event, frozen=True):
     user_id: str
 
 
+class IdentityLinked(Event, frozen=True):
+    """A user can be recognised by ``provider`` from now on."""
+
+    name: ClassVar[str] = "auth.identity_linked"
+
+    user_id: str
+    provider: str
+
+
+class IdentityUnlinked(Event, frozen=True):
+    """A user is recognised by one identity of ``provider`` less."""
+
+    name: ClassVar[str] = "auth.identity_unlinked"
+
+    user_id: str
+    provider: str
+
+
+class CustomProviderChanged(Event, frozen=True):
+    """An administrator made, changed or deleted a provider; ``change`` says which."""
+
+    name: ClassVar[str] = "auth.custom_provider_changed"
+
+    identifier: str
+    change: str
+
+
 class UserModified(Event, frozen=True):
     """An administrator changed a user; ``changed`` names what."""
 
@@ -274,6 +301,9 @@ FLOW_EVENTS: tuple[type[Event], ...] = (
     UserConverted,
     UserInvited,
     InvitationAccepted,
+    IdentityLinked,
+    IdentityUnlinked,
+    CustomProviderChanged,
     UserModified,
     UserBanned,
     UserUnbanned,

@@ -91,6 +91,7 @@ def build_flows(
         "changes": lambda: changes,
         "send_limits": lambda: sender.limits,
         "redirects": lambda: redirects,
+        "sender": lambda: sender,
         "mailbox": lambda: mailbox,
     }
 

@@ -64,6 +64,12 @@ class LetterSettings(HookSettings, frozen=True, kw_only=True):
     mailer_subjects_mfa_factor_unenrolled_notification: Annotated[
         Subject | None, Meta(description=f"Subject of the mail after a second factor less; {_TEMPLATE}")
     ] = None
+    mailer_subjects_identity_linked_notification: Annotated[
+        Subject | None, Meta(description=f"Subject of the mail after a new identity; {_TEMPLATE}")
+    ] = None
+    mailer_subjects_identity_unlinked_notification: Annotated[
+        Subject | None, Meta(description=f"Subject of the mail after an identity less; {_TEMPLATE}")
+    ] = None
     mailer_urlpaths_confirmation: Annotated[
         LinkPath | None, Meta(description=f"Where links that confirm a sign-up lead. {_PATH_WORDS}")
     ] = None

@@ -29,6 +29,7 @@ class Gate:
         self._lockout = lockout
         self._token = _limit("auth.token", settings.rate_limit_token_refresh)
         self._signup = _limit("auth.signup", settings.rate_limit_otp)
+        self._external = _limit("auth.external", settings.rate_limit_external)
         self._failures = _limit("auth.password_failures", settings.rate_limit_password_failures)
 
     async def token(self, origin: Origin) -> None:
@@ -43,6 +44,10 @@ class Gate:
     async def signup(self, origin: Origin) -> None:
         """Count a request to /signup."""
         await self._limits.enforce(self._signup, origin.network)
+
+    async def external(self, origin: Origin) -> None:
+        """Count a request to /authorize or /callback."""
+        await self._limits.enforce(self._external, origin.network)
 
     async def admit_password(self, email: str, origin: Origin) -> bool:
         """Refuse when too many wrong passwords came for this account; say whether it knows the address."""

@@ -24,6 +24,7 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
+from modules.auth.external import build_external, build_providers
 from modules.auth.factors.events import FACTOR_EVENTS
 from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
 from modules.auth.hooks.assembly import find_hooks
@@ -94,13 +95,20 @@ def parts(runtime: Runtime) -> Parts:
         audience=settings.jwt.effective_audience,
         hooks=hooks,
     )
+    providers = build_providers(runtime, path=PATH)
     passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))
     lockout = Lockout(runtime.redis, jwt_secret(settings).encode(), auth.rate_limit_account_failures)
     gate = Gate(runtime.limits, lockout, auth)
+    flows = build_flows(runtime, issuer, passwords, hooks, path=PATH)
+    id_tokens, wallets, external = build_external(
+        runtime, providers, issuer, flows["sender"](), flows["redirects"]()
+    )
     grants = Grants(
         password=SignIn(database, passwords, issuer, gate, auth, hooks),
         refresh=Refresh(database, issuer, auth),
-        pkce=PkceExchange(database, issuer),
+        pkce=PkceExchange(database, issuer, providers.vault),
+        id_token=id_tokens,
+        web3=wallets,
     )
     account = Account(database)
     captcha = build_captcha(runtime)
@@ -114,7 +122,8 @@ def parts(runtime: Runtime) -> Parts:
             Router("/", route_handlers=[RootKeysController, MailboxController, *OAUTH_ROOT_CONTROLLERS]),
         ),
         dependencies={
-            **build_flows(runtime, issuer, passwords, hooks, path=PATH),
+            **flows,
+            **external,
             **build_saml(runtime, issuer, url=issuer_of(settings)),
             **build_oauth_server(runtime, issuer, grants.refresh, codec, url=issuer_of(settings)),
             "grants": lambda: grants,

@@ -1,7 +1,6 @@
 """What an e-mail address, a password and metadata have to look like.
 
-Sources: supabase/auth, ``internal/api/mail.go: validateEmail``,
-``password.go: checkPasswordStrength``.
+Source: supabase/auth, ``internal/api/password.go: checkPasswordStrength``.
 """
 
 from __future__ import annotations
@@ -9,19 +8,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from modules.auth.addresses import parse_email
 from modules.auth.errors import ValidationFailed, WeakPassword
 
 if TYPE_CHECKING:
     from modules.auth.settings import AuthSettings
 
-MAX_EMAIL_CHARACTERS: Final = 255
 CHANNELS: Final = ("sms", "whatsapp")
 MAX_PASSWORD_BYTES: Final = 72
 """GoTrue's, from its bcrypt days; its clients are told so."""
 
 _PHONE: Final = re.compile(r"[1-9][0-9]{1,14}")
-_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_EMAIL: Final = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
 
 
 def normal_email(text: str) -> str:
@@ -30,8 +27,7 @@ def normal_email(text: str) -> str:
     Raises:
         ValidationFailed: 400, it is no address.
     """
-    email = text.strip().lower()
-    if len(email) > MAX_EMAIL_CHARACTERS or not _EMAIL.fullmatch(email):
+    if (email := parse_email(text)) is None:
         raise ValidationFailed("Unable to validate email address: invalid format")
     return email
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from modules.auth.controllers.about import AboutController, RootKeysController
 from modules.auth.controllers.admin import AdminController, AdminUsersController
+from modules.auth.controllers.custom_providers import CustomProvidersController
+from modules.auth.controllers.external import ExternalController
 from modules.auth.controllers.factors import AdminFactorsController, FactorsController
+from modules.auth.controllers.identities import IdentitiesController
 from modules.auth.controllers.logout import LogoutController
 from modules.auth.controllers.mailbox import MailboxController
 from modules.auth.controllers.passkeys import (
@@ -26,6 +29,9 @@ CONTROLLERS = (
     AdminPasskeysController,
     AdminUsersController,
     FactorsController,
+    CustomProvidersController,
+    ExternalController,
+    IdentitiesController,
     LogoutController,
     PasskeySignInController,
     PasskeysController,

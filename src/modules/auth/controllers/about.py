@@ -7,6 +7,7 @@ from typing import Any, Final
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
+from modules.auth.providers.registry import Providers
 from modules.auth.settings import AuthSettings
 from modules.auth.tokens import TokenCodec
 from monohull import __version__
@@ -43,7 +44,7 @@ PROVIDERS: Final = (
     "x",
     "zoom",
 )
-"""What clients look for among the providers beside e-mail; none of them is served yet."""
+"""What clients look for among the providers beside e-mail; those without a setting are never on."""
 
 
 class AboutController(Controller):
@@ -61,14 +62,21 @@ class AboutController(Controller):
 
     @get("/settings", operation_id="GetAuthSettings")
     async def show(
-        self, auth_settings: NamedDependency[AuthSettings], autoconfirms: NamedDependency[bool]
+        self,
+        auth_settings: NamedDependency[AuthSettings],
+        autoconfirms: NamedDependency[bool],
+        providers: NamedDependency[Providers],
     ) -> dict[str, Any]:
         """Return what a sign-in form needs to know."""
-        external = dict.fromkeys(PROVIDERS, False) | {
-            "anonymous_users": auth_settings.external_anonymous_users_enabled,
-            "email": auth_settings.external_email_enabled,
-            "phone": auth_settings.external_phone_enabled,
-        }
+        external = (
+            dict.fromkeys(PROVIDERS, False)
+            | dict.fromkeys(providers.enabled, True)
+            | {
+                "anonymous_users": auth_settings.external_anonymous_users_enabled,
+                "email": auth_settings.external_email_enabled,
+                "phone": auth_settings.external_phone_enabled,
+            }
+        )
         return {
             "external": external,
             "disable_signup": auth_settings.disable_signup,

@@ -19,12 +19,13 @@ from litestar.status_codes import HTTP_200_OK
 from modules.auth.captcha import Captcha
 from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.humans import FREE_GRANTS, require_human
-from modules.auth.dtos import PasswordGrant, PkceGrant, RefreshGrant, SessionView
+from modules.auth.dtos import IdTokenGrant, PasswordGrant, PkceGrant, RefreshGrant, SessionView, Web3Grant
 from modules.auth.errors import InvalidCredentials
 from modules.auth.limits import Gate
+from modules.auth.redirects import Redirects
 from modules.auth.services import Grants
-from modules.auth.wire import decode, origin_of
-from monohull.kernel.guards import public
+from modules.auth.wire import decode, origin_of, redirect_of
+from monohull.kernel.guards import principal_of, public
 
 
 class TokenController(Controller):
@@ -34,15 +35,16 @@ class TokenController(Controller):
     @post(
         status_code=HTTP_200_OK,
         operation_id="GrantToken",
-        operation_class=takes(PasswordGrant, RefreshGrant, PkceGrant),
+        operation_class=takes(PasswordGrant, RefreshGrant, PkceGrant, IdTokenGrant, Web3Grant),
         opt=public(),
     )
-    async def grant(
+    async def grant(  # noqa: PLR0913, PLR0917 each answers one question about the request
         self,
         request: Request[Any, Any, Any],
         grants: NamedDependency[Grants],
         gate: NamedDependency[Gate],
         captcha: NamedDependency[Captcha],
+        redirects: NamedDependency[Redirects],
         grant_type: FromQuery[str] = "",
     ) -> Response[SessionView]:
         """Open or renew a session, or raise the refusal a GoTrue client knows.
@@ -63,6 +65,12 @@ class TokenController(Controller):
             )
         elif grant_type == "pkce":
             session = await grants.pkce.open_session(decode(await request.body(), PkceGrant), origin)
+        elif grant_type == "id_token":
+            body = decode(await request.body(), IdTokenGrant)
+            redirect_to = redirect_of(request, redirects)
+            session = await grants.id_token.open_session(body, origin, principal_of(request), redirect_to)
+        elif grant_type == "web3":
+            session = await grants.web3.open_session(decode(await request.body(), Web3Grant), origin)
         else:
             raise InvalidCredentials("unsupported_grant_type")
         return issued(session)

@@ -1,7 +1,8 @@
 """Templates → subject, plain text and HTML.
 
     {{ .ConfirmationURL }}   {{ .Token }}   {{ .TokenHash }}   {{ .SiteURL }}   {{ .RedirectTo }}
-    {{ .Email }}   {{ .NewEmail }}   {{ .OldEmail }}   {{ .Phone }}   {{ .FactorType }}   {{ .Data.name }}
+    {{ .Email }}   {{ .NewEmail }}   {{ .OldEmail }}   {{ .Phone }}   {{ .FactorType }}   {{ .Provider }}
+    {{ .Data.name }}
 
 A template is a ``.txt`` whose first line is ``Subject: …``, and a ``.html``.
 Variables are GoTrue's; its templates work here as far as they print variables
@@ -37,6 +38,8 @@ NAMES: Final = (
     "phone_changed_notification",
     "mfa_factor_enrolled_notification",
     "mfa_factor_unenrolled_notification",
+    "identity_linked_notification",
+    "identity_unlinked_notification",
 )
 """Every mail there is; also the names of the files that replace ours."""
 
@@ -71,6 +74,7 @@ class Variables(Struct, frozen=True, kw_only=True, omit_defaults=True):
     token_new: str = ""
     token_hash_new: str = ""
     factor_type: str = ""
+    provider: str = ""
     data: dict[str, Any] = {}
 
     def named(self) -> dict[str, Any]:
@@ -88,6 +92,7 @@ class Variables(Struct, frozen=True, kw_only=True, omit_defaults=True):
             "OldEmail": self.old_email,
             "Phone": self.phone,
             "FactorType": self.factor_type,
+            "Provider": self.provider,
             "Data": self.data,
         }
 

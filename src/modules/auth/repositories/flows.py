@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from modules.auth.models import FlowState, OneTimeToken
+from modules.auth.models import FlowState, OauthClientState, OneTimeToken
 from monohull.kernel.clock import now
 from monohull.kernel.database.repository import Repository
 
@@ -82,6 +82,24 @@ class FlowRepository(Repository[FlowState]):
         statement = select(FlowState).where(FlowState.auth_code == code_hash).with_for_update()
         return (await self.session.scalars(statement)).first()
 
+    async def take_visit(self, flow_id: UUID) -> tuple[FlowState, OauthClientState] | None:
+        """Find a visit to a provider and delete it, so that its state works once."""
+        statement = (
+            delete(FlowState)
+            .where(
+                FlowState.id == flow_id,
+                FlowState.auth_code.is_(None),
+                FlowState.oauth_client_state_id.is_not(None),
+            )
+            .returning(FlowState)
+        )
+        flow = (await self.session.scalars(statement)).first()
+        if flow is None:
+            return None
+        ours = delete(OauthClientState).where(OauthClientState.id == flow.oauth_client_state_id)
+        state = (await self.session.scalars(ours.returning(OauthClientState))).one()
+        return flow, state
+
     async def end(self, user_id: UUID, method: str) -> None:
         """Forget the user's flows of this method that have not ended with a code."""
         await self.session.execute(
@@ -94,6 +112,6 @@ class FlowRepository(Repository[FlowState]):
 
     async def purge(self, *, older_than_seconds: float) -> None:
         """Delete what nobody came back for."""
-        await self.session.execute(
-            delete(FlowState).where(FlowState.created_at < now() - timedelta(seconds=older_than_seconds))
-        )
+        before = now() - timedelta(seconds=older_than_seconds)
+        await self.session.execute(delete(OauthClientState).where(OauthClientState.created_at < before))
+        await self.session.execute(delete(FlowState).where(FlowState.created_at < before))

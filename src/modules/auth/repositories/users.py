@@ -96,6 +96,10 @@ class IdentityRepository(Repository[Identity]):
     async def list_of(self, user_id: UUID) -> Sequence[Identity]:
         return await self.list_by(user_id=user_id, order_by=[Identity.created_at, Identity.id])
 
+    async def find_by_subject(self, provider: str, subject: str) -> Identity | None:
+        """Find by what the provider calls the person."""
+        return await self.find_by(Identity.provider == provider, Identity.provider_id == subject)
+
     async def find_of(self, user_id: UUID, provider: str) -> Identity | None:
         return await self.find_by(Identity.user_id == user_id, Identity.provider == provider)
 

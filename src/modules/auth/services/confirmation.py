@@ -153,19 +153,26 @@ async def _verified(work: AsyncSession, user: User, provider: str) -> None:
     """Write into metadata and identity that the address of ``provider`` is proven."""
     address = user.email if provider == "email" else user.phone
     known = await IdentityRepository(work).find_of(user.id, provider)
-    if known is None:
+    is_told = known is None and await _is_recognised_by(work, user, address)
+    if known is None and not is_told:
         add_identity(work, user, provider, {}, is_verified=True)
-    else:
+    elif known is not None:
         proven: dict[str, Any] = {provider: address, f"{provider}_verified": True}
         known.identity_data = {**known.identity_data, **proven}
     if provider == "email":
         user.raw_user_meta_data = {**(user.raw_user_meta_data or {}), "email_verified": True}
     own = user.raw_app_meta_data or {}
     providers = [*own.get("providers", [])]
-    if provider not in providers:
+    if provider not in providers and not is_told:
         providers.append(provider)
     user.raw_app_meta_data = {"provider": provider, **own, "providers": providers}
     await work.flush()
+
+
+async def _is_recognised_by(work: AsyncSession, user: User, address: str | None) -> bool:
+    """Say whether a provider told us this address: then it is no identity of its own."""
+    told = [row.email for row in await IdentityRepository(work).list_of(user.id)]
+    return address is not None and address.lower() in told
 
 
 async def _convert(work: AsyncSession, user: User) -> None:

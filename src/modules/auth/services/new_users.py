@@ -61,6 +61,7 @@ async def create_user(  # noqa: PLR0913 columns, by name
     data: dict[str, Any],
     app_metadata: dict[str, Any] | None = None,
     confirms: bool = True,
+    recognised_by: str | None = None,
     **columns: Any,
 ) -> User:
     """Add a user and what it is recognised by; without address and number it is anonymous.
@@ -74,14 +75,16 @@ async def create_user(  # noqa: PLR0913 columns, by name
         data: The user's own metadata.
         app_metadata: Ours, beside ``provider`` and ``providers``.
         confirms: Whether address and number count as proven.
+        recognised_by: A provider whose identity the caller adds; then address and number are none.
         **columns: Of ``auth.users``.
 
     Raises:
         HookRejected, HookTimeout, HookFailed: The project does not want this user, or cannot say.
     """
     at = clock.now()
-    provider = "email" if email else "phone" if phone else None
-    providers = [name for name, value in (("email", email), ("phone", phone)) if value]
+    provider = recognised_by or ("email" if email else "phone" if phone else None)
+    addresses = [name for name, value in (("email", email), ("phone", phone)) if value and not recognised_by]
+    providers = [recognised_by] if recognised_by else addresses
     own = {"provider": provider, "providers": providers} if provider else {}
     verified = {"email_verified": True} if email and confirms else {}
     user = User(
@@ -105,7 +108,7 @@ async def create_user(  # noqa: PLR0913 columns, by name
         await admission.hooks.before_user_created(shown, admission.origin, work)
     work.add(user)
     await work.flush()
-    for name in providers:
+    for name in addresses:
         add_identity(work, user, name, data, is_verified=confirms)
     await work.flush()
     await outbox.publish(

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+import msgspec
 from msgspec import Struct
 
 from modules.auth.errors import BannedBearer, ValidationFailed
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from modules.auth.dtos import Challenge, PkceGrant, SessionView
     from modules.auth.origin import Origin
+    from modules.auth.providers.vault import ProviderVault
     from modules.auth.services.sessions import SessionIssuer
     from monohull.kernel.database.engine import Database
 
@@ -111,9 +113,10 @@ async def end_flow(work: AsyncSession, user_id: UUID, method: str) -> str:
 class PkceExchange:
     """``grant_type=pkce``."""
 
-    def __init__(self, database: Database, issuer: SessionIssuer) -> None:
+    def __init__(self, database: Database, issuer: SessionIssuer, vault: ProviderVault) -> None:
         self._database = database
         self._issuer = issuer
+        self._vault = vault
 
     async def open_session(self, grant: PkceGrant, origin: Origin) -> SessionView:
         """Open the session that the flow was about; the code is spent.
@@ -140,4 +143,14 @@ class PkceExchange:
                 raise BannedBearer
             method = flow.authentication_method
             await work.delete(flow)
-            return await self._issuer.open(work, user, method=method, origin=origin)
+            session = await self._issuer.open(work, user, method=method, origin=origin)
+            return self._with_provider_tokens(session, flow)
+
+    def _with_provider_tokens(self, session: SessionView, flow: FlowState) -> SessionView:
+        """Hand over what a provider gave us for its owner."""
+        sealed = {
+            "provider_token": flow.provider_access_token,
+            "provider_refresh_token": flow.provider_refresh_token,
+        }
+        opened = {name: self._vault.open(text, name, flow.id) for name, text in sealed.items()}
+        return msgspec.structs.replace(session, **{name: text for name, text in opened.items() if text})
