@@ -119,6 +119,7 @@ def test_bodies_are_described(url: str) -> None:
     ]
     assert sorted(without) == [
         f"post {PREFIX}/admin/oauth/clients/{{client_id}}/regenerate_secret",
+        f"post {PREFIX}/callback",
         f"post {PREFIX}/factors/recovery-codes",
         f"post {PREFIX}/factors/recovery-codes/regenerate",
         f"post {PREFIX}/logout",

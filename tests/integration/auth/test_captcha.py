@@ -33,6 +33,8 @@ PROTECTED: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "magiclink": ("/magiclink", {"email": "c@example.com"}),
     "recover": ("/recover", {"email": "d@example.com"}),
     "resend": ("/resend", {"type": "signup", "email": "e@example.com"}),
+    "sso": ("/sso", {"domain": "example.com"}),
+    "passkey": ("/passkeys/authentication/options", {}),
 }
 FREE: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "refresh_token": ("/token?grant_type=refresh_token", {"refresh_token": "nobody's"}),
@@ -91,6 +93,7 @@ def settings(url: str, **more: str) -> dict[str, str]:
         "auth_security_captcha_provider": "turnstile",
         "auth_security_captcha_secret": SECRET,
         "auth_security_captcha_url": url,
+        "auth_saml_enabled": "true",
         "outbound_allowed": "127.0.0.1",
         **more,
     }

@@ -96,6 +96,7 @@ WRONG_CODE: Final = (422, "mfa_verification_failed")
 OFF: Final = (404, "passkey_disabled")
 """Unless the settings say otherwise; `test_passkeys` walks these routes when they are on."""
 
+LINKING: Final = (404, "manual_linking_disabled")
 OAUTH: Final = (404, "feature_disabled")
 SAML: Final = (404, "saml_provider_disabled")
 """Off as well; `test_oauth_refusals`, `test_saml_lies` and `test_sso_providers` walk these."""
@@ -127,6 +128,18 @@ TABLE: Final = (
     administrators("GET", "/admin/sso/providers/{provider_id}", SAML),
     administrators("PUT", "/admin/sso/providers/{provider_id}", SAML, body={}),
     administrators("DELETE", "/admin/sso/providers/{provider_id}", SAML),
+    public("GET", "/authorize", (400, "validation_failed"), "?provider=google"),
+    public("GET", "/callback", 302),
+    public("POST", "/callback", 303),
+    users("GET", "/user/identities/authorize", LINKING, "?provider=google"),
+    users("DELETE", "/user/identities/{identity_id}", LINKING),
+    administrators("GET", "/admin/custom-providers", 200),
+    administrators("POST", "/admin/custom-providers", (400, "validation_failed"), body={}),
+    administrators("GET", "/admin/custom-providers/{identifier}", (404, "custom_provider_not_found")),
+    administrators(
+        "PUT", "/admin/custom-providers/{identifier}", (404, "custom_provider_not_found"), body={"name": "a"}
+    ),
+    administrators("DELETE", "/admin/custom-providers/{identifier}", (404, "custom_provider_not_found")),
     public("GET", "/health", 200),
     public("GET", "/settings", 200),
     public("GET", "/.well-known/jwks.json", 200),
@@ -242,6 +255,8 @@ async def test_what_everybody_gets(people: People, ended: str, row: Row) -> None
         "authorization_id": NOTHING,
         "client_id": NOTHING,
         "provider_id": NOTHING,
+        "identity_id": NOTHING,
+        "identifier": "custom:none",
         "factor_id": NOTHING,
         "passkey_id": NOTHING,
     }

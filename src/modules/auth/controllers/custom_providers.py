@@ -13,6 +13,7 @@ from litestar.params import FromPath
 from litestar.status_codes import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
 from modules.auth.controllers.admin import administrator
+from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import CustomProviderBody
 from modules.auth.services import CustomProviders
 from modules.auth.wire import decode
@@ -30,7 +31,11 @@ class CustomProvidersController(Controller):
         """Return them; ``type`` is oauth2 or oidc."""
         return {"providers": await custom_providers.list_all(request.query_params.get("type"))}
 
-    @post(status_code=HTTP_201_CREATED, operation_id="CreateCustomProvider")
+    @post(
+        status_code=HTTP_201_CREATED,
+        operation_id="CreateCustomProvider",
+        operation_class=takes(CustomProviderBody),
+    )
     async def create(
         self, request: Request[Any, Any, Any], custom_providers: NamedDependency[CustomProviders]
     ) -> dict[str, Any]:
@@ -44,7 +49,11 @@ class CustomProvidersController(Controller):
         """Return one, without its secret."""
         return await custom_providers.show(identifier)
 
-    @put("/{identifier:str}", operation_id="UpdateCustomProvider")
+    @put(
+        "/{identifier:str}",
+        operation_id="UpdateCustomProvider",
+        operation_class=takes(CustomProviderBody),
+    )
     async def update(
         self,
         request: Request[Any, Any, Any],

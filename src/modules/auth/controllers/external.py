@@ -31,7 +31,7 @@ class ExternalController(Controller):
     tags = ("Auth",)
     opt = public()
 
-    @get("/authorize", status_code=HTTP_302_FOUND, operation_id="Authorize")
+    @get("/authorize", status_code=HTTP_302_FOUND, operation_id="SignInWithProvider")
     async def begin(
         self,
         request: Request[Any, Any, Any],

@@ -38,7 +38,7 @@ async def require_human(request: Request[Any, Any, Any], captcha: Captcha) -> No
     """
     if not captcha.is_on or _is_administrator(request):
         return
-    security = decode(await request.body(), _Protected).gotrue_meta_security
+    security = decode(await request.body() or b"{}", _Protected).gotrue_meta_security
     await captcha.check((security and security.captcha_token) or "", origin_of(request).address)
 
 

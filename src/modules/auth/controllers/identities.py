@@ -10,6 +10,7 @@ from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK
 
 from modules.auth.controllers.external import HEADERS, away, wish_of
+from modules.auth.guards import by_the_user
 from modules.auth.limits import Gate
 from modules.auth.redirects import Redirects
 from modules.auth.services import Identities
@@ -20,7 +21,7 @@ from monohull.kernel.guards import principal_of, signed_in
 class IdentitiesController(Controller):
     path = "/user/identities"
     tags = ("Auth",)
-    guards = (signed_in,)
+    guards = (signed_in, by_the_user)
 
     @get("/authorize", status_code=HTTP_200_OK, operation_id="LinkIdentity")
     async def begin(

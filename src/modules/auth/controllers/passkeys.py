@@ -10,8 +10,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
+from modules.auth.captcha import Captcha
 from modules.auth.controllers.admin import administrator
 from modules.auth.controllers.bodies import takes
+from modules.auth.controllers.humans import require_human
 from modules.auth.controllers.token import issued
 from modules.auth.dtos import SessionView
 from modules.auth.guards import by_the_user
@@ -83,9 +85,13 @@ class PasskeySignInController(Controller):
 
     @post("/options", status_code=HTTP_200_OK, operation_id="BeginPasskeySignIn")
     async def begin(
-        self, request: Request[Any, Any, Any], passkeys: NamedDependency[Passkeys]
+        self,
+        request: Request[Any, Any, Any],
+        passkeys: NamedDependency[Passkeys],
+        captcha: NamedDependency[Captcha],
     ) -> OptionsView:
         """Ask for the signature of any passkey."""
+        await require_human(request, captcha)
         return await passkeys.begin_sign_in(origin_of(request))
 
     @post(

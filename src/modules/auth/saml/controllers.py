@@ -10,8 +10,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 
+from modules.auth.captcha import Captcha
 from modules.auth.controllers.admin import administrator
 from modules.auth.controllers.bodies import takes
+from modules.auth.controllers.humans import require_human
 from modules.auth.errors import ValidationFailed
 from modules.auth.redirects import Redirects
 from modules.auth.saml.assembly import SamlGate, SamlMetadata
@@ -37,9 +39,11 @@ class SsoController(Controller):
         saml_sign_on: NamedDependency[SignOn],
         saml_gate: NamedDependency[SamlGate],
         redirects: NamedDependency[Redirects],
+        captcha: NamedDependency[Captcha],
     ) -> Response[SsoUrl | None]:
         """Send the browser to the organisation's identity provider, or say where that is."""
         await saml_gate.admit(origin_of(request))
+        await require_human(request, captcha)
         body = decode(await request.body(), SsoBody)
         wanted = body.redirect_to or request.query_params.get("redirect_to")
         url = await saml_sign_on.begin(body, redirects.choose(wanted, request.headers.get("referer")))

@@ -7,7 +7,7 @@ that mix the two up.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
@@ -15,15 +15,24 @@ from litestar.di import NamedDependency
 from modules.auth.oauth_server.discovery import Discovery
 from monohull.kernel.guards import public
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PATHS: Final = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
 CACHE: Final = {"Cache-Control": "public, max-age=600"}
+
+
+def name_of(_: Any, __: Any, parts: Sequence[Any]) -> str:
+    """Name the operation of one of the places, for the description."""
+    place = "OpenId" if "openid-configuration" in parts else "OauthServer"
+    return f"Discover{place}{'AtRoot' if parts[0] == '.well-known' else ''}"
 
 
 class DiscoveryController(Controller):
     tags = ("OAuth server",)
     opt = public()
 
-    @get(PATHS, operation_id="DiscoverOauthServer")
+    @get(PATHS, operation_id=name_of)
     async def show(self, oauth_discovery: NamedDependency[Discovery]) -> Response[dict[str, Any]]:
         """Describe the OAuth server."""
         return Response(await oauth_discovery.document(), headers=CACHE)
@@ -33,7 +42,7 @@ class RootDiscoveryController(Controller):
     tags = ("OAuth server",)
     opt = public()
 
-    @get([f"{path}/auth/v1" for path in PATHS], operation_id="DiscoverOauthServerAtRoot")
+    @get([f"{path}/auth/v1" for path in PATHS], operation_id=name_of)
     async def show(self, oauth_discovery: NamedDependency[Discovery]) -> Response[dict[str, Any]]:
         """Describe the OAuth server, where RFC 8414 looks."""
         return Response(await oauth_discovery.document(), headers=CACHE)
