@@ -93,7 +93,7 @@ def parse_redis_url(url: str) -> RedisAddress:
         RedisUrlError: It names no known scheme, host, port, service, database or option.
     """
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
     except ValueError:
         raise RedisUrlError("the Redis URL is not a URL") from None
     if parts.scheme not in _SCHEMES:
@@ -159,6 +159,21 @@ def _host(text: str, default_port: int) -> Host:
     if not host or not 0 < number <= _MAX_PORT:
         raise RedisUrlError("a host in the Redis URL is not host or host:port")
     return unquote(host), number
+
+
+def _split(url: str) -> SplitResult:
+    """Do what `urlsplit` does, which in some releases refuses several hosts with an IPv6 address in them.
+
+    Raises:
+        ValueError: It is no URL.
+    """
+    scheme, mark, rest = url.partition("://")
+    end = min((at for at in map(rest.find, "/?#") if at >= 0), default=len(rest))
+    if not mark:
+        return urlsplit(url)
+    if rest[:end].count("[") != rest[:end].count("]"):
+        raise ValueError("a bracket is missing")
+    return urlsplit(f"{scheme}://{rest[end:]}")._replace(netloc=rest[:end])
 
 
 def _path(kind: Kind, parts: SplitResult) -> tuple[str, str, int]:

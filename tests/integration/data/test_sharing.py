@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from monohull.kernel.database.data import DataPool, PostgresError, ResultExceedsCeiling
+from monohull.kernel.database.frames import encode_value
 from monohull.kernel.database.pool import MAX_COSTS, SHARED_DEPTH, SHORT_SECONDS
 from monohull.kernel.database.role import settings_template
 from monohull.kernel.database.statements import BoundSettings, Statement
@@ -297,3 +298,14 @@ async def test_costs_are_bounded_and_follow_what_happens(single: DataPool) -> No
     single._costs.update({str(number): 0.0 for number in range(MAX_COSTS + 1)})
     assert not single.is_short("anything")
     assert len(single._costs) == 0
+
+
+async def test_a_statement_that_the_connection_does_not_know_goes_the_usual_way(single: DataPool) -> None:
+    await warm(single, NOTES, "x")
+    settings = BoundSettings(("role",), encode_value("anon"), is_read_only=True)
+    for number in range(5):
+        key = f"unknown {number}"
+        single._costs[key] = 0.0
+        rows = await single.run_known(Statement("select $1::text", [f"{number}"], key), settings)
+        assert rows.rows == [(f"{number}".encode(),)]
+        assert (single.in_use, len(single._idle)) == (0, 1)

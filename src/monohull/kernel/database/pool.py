@@ -256,7 +256,8 @@ class WirePool:
         is_together = shares and depth > 1
         if is_together:
             wire = self._open_to_more
-            if wire is not None and wire.load < depth and wire.is_shared and not self._waiters:
+            # one that was put back in this very turn is among the idle ones again
+            if wire is not None and 0 < wire.load < depth and wire.is_shared and not self._waiters:
                 wire.load += 1
                 return wire
         if self._idle:
