@@ -148,16 +148,11 @@ class DataApi:
         ):
             with self._departures.watch(receive):
                 answer = await self._answer_known(*known, scope, principal)
-            if isinstance(answer.body, bytes):
-                await send(
-                    {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-                )
-                await send({"type": "http.response.body", "body": answer.body})
-            else:
-                await send_answer(receive, send, answer)
+            await send_answer(receive, send, answer)
             return
         if scope["path"] in ROOTS and self._settings.root_spec is None:
-            answer = await self._describe(scope, principal, watch)
+            with self._departures.watch(receive):
+                answer = await self._describe(scope, principal, watch)
         else:
             body = await read_body(receive) if scope["method"] in WITH_BODY else b""
             request = parse_request(scope, self._settings, body)

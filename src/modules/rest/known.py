@@ -191,7 +191,8 @@ def _key(scope: Mapping[str, Any]) -> tuple[Key | None, list[bytes]]:
     path: bytes | None = scope.get("raw_path")
     wishes = headers.notes.get(_WISHES)
     if wishes is None:
-        wishes = headers.notes[_WISHES] = _wishes(headers.by_name)
+        wishes = _wishes(headers.by_name)
+        headers.note(_WISHES, wishes)
     if not wishes or path is None:
         return None, []
     pieces = _VALUES.split(scope["query_string"])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from monohull.kernel.database.stream import AnswerBrokenOff
-from monohull.kernel.errors import Problem
+from monohull.kernel.departures import until_gone
 
 if TYPE_CHECKING:
     from modules.rest.response import Answer
@@ -27,7 +26,7 @@ async def send_answer(receive: Receive, send: Send, answer: Answer) -> None:
         await send(start)
         await send({"type": "http.response.body", "body": body})
         return
-    leaving = asyncio.create_task(_until_gone(receive))
+    leaving = asyncio.create_task(until_gone(receive))
     leaving.add_done_callback(lambda _: body.close())
     try:
         async with asyncio.timeout_at(body.deadline):
@@ -45,10 +44,3 @@ async def _send_pieces(send: Send, start: Message, body: ValueStream) -> None:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     if body.given == len(body):  # else nobody is there any more
         await send({"type": "http.response.body", "body": b""})
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Wait until the client has gone, or sends what it may not."""
-    with suppress(Problem):
-        while (await receive())["type"] != "http.disconnect":
-            pass

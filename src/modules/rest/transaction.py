@@ -17,7 +17,6 @@ from modules.rest.guc import CLEARED
 from modules.rest.head import PREFIX, Head
 from monohull.kernel.database.role import COOKIE, SettingsTemplate, settings_template
 from monohull.kernel.database.statements import BoundSettings, Statement
-from monohull.kernel.header_sets import MAX_NOTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -75,15 +74,12 @@ def bind_settings(
     Raises:
         InvalidRequest: A header holds a zero byte.
     """
-    notes = known.notes
-    kept = notes.get(id(template))
+    kept = known.notes.get(id(template))
     if kept is not None and kept[0] is template and kept[1] is principal:
         bound: BoundSettings = kept[2]
         return bound
     bound = template.fill(principal, headers, read_cookies(headers))
-    if len(notes) > MAX_NOTES:
-        notes.clear()
-    notes[id(template)] = template, principal, bound  # held, so that the template's id stays its own
+    known.note(id(template), (template, principal, bound))  # held, so that the template's id stays its own
     return bound
 
 

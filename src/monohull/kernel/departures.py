@@ -108,9 +108,16 @@ class Stay:
             self._listener = self._departures.loop.create_task(self._listen())
 
     async def _listen(self) -> None:
-        with suppress(Problem):  # a body that is longer than it may be is no departure
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
+        if await until_gone(self._receive):
             self._has_left = True
             if self._task is not None:
                 self._task.cancel()
+
+
+async def until_gone(receive: Receive) -> bool:
+    """Wait until the client has gone; return False where it sends what it may not, which is no departure."""
+    with suppress(Problem):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return True
+    return False

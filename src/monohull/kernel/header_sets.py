@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MAX_SETS: Final = 500
 """About 6 MB with what the data API remembers of each; the one that was seen first goes."""
 MAX_SET_BYTES: Final = 4096
-MAX_NOTES: Final = 8
-"""How much one room may remember of a set."""
+MAX_NOTES: Final = 9
+"""How much rooms may remember of a set; then they begin anew."""
 
 _OWN_IDS: Final = (b"x-request-id", b"traceparent")
 
@@ -38,7 +38,7 @@ class HeaderSet:
         credentials: What they say about who asks.
         has_origin: Whether a browser may have to be told something.
         standing: Whom the credentials stood for the last time, as far as that can be asked without waiting.
-        notes: What rooms derived from these headers, by keys of their own; `MAX_NOTES` for each room.
+        notes: What rooms derived from these headers, by keys of their own; `note` adds to them.
     """
 
     __slots__ = ("_pairs", "by_name", "credentials", "has_origin", "is_traced", "notes", "standing")
@@ -60,6 +60,12 @@ class HeaderSet:
     @property
     def size_bytes(self) -> int:
         return sum(len(name) + len(value) for name, value in self._pairs)
+
+    def note(self, key: Hashable, value: Any) -> None:
+        """Remember what was derived from these headers."""
+        if len(self.notes) >= MAX_NOTES:
+            self.notes.clear()
+        self.notes[key] = value
 
     def trace(self) -> Trace:
         """Return the trace that the headers ask for, or a new one."""

@@ -51,9 +51,10 @@ _SENSITIVE_TEXT: Final = re.compile(
 
 
 MAX_LINES_TOGETHER: Final = 500
+"""Lines of finished requests that are written at once, at the most."""
+
 GATHER_SECONDS: Final = 0.01
 """How long the first line waits for others that are written with it."""
-"""Lines of finished requests that are written at once, at the end of the loop's turn."""
 
 
 def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
