@@ -6,6 +6,7 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 
 from monohull.kernel.database.data import DataPool, PostgresError, ResultExceedsCeiling
@@ -309,3 +310,70 @@ async def test_a_statement_that_the_connection_does_not_know_goes_the_usual_way(
         rows = await single.run_known(Statement("select $1::text", [f"{number}"], key), settings)
         assert rows.rows == [(f"{number}".encode(),)]
         assert (single.in_use, len(single._idle)) == (0, 1)
+
+
+KNOWN = BoundSettings(("role",), encode_value("anon"), is_read_only=True)
+
+
+async def known(pool: DataPool, sql: str, *args: str) -> bytes | None:
+    """Ask for what the connection knows and the pool thinks brief; the first time ask twice."""
+    statement = Statement(sql, list(args), sql)
+    if sql not in pool._costs:
+        await pool.run_batch((statement,), settings=KNOWN)
+    pool._costs[sql] = 0.0
+    return (await pool.run_known(statement, KNOWN)).rows[0][0]
+
+
+async def test_a_known_statement_that_is_stale_is_parsed_again(
+    single: DataPool, admin: asyncpg.Connection[Any]
+) -> None:
+    await admin.execute("create table changing (a int); insert into changing values (1)")
+    await admin.execute("grant select on changing to anon")
+    sql = "select * from changing"
+    assert await known(single, sql) == b"1"
+    await admin.execute("alter table changing alter a type text using 'now ' || a")
+    assert await known(single, sql) == b"now 1"
+    assert single.in_use == 0
+
+
+async def test_a_known_statement_that_is_refused_says_so(single: DataPool) -> None:
+    assert await known(single, "select 1 / $1::int", "1") == b"1"
+    with pytest.raises(PostgresError, match="division by zero"):
+        await known(single, "select 1 / $1::int", "0")
+    assert single.in_use == 0
+
+
+async def test_a_known_statement_that_is_left_is_cancelled(
+    single: DataPool, admin: asyncpg.Connection[Any]
+) -> None:
+    sql = "select pg_sleep($1::float)::text"
+    await known(single, sql, "0")
+    task = asyncio.create_task(known(single, sql, "30"))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await at_rest(single)
+    assert await admin.fetchval("select count(*) from pg_stat_activity where wait_event = 'PgSleep'") == 0
+
+
+async def test_a_known_read_is_repeated_when_its_backend_ends(
+    single: DataPool, admin: asyncpg.Connection[Any]
+) -> None:
+    sql = "select 'mine' || pg_sleep($1::float)::text"
+    await known(single, sql, "0")
+    task = asyncio.create_task(known(single, sql, "0.5"))
+    await asyncio.sleep(0.2)
+    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'")
+    assert await task == b"mine"
+    assert single.lost_total == 1
+
+
+async def test_a_known_answer_has_its_ceiling(make_pool: Any) -> None:
+    sql = "select repeat('x', $1::int)"
+    async with make_pool(size=1, max_result_bytes=10_000) as pool:
+        await known(pool, sql, "1")
+        with pytest.raises(ResultExceedsCeiling):
+            await known(pool, sql, "20000")
+        await at_rest(pool)
+        assert await known(pool, sql, "1") == b"x"
