@@ -12,7 +12,8 @@ import sys
 from alembic import command
 from alembic.config import Config
 
-from monohull.kernel.database.migrations import head, locate
+from monohull.kernel.database.migrations import head
+from monohull.kernel.database.revisions import locate
 
 
 def slug(title: str) -> str:

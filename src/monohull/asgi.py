@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -11,15 +10,10 @@ from pathlib import Path
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
 from monohull.kernel.embedded.process import follow_parent
+from monohull.kernel.heap import settle
 from monohull.kernel.home import connections
 from monohull.kernel.logs import configure_logging
 from monohull.kernel.runtime import Runtime
-
-GC_THRESHOLDS = (5_000, 200, 100)
-"""Litestar's heap is large and lives for ever: with the defaults a full collection costs 50 ms.
-
-Only the youngest objects are looked at often, and few at a time: less than a millisecond's worth.
-"""
 
 
 def create_app() -> Application:
@@ -41,7 +35,5 @@ def create_app() -> Application:
     configure_logging(settings.core, process="api")
     runtime = Runtime(settings, configuration.modules, connections(settings), process="api")
     app = build_app(runtime, configuration.modules)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    settle()
     return app

@@ -27,6 +27,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.configuration import load
 from monohull.kernel.dispatch import duties_of
 from monohull.kernel.errors import Problem
+from monohull.kernel.heap import settle
 from monohull.kernel.home import connections
 from monohull.kernel.ids import token
 from monohull.kernel.job_metrics import job_metrics
@@ -62,7 +63,9 @@ def settings() -> dict[str, Any]:
     logging.getLogger("saq").setLevel(
         logging.CRITICAL
     )  # what it would say is observed, without the arguments
-    return WorkerProcess(configuration, connections(configuration.settings)).settings()
+    found = WorkerProcess(configuration, connections(configuration.settings)).settings()
+    settle()
+    return found
 
 
 async def run_job(context: Context, /, **arguments: Any) -> Any:

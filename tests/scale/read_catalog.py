@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from modules.query.introspect import introspect
-from monohull.asgi import GC_THRESHOLDS
+from monohull.kernel.heap import GC_THRESHOLDS
 
 if TYPE_CHECKING:
     from modules.query import Catalog

@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import click
-from saq.worker import start
 
 from monohull.cli.context import core_settings, home_option, project_option, reports
+from monohull.kernel.heap import pause_collector
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,4 +27,7 @@ def worker(
     if project is not None:
         os.chdir(project)
     core_settings(home=home, worker_concurrency=concurrency, worker_queues=",".join(queues) or None)
+    pause_collector()
+    from saq.worker import start  # noqa: PLC0415 it loads much, and the collector has to rest by then
+
     start("monohull.worker.settings")

@@ -115,13 +115,23 @@ class State(Struct, frozen=True, kw_only=True):
 
 
 class Marker(Struct, frozen=True, kw_only=True):
-    """Contents of ``home.json``."""
+    """Contents of ``home.json``.
+
+    Attributes:
+        created_at: When the home was made.
+        created_by: The version that made it.
+        example: Name of the example in it, if there is one.
+        versions: Of what runs in it, by name.
+        migrated_by: The version whose migrations are applied to its own database.
+        migrated: Fingerprint of all that was applied, see `monohull.kernel.supervisor.migrated`.
+    """
 
     created_at: datetime
     created_by: str
     example: str | None = None
     versions: Mapping[str, str] = {}
     migrated_by: str | None = None
+    migrated: str | None = None
 
 
 class Home:

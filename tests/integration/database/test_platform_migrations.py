@@ -16,12 +16,12 @@ from monohull.kernel.database.migrations import (
     current,
     downgrade,
     head,
-    locate,
     pending,
     schema_state,
     state,
     upgrade,
 )
+from monohull.kernel.database.revisions import locate
 from tests.integration.database.cluster import LOGIN
 
 if TYPE_CHECKING:

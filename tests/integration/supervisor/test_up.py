@@ -65,6 +65,31 @@ def test_sigterm_after_the_start_is_an_orderly_end(tiny: Starter) -> None:
     assert run.ended() == 0
 
 
+def test_a_start_without_news_calls_no_migrator(tiny: Starter, folder: Path) -> None:
+    def migrators() -> int:
+        return events(folder).count("migrate")
+
+    def start(**environ: str) -> Run:
+        run = tiny(**environ).ready()
+        run.signal(signal.SIGTERM)
+        assert run.ended() == 0
+        return run
+
+    start()
+    start()
+    assert migrators() == 1
+    (folder / "migrations").mkdir()
+    (folder / "migrations" / "0001_one.sql").write_text("select 1;")
+    start()
+    start()
+    assert migrators() == 2
+    start(MONOHULL_LOG_LEVEL="error")
+    assert migrators() == 3, "the migrator checks the configuration too"
+    (folder / "events.outdated").touch()  # the database's files were put back from elsewhere
+    assert "not what it was" in start(MONOHULL_LOG_LEVEL="error").output
+    assert migrators() == 4
+
+
 def test_a_second_up_says_who_runs(tiny: Starter) -> None:
     first = tiny().ready()
     second = tiny()

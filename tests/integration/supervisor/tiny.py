@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 
 from monohull.kernel.refusals import Refused
+from monohull.kernel.schema import ADVICE
 from monohull.kernel.supervisor import Supervisor, make_plan
 
 
@@ -29,12 +30,18 @@ def note(line: str) -> None:
         log.write(f"{line}\n")
 
 
+def outdated_mark() -> Path:
+    """Return the file whose presence means that migrations are pending."""
+    return Path(os.environ["TINY_LOG"] + ".outdated")
+
+
 class Ready(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        ready = not Path(os.environ["TINY_LOG"] + ".unready").exists()
+        outdated = outdated_mark().exists()
+        ready = not outdated and not Path(os.environ["TINY_LOG"] + ".unready").exists()
         self.send_response(200 if ready else 503)
         self.end_headers()
-        self.wfile.write(b'{"status":"tiny"}')
+        self.wfile.write(msgspec.json.encode({"status": ADVICE["pending"] if outdated else "tiny"}))
 
     def log_message(self, *_: object) -> None:
         pass
@@ -73,6 +80,7 @@ def child(name: str, port: str) -> int:
         say(f"{name} says why")
         return int(code)
     if name == "migrate":
+        outdated_mark().unlink(missing_ok=True)
         return 0
     if os.environ.get("TINY_DEAF"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from monohull.kernel.database import migrations
+from monohull.kernel.database import migrations, revisions
 from monohull.kernel.database.errors import MigrationRefused
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def test_revisions_are_numbered_without_a_gap() -> None:
-    files = sorted((migrations.locate() / "versions").glob("*.py"))
+    files = sorted((revisions.locate() / "versions").glob("*.py"))
     found = [runpy.run_path(str(path)) for path in files]
     numbers = [f"{number:04}" for number in range(1, len(files) + 1)]
     assert [path.name[:4] for path in files] == numbers
@@ -31,19 +31,19 @@ def test_an_installed_wheel_has_them_below_the_prefix(
     installed = (
         tmp_path / "lib" / "python3.11" / "site-packages" / "monohull" / "kernel" / "database" / "m.py"
     )
-    monkeypatch.setattr(migrations, "__file__", str(installed))
+    monkeypatch.setattr(revisions, "__file__", str(installed))
     monkeypatch.setattr("sys.prefix", str(tmp_path))
     with pytest.raises(MigrationRefused, match="install Monohull again"):
-        migrations.locate()
+        revisions.locate()
     folder = tmp_path / "share" / "monohull" / "migrations"
     folder.mkdir(parents=True)
     (folder / "env.py").touch()
-    assert migrations.locate() == folder
+    assert revisions.locate() == folder
 
 
 def test_alembic_alone_is_refused() -> None:
     config = Config()
-    config.set_main_option("script_location", str(migrations.locate()))
+    config.set_main_option("script_location", str(revisions.locate()))
     with pytest.raises(CommandError, match="run `monohull migrate`"):
         command.upgrade(config, "head")
 

@@ -10,11 +10,9 @@ briefly and several times, so that a migration never makes a queue of them.
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from contextlib import asynccontextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from alembic import command
@@ -28,10 +26,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from monohull.kernel.database import ddl
 from monohull.kernel.database.engine import driver_error, is_away
 from monohull.kernel.database.errors import MigrationRefused, SchemaNewer
+from monohull.kernel.database.revisions import locate
 from monohull.kernel.database.server import ensure_roles, ensure_schemas_possible, read_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -110,25 +110,6 @@ class MigrationState(Struct, frozen=True, kw_only=True):
             names = ", ".join(revision.id for revision in self.pending)
             return f"platform migrations are pending ({names}); run `monohull migrate`"
         return None
-
-
-def locate() -> Path:
-    """Return the folder of the revisions: the repository's, else the installed one.
-
-    Raises:
-        MigrationRefused: It is in neither place.
-    """
-    candidates = (
-        Path(__file__).resolve().parents[4] / "migrations",
-        Path(sys.prefix) / "share" / "monohull" / "migrations",
-    )
-    for folder in candidates:
-        if (folder / "env.py").is_file():
-            return folder
-    raise MigrationRefused(
-        "the folder with the platform's migrations is missing; install Monohull again "
-        f"(looked for {' and '.join(str(folder) for folder in candidates)})"
-    )
 
 
 def head(folder: Path | None = None) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import monohull
 from monohull.kernel.home import jwt_secret
-from monohull.kernel.keys import legacy_key
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Home
@@ -32,6 +31,8 @@ def local_url(core: CoreSettings, port: int) -> str:
 
 def keys_of(settings: Settings, home: Home) -> tuple[str, str]:
     """Return the anon key and the service key: configured ones, else those derived from the secret."""
+    from monohull.kernel.keys import legacy_key  # noqa: PLC0415 loads a library; API and worker start meanwhile
+
     secret = jwt_secret(settings, home)
     return (
         settings.core.anon_key or legacy_key(secret, "anon"),

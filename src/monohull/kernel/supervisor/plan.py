@@ -11,7 +11,6 @@ import msgspec
 from msgspec import Struct
 
 import monohull
-from monohull import __version__
 from monohull.kernel.home import Home
 from monohull.kernel.refusals import WrongSetup
 from monohull.kernel.settings import PROJECT_FILE, Settings, load_core
@@ -144,18 +143,3 @@ def record_contents(plan: Plan, versions: Mapping[str, str]) -> None:
     )
     if changed != marker:
         plan.home.update_marker(changed)
-
-
-def was_migrated(plan: Plan) -> bool:
-    """Say whether this version migrated the home's own database before."""
-    marker = plan.home.marker()
-    return (
-        plan.settings.core.database_url is None and marker is not None and marker.migrated_by == __version__
-    )
-
-
-def record_migrated(plan: Plan) -> None:
-    """Record that this version's migrations are applied."""
-    marker = plan.home.create()
-    if marker.migrated_by != __version__:
-        plan.home.update_marker(msgspec.structs.replace(marker, migrated_by=__version__))

@@ -12,10 +12,12 @@ from monohull.kernel.clock import monotonic_seconds, now
 from monohull.kernel.embedded.ports import free_port, is_free
 from monohull.kernel.home import HomeLock, ProcessState, State
 from monohull.kernel.refusals import NotReachable, Refused, WrongSetup, writing
+from monohull.kernel.schema import ADVICE
 from monohull.kernel.supervisor.block import local_host, local_url, probe, ready_block, services_block
 from monohull.kernel.supervisor.child import Child, describe_exit, reap_strangers
 from monohull.kernel.supervisor.leftovers import end_leftovers
-from monohull.kernel.supervisor.plan import record_contents, record_migrated, was_migrated
+from monohull.kernel.supervisor.migrated import is_unchanged, record_migrated, was_migrated
+from monohull.kernel.supervisor.plan import record_contents
 from monohull.kernel.supervisor.services import Watched, embedded_servers, service_state
 from monohull.kernel.supervisor.signals import StopSignals
 
@@ -119,16 +121,20 @@ class Supervisor:
             self._migrate()
             self._show(services_block(self._plan, monotonic_seconds() - self._started_at))
             return
-        if was_migrated(self._plan):
+        if is_unchanged(self._plan):
+            self._start_children()
+            self._await_ready(migrated=False)
+        elif was_migrated(self._plan):
             # most likely there is nothing to do: API and worker load meanwhile, and refuse to serve a schema
             # that does not fit them
             self._start_children()
             self._migrate()
+            self._await_ready()
         else:
             self._migrate()
             self._start_children()
+            self._await_ready()
         record_migrated(self._plan)
-        self._await_ready()
         self._write_state(url=self._url)
         self._show(ready_block(self._plan, self._url, monotonic_seconds() - self._started_at))
 
@@ -184,8 +190,8 @@ class Supervisor:
         assert self._port is not None
         return local_url(self._plan.settings.core, self._port)
 
-    def _await_ready(self) -> None:
-        """Return when the API answers that it is ready.
+    def _await_ready(self, *, migrated: bool = True) -> None:
+        """Return when the API answers that it is ready; with ``migrated`` false it may ask for a migrator.
 
         Raises:
             NotReachable: It does not get there; with its last answer.
@@ -197,6 +203,10 @@ class Supervisor:
             self._tend(starting=True)
             if monotonic_seconds() > end:
                 raise NotReachable(f"the API is not ready after {READY_SECONDS:.0f} s: {answer}")
+            if not migrated and ADVICE["pending"] in answer:
+                self._say("the database is not what it was; applying the migrations")
+                self._migrate()
+                migrated = True
             self._signals.sleep(PROBE_PAUSE_SECONDS)
             self._refuse_when_stopping()
 

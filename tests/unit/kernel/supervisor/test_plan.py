@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from monohull.kernel.database.errors import MigrationRefused
 from monohull.kernel.home import Home
 from monohull.kernel.refusals import WrongSetup
 from monohull.kernel.settings import SettingsError
-from monohull.kernel.supervisor import block, plan
-from monohull.kernel.supervisor.plan import Plan, make_plan, record_contents, record_migrated, was_migrated
+from monohull.kernel.supervisor import block, migrated, plan
+from monohull.kernel.supervisor.migrated import fingerprint, is_unchanged, record_migrated, was_migrated
+from monohull.kernel.supervisor.plan import Plan, make_plan, record_contents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +161,44 @@ def test_an_external_database_is_migrated_before_anything_else_starts(tmp_path: 
     found = planned(tmp_path / "work", {"MONOHULL_DATABASE_URL": "postgresql://127.0.0.1/x"})
     record_migrated(found)
     assert not was_migrated(found)
+
+
+@pytest.mark.parametrize("name", ["monohull.toml", "migrations/0001_one.sql", "seed.sql", "seed/more.csv"])
+def test_a_changed_file_of_the_project_is_news(tmp_path: Path, name: str) -> None:
+    found = planned(tmp_path / "work")
+    record_migrated(found)
+    assert is_unchanged(found)
+    path = found.project / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("# one\n")
+    assert not is_unchanged(found)
+    record_migrated(found)
+    assert is_unchanged(found)
+    path.write_text("# two\n")
+    assert not is_unchanged(found)
+    path.unlink()
+    assert not is_unchanged(found)
+
+
+def test_changed_configuration_is_news_and_its_fingerprint_tells_nothing(tmp_path: Path) -> None:
+    found = planned(tmp_path / "work", {"MONOHULL_SMTP_PASSWORD": "hunter2", "HOME": "/one"})
+    record_migrated(found)
+    assert is_unchanged(planned(tmp_path / "work", {"MONOHULL_SMTP_PASSWORD": "hunter2", "HOME": "/two"}))
+    assert not is_unchanged(planned(tmp_path / "work", {"MONOHULL_SMTP_PASSWORD": "hunter3"}))
+    elsewhere = planned(tmp_path / "other", {"MONOHULL_SMTP_PASSWORD": "hunter2"})
+    moved = msgspec.structs.replace(elsewhere, project=found.project)
+    assert fingerprint(moved) != fingerprint(found), "another home has another key"
+
+
+def test_what_cannot_be_read_is_left_to_the_migrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = planned(tmp_path / "work")
+    record_migrated(found)
+
+    def fails() -> Path:
+        raise MigrationRefused("the folder is missing")
+
+    monkeypatch.setattr(migrated, "locate", fails)
+    assert fingerprint(found) is None
+    assert not is_unchanged(found)
+    record_migrated(found)
+    assert not is_unchanged(found)
