@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import msgspec
 import psutil
 
+from monohull.kernel.home import by_socket
 from tests.load.generator import HERE, drive, write_tokens
 from tests.load.instance import PROGRAMS, Instance, serving
 from tests.services import start_services
@@ -180,6 +181,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of one sample; wrk takes no fractions")
     parser.add_argument("--out", type=Path, default=Path("load.json"))
+    parser.add_argument("--tcp", action="store_true", help="reach PostgreSQL by TCP and not by its socket")
     parser.add_argument("--record", action="store_true", help="make this run the baseline")
     arguments = parser.parse_args()
     os.environ.pop("PGOPTIONS", None)
@@ -188,6 +190,7 @@ def main() -> int:
         services = start_services(Path(folder))
         try:
             url = urlsplit(services.postgres_url)._replace(path="/load").geturl()
+            url = url if arguments.tcp else by_socket(url, Path(folder) / "sockets")
             psql(services.postgres_url, "create database load")
             with serving(url, services.redis_url, data_set=HERE / "dataset.sql") as instance:
                 results = measure(

@@ -20,7 +20,7 @@ import secrets
 from collections.abc import Mapping  # noqa: TC003 (msgspec reads it)
 from datetime import datetime  # noqa: TC003 (msgspec reads it)
 from typing import IO, TYPE_CHECKING, Final, Self, TypeVar
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 from msgspec import Struct
@@ -336,6 +336,8 @@ def connections(settings: Settings, home: Home | None = None) -> Connections:
     """
     home = home or Home(settings.home)
     owner = owner_url(settings, home)
+    if settings.core.database_url is None:
+        owner = Secret(by_socket(owner, home.path / "sockets"))
     data = settings.core.database_authenticator_url
     if data is None:
         password = derive_password(jwt_secret(settings, home), "authenticator")
@@ -360,6 +362,19 @@ def owner_url(settings: Settings, home: Home) -> Secret:
     service = _running(state.postgres if state else None, home, "PostgreSQL", "MONOHULL_DATABASE_URL")
     password = quote(home.secret("postgres_password", generate=False), safe="")
     return Secret(f"postgresql://{LOGIN}:{password}@{LOOPBACK}:{service.port}/{DATABASE}")
+
+
+def by_socket(url: str, folder: Path) -> str:
+    """Return ``url`` by way of the server's socket in ``folder`` where this process may use it.
+
+    A message costs both sides less than over TCP.
+    """
+    parts = urlsplit(url)
+    if not os.access(folder / f".s.PGSQL.{parts.port}", os.R_OK | os.W_OK):
+        return url
+    login = parts.netloc.rpartition("@")[0]
+    query = f"host={quote(str(folder), safe='/')}&port={parts.port}"
+    return urlunsplit((parts.scheme, f"{login}@", parts.path, query, ""))
 
 
 def redis_url(settings: Settings, home: Home) -> Secret:
@@ -391,8 +406,8 @@ def with_login(url: str, user: str, password: str) -> str:
     """
     parts = urlsplit(url)
     netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
-    options = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("user", "password")]
-    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(options), ""))
+    options = [part for part in parts.query.split("&") if part.partition("=")[0] not in ("user", "password")]
+    return urlunsplit((parts.scheme, netloc, parts.path, "&".join(options), ""))
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -19,6 +19,7 @@ from modules.auth.tokens import TokenCodec
 from tests.application import JWT_SECRET, anon_key, service_key
 from tests.architecture.test_routes import handlers
 from tests.factories.auth import PASSWORD
+from tests.integration.auth.authenticator_app import App
 from tests.integration.auth.people import V2, Person
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CALLERS: Final = ("nobody", "anon", "expired", "ended", "other", "user", "service")
+CALLERS: Final = ("nobody", "anon", "expired", "ended", "other", "weak", "user", "service")
 PREFIX: Final = "/auth/v1"
 LAST: Final = 5_000_000_000
 
@@ -59,13 +60,17 @@ def public(method: str, route: str, cell: Cell, query: str = "", body: Any = Non
 
 
 def users(method: str, route: str, cell: Cell, query: str = "", body: Any = None, **cells: Cell) -> Row:
-    """Return a row for a route of somebody who is signed in; ``other`` is another one."""
+    """Return a row for a route of somebody who is signed in.
+
+    ``other`` is another one; ``weak`` has a second factor and has not used it in this session: aal1.
+    """
     given: dict[str, Cell] = {
         "nobody": (401, "no_authorization"),
         "anon": (403, "bad_jwt"),
         "expired": (403, "bad_jwt"),
         "ended": (403, "session_not_found"),
         "other": cell,
+        "weak": cell,
         "user": cell,
         "service": (403, "bad_jwt"),
     }
@@ -82,6 +87,7 @@ def administrators(
         "expired": (403, "bad_jwt"),
         "ended": (403, "session_not_found"),
         "other": (403, "not_admin"),
+        "weak": (403, "not_admin"),
         "user": (403, "not_admin"),
         "service": cell,
     }
@@ -92,6 +98,9 @@ NEW: Final = {"email": "NEW", "password": PASSWORD}
 NOTHING: Final = "00000000-0000-4000-8000-000000000000"
 NO_FACTOR: Final = (404, "mfa_factor_not_found")
 SOLE: Final = (422, "mfa_recovery_codes_sole_factor")
+ELSEWHERE: Final = (404, "session_not_found")
+TOO_WEAK: Final = (403, "insufficient_aal")
+NO_CHALLENGE: Final = (422, "mfa_challenge_expired")
 WRONG_CODE: Final = (422, "mfa_verification_failed")
 OFF: Final = (404, "passkey_disabled")
 """Unless the settings say otherwise; `test_passkeys` walks these routes when they are on."""
@@ -153,22 +162,29 @@ TABLE: Final = (
     public("POST", "/verify", (403, "otp_expired"), body={"type": "signup", "token_hash": "nobody's"}),
     users("GET", "/user", 200),
     users("PUT", "/user", 200, body={"data": {"a": 1}}),
+    users("PUT", "/user", 200, body={"email": "NEW"}, weak=(401, "insufficient_aal")),
     users("GET", "/reauthenticate", 200),
     users("POST", "/logout", 204, "?scope=others"),
     users("POST", "/logout", 204, "?scope=local"),
     users("POST", "/logout", 204),
     users("GET", "/sessions", 200),
     users("DELETE", "/sessions", 204),
-    users("DELETE", "/sessions/{session_id}", 204, other=(404, "session_not_found")),
-    users("POST", "/factors", 200, body={"factor_type": "totp"}),
-    users("POST", "/factors/{factor_id}/challenge", NO_FACTOR, body={}),
-    users("POST", "/factors/{factor_id}/verify", NO_FACTOR, body={"challenge_id": NOTHING, "code": "1"}),
-    users("DELETE", "/factors/{factor_id}", NO_FACTOR),
-    users("GET", "/factors/recovery-codes", NO_FACTOR),
-    users("POST", "/factors/recovery-codes", SOLE, body={}),
-    users("POST", "/factors/recovery-codes/regenerate", SOLE, body={}),
+    users("DELETE", "/sessions/{session_id}", 204, other=ELSEWHERE, weak=ELSEWHERE),
+    users("POST", "/factors", 200, body={"factor_type": "totp"}, weak=TOO_WEAK),
+    users("POST", "/factors/{factor_id}/challenge", NO_FACTOR, body={}, weak=200),
+    users(
+        "POST",
+        "/factors/{factor_id}/verify",
+        NO_FACTOR,
+        body={"challenge_id": NOTHING, "code": "1"},
+        weak=NO_CHALLENGE,
+    ),
+    users("DELETE", "/factors/{factor_id}", NO_FACTOR, weak=(422, "insufficient_aal")),
+    users("GET", "/factors/recovery-codes", NO_FACTOR, weak=TOO_WEAK),
+    users("POST", "/factors/recovery-codes", SOLE, body={}, weak=TOO_WEAK),
+    users("POST", "/factors/recovery-codes/regenerate", SOLE, body={}, weak=TOO_WEAK),
     users("POST", "/factors/recovery-codes/verify", WRONG_CODE, body={"code": "1"}),
-    users("DELETE", "/factors/recovery-codes", SOLE),
+    users("DELETE", "/factors/recovery-codes", SOLE, weak=TOO_WEAK),
     users("GET", "/passkeys", OFF),
     users("POST", "/passkeys/registration/options", OFF, body={}),
     users("POST", "/passkeys/registration/verify", OFF, body={"challenge_id": NOTHING, "credential": {}}),
@@ -194,17 +210,36 @@ TABLE: Final = (
 )
 
 
-async def arrive(people: People) -> Person:
-    """Make somebody who is signed in by a link: no password is hashed, so that many are made in no time."""
-    email, service = f"{uuid4().hex}@example.com", {"Authorization": f"Bearer {service_key()}"}
+async def arrive(people: People, email: str | None = None) -> Person:
+    """Sign somebody in by a link, somebody new unless named: no password is hashed, so it takes no time."""
+    kind = "invite" if email is None else "magiclink"
+    email = email or f"{uuid4().hex}@example.com"
     link = await people.client.post(
-        f"{PREFIX}/admin/generate_link", json={"type": "invite", "email": email}, headers=service
+        f"{PREFIX}/admin/generate_link",
+        json={"type": kind, "email": email},
+        headers={"Authorization": f"Bearer {service_key()}"},
     )
     answer = await people.client.post(
-        f"{PREFIX}/verify", json={"type": "invite", "token_hash": link.json()["hashed_token"]}
+        f"{PREFIX}/verify", json={"type": kind, "token_hash": link.json()["hashed_token"]}
     )
     assert answer.status_code == 200, answer.text
     return Person(email, answer.json())
+
+
+async def arrive_weak(people: People) -> tuple[Person, str]:
+    """Sign somebody in at aal1 who has a second factor; return the factor's id as well."""
+    person = await arrive(people)
+
+    async def factors(path: str, **body: str) -> Any:
+        answer = await people.client.post(f"{PREFIX}/factors{path}", json=body, headers=person.bearer)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    made = await factors("", factor_type="totp")
+    app = App(made["id"], made["totp"]["uri"])
+    asked = await factors(f"/{app.factor_id}/challenge")
+    await factors(f"/{app.factor_id}/verify", challenge_id=asked["id"], code=app.code())
+    return await arrive(people, person.email), app.factor_id
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -220,7 +255,9 @@ async def ended(people: People) -> str:
             await asyncio.sleep(0.01)
 
 
-def bearers(user: Person, other: Person, ended: str, claims: Mapping[str, Any]) -> dict[str, str | None]:
+def bearers(
+    user: Person, other: Person, weak: Person, ended: str, claims: Mapping[str, Any]
+) -> dict[str, str | None]:
     """Return the token of each caller."""
     expired = TokenCodec(secret=JWT_SECRET).sign({**claims, "exp": claims["iat"] - 3600})
     return {
@@ -229,6 +266,7 @@ def bearers(user: Person, other: Person, ended: str, claims: Mapping[str, Any]) 
         "expired": expired,
         "ended": ended,
         "other": other.tokens["access_token"],
+        "weak": weak.tokens["access_token"],
         "user": user.tokens["access_token"],
         "service": service_key(),
     }
@@ -248,6 +286,7 @@ async def call(
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 async def test_what_everybody_gets(people: People, ended: str, row: Row) -> None:
     user, other = await arrive(people), await arrive(people)
+    weak, factor_id = await arrive_weak(people)
     claims = await people.claims(user.tokens["access_token"])
     places = {
         "user_id": str(user.id),
@@ -261,8 +300,9 @@ async def test_what_everybody_gets(people: People, ended: str, row: Row) -> None
         "passkey_id": NOTHING,
     }
     found: dict[str, Cell] = {}
-    for caller, bearer in bearers(user, other, ended, claims).items():
-        answer = await call(people, row, bearer, places, caller)
+    for caller, bearer in bearers(user, other, weak, ended, claims).items():
+        own = places | ({"factor_id": factor_id} if caller == "weak" else {})
+        answer = await call(people, row, bearer, own, caller)
         code = answer.json()["code"] if answer.status_code >= 400 else None
         found[caller] = answer.status_code if code is None else (answer.status_code, code)
         assert answer.headers.get("x-sb-error-code") == code

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from monohull.kernel.clock import now
+from monohull.kernel.database.urls import parse_url
 from monohull.kernel.home import (
     Home,
     HomeError,
@@ -225,6 +226,21 @@ def test_connections_to_the_running_embedded_servers(tmp_path: Path) -> None:
     assert found.data_url.startswith("postgresql://authenticator:")
     assert found.data_url.endswith("@127.0.0.1:20001/monohull")
     assert connections(settings(home.path, MONOHULL_JWT_SECRET=SECRET)) == found
+
+
+def test_the_embedded_database_is_reached_by_its_socket(tmp_path: Path) -> None:
+    home = Home(tmp_path / "a + home")
+    home.secret("postgres_password")
+    home.secret("redis_password")
+    home.write_state(a_state())
+    (home.path / "sockets").mkdir()
+    (home.path / "sockets" / ".s.PGSQL.20001").touch()
+    found = connections(settings(home.path, MONOHULL_JWT_SECRET=SECRET))
+    for text, login in ((found.owner_url, "monohull"), (found.data_url, "authenticator")):
+        url = parse_url(text)
+        assert (url.user, url.database) == (login, "monohull")
+        assert url.hosts == ((str(home.path / "sockets"), 20001),)
+        assert url.password
 
 
 def test_configured_addresses_need_no_home(tmp_path: Path) -> None:
