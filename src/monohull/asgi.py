@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
-from monohull.kernel.embedded.process import follow_parent
+from monohull.kernel.embedded.process import end_when_orphaned, follow_parent
 from monohull.kernel.heap import settle
 from monohull.kernel.home import connections
 from monohull.kernel.logs import configure_logging
@@ -35,5 +35,10 @@ def create_app() -> Application:
     configure_logging(settings.core, process="api")
     runtime = Runtime(settings, configuration.modules, connections(settings), process="api")
     app = build_app(runtime, configuration.modules)
+    if server is not None and server.pid is not None:
+        lifecycle = runtime.lifecycle
+        end_when_orphaned(
+            server.pid, lambda: lifecycle.in_flight > 0, drain_seconds=settings.core.drain_seconds
+        )
     settle()
     return app

@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import pytest
@@ -218,6 +218,30 @@ def test_processes_do_not_outlive_their_server(serving: tuple[subprocess.Popen[s
     while answers(url):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+DEAF: Final = """
+import os, signal, time
+from monohull.kernel.embedded.process import end_when_orphaned
+parent = os.getpid()
+if os.fork() == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    busy_until = time.monotonic() + 1.5
+    end_when_orphaned(parent, lambda: time.monotonic() < busy_until, drain_seconds=60)
+    print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_an_orphan_that_hears_no_signal_ends_all_the_same() -> None:
+    with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        orphan = int(process.stdout.readline())
+        process.kill()
+        began = time.monotonic()
+        os.kill(orphan, signal.SIGTERM)
+        assert process.stdout.read() == "", "the pipe closes when the last process that holds it is gone"
+    assert time.monotonic() - began > 2, "while it was busy, and a little longer, it was left in peace"
 
 
 @pytest.mark.parametrize("age_seconds", [0.0, 0.5, 1.0, 1.5, 2.0])

@@ -30,6 +30,9 @@ ON_LINUX: Final = sys.platform == "linux"
 PROC: Final = Path("/proc")
 POLL_SECONDS: Final = 0.02
 SERVER_BEGINS_SECONDS: Final = 0.1
+ORPHAN_POLL_SECONDS: Final = 1.0
+ORPHAN_GRACE_SECONDS: Final = 3.0
+"""How long an orphan may take to end in order when no request is under way."""
 
 
 def die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
@@ -57,6 +60,32 @@ def follow_parent(parent: int, number: signal.Signals) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:
         os._exit(1)
+
+
+def end_when_orphaned(parent: int, is_busy: Callable[[], bool], *, drain_seconds: float) -> threading.Thread:
+    """Have this process end in any case once ``parent`` is gone, from a thread that looks each second.
+
+    The signal of `follow_parent` ends it in order. But Granian's worker (2.8.7) may miss a signal while it
+    begins, and nobody is left to insist: such a process would keep the port from the next server.
+
+    Args:
+        parent: The process that may not be outlived.
+        is_busy: Whether requests are being answered.
+        drain_seconds: How long those may take.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_POLL_SECONDS)
+        end = monotonic_seconds() + drain_seconds
+        while is_busy() and monotonic_seconds() < end:
+            time.sleep(ORPHAN_POLL_SECONDS)
+        time.sleep(ORPHAN_GRACE_SECONDS)
+        os._exit(1)
+
+    watcher = threading.Thread(target=watch, name="orphan watch", daemon=True)
+    watcher.start()
+    return watcher
 
 
 @contextmanager
