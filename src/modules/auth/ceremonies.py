@@ -2,34 +2,20 @@
 
 Attestation is not asked for: what a key is made of is its owner's business.
 Everything that comes back from a browser is untrusted, and so is what a parser
-makes of it: whatever goes wrong there is one refusal.
+makes of it: whatever goes wrong there is one refusal. The library is imported by
+the first ceremony: it takes 8 MB, and most processes see none.
 
 Source: W3C Web Authentication Level 3, sections 7.1 and 7.2; the checks are py_webauthn's.
 """
 
 from __future__ import annotations
 
+import base64
+import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
-from webauthn import (
-    base64url_to_bytes,
-    generate_authentication_options,
-    generate_registration_options,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers import bytes_to_base64url, generate_challenge
-from webauthn.helpers.options_to_json_dict import options_to_json_dict
-from webauthn.helpers.structs import (
-    AttestationFormat,
-    AuthenticatorSelectionCriteria,
-    CredentialDeviceType,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +23,7 @@ if TYPE_CHECKING:
     from modules.auth.models import User
 
 TIMEOUT_MILLISECONDS: Final = 300_000
+CHALLENGE_BYTES: Final = 64
 MAX_RESPONSE_BYTES: Final = 65_536
 MAX_CREDENTIAL_ID_BYTES: Final = 1023
 """The standard's limit."""
@@ -92,28 +79,35 @@ class RelyingParty:
             known: Ids of keys that the user has already.
             is_passkey: Whether the key has to be found without the user being named.
         """
-        resident = ResidentKeyRequirement.REQUIRED if is_passkey else ResidentKeyRequirement.DISCOURAGED
+        import webauthn  # noqa: PLC0415 see above
+        from webauthn.helpers import options_to_json_dict, structs  # noqa: PLC0415 see above
+
+        wish = structs.ResidentKeyRequirement
         name = user.email or user.phone or str(user.id)
-        options = generate_registration_options(
+        options = webauthn.generate_registration_options(
             rp_id=self.rp_id,
             rp_name=self.name,
             user_id=user.id.bytes,
             user_name=name,
-            challenge=base64url_to_bytes(challenge),
+            challenge=decode(challenge),
             timeout=TIMEOUT_MILLISECONDS,
-            authenticator_selection=AuthenticatorSelectionCriteria(
-                resident_key=resident, user_verification=UserVerificationRequirement.PREFERRED
+            authenticator_selection=structs.AuthenticatorSelectionCriteria(
+                resident_key=wish.REQUIRED if is_passkey else wish.DISCOURAGED,
+                user_verification=structs.UserVerificationRequirement.PREFERRED,
             ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(id=key) for key in known],
+            exclude_credentials=[structs.PublicKeyCredentialDescriptor(id=key) for key in known],
         )
         return _json(options_to_json_dict(options))
 
     def request_options(self, challenge: str, *, allowed: Iterable[bytes] = ()) -> dict[str, Any]:
         """Return what ``navigator.credentials.get`` takes; without ``allowed`` any passkey may answer."""
-        keys = [PublicKeyCredentialDescriptor(id=key) for key in allowed]
-        options = generate_authentication_options(
+        import webauthn  # noqa: PLC0415 see above
+        from webauthn.helpers import options_to_json_dict, structs  # noqa: PLC0415 see above
+
+        keys = [structs.PublicKeyCredentialDescriptor(id=key) for key in allowed]
+        options = webauthn.generate_authentication_options(
             rp_id=self.rp_id,
-            challenge=base64url_to_bytes(challenge),
+            challenge=decode(challenge),
             timeout=TIMEOUT_MILLISECONDS,
             allow_credentials=keys,
         )
@@ -128,17 +122,20 @@ class RelyingParty:
         Raises:
             CeremonyFailed: It was not made for it, or not by this site.
         """
+        import webauthn  # noqa: PLC0415 see above
+        from webauthn.helpers import structs  # noqa: PLC0415 see above
+
         _check_size(credential)
         try:
-            found = verify_registration_response(
+            found = webauthn.verify_registration_response(
                 credential=credential,
-                expected_challenge=base64url_to_bytes(challenge),
+                expected_challenge=decode(challenge),
                 expected_rp_id=self.rp_id,
                 expected_origin=self.origins,
             )
         except Exception as error:  # what parses bytes of strangers may raise anything
             raise CeremonyFailed(str(error)) from error
-        if found.fmt not in (AttestationFormat.NONE, AttestationFormat.PACKED):
+        if found.fmt not in (structs.AttestationFormat.NONE, structs.AttestationFormat.PACKED):
             raise CeremonyFailed(f"attestation {found.fmt} was not asked for")
         if len(found.credential_id) > MAX_CREDENTIAL_ID_BYTES:
             raise CeremonyFailed("the id of the credential is too long")
@@ -148,7 +145,7 @@ class RelyingParty:
             aaguid=found.aaguid,
             sign_count=found.sign_count,
             transports=_transports(credential),
-            backup_eligible=found.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
+            backup_eligible=found.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE,
             backed_up=found.credential_backed_up,
         )
 
@@ -166,11 +163,13 @@ class RelyingParty:
         Raises:
             CeremonyFailed: It was another key, another challenge, another site, or was seen before.
         """
+        import webauthn  # noqa: PLC0415 see above
+
         _check_size(credential)
         try:
-            found = verify_authentication_response(
+            found = webauthn.verify_authentication_response(
                 credential=credential,
-                expected_challenge=base64url_to_bytes(challenge),
+                expected_challenge=decode(challenge),
                 expected_rp_id=self.rp_id,
                 expected_origin=self.origins,
                 credential_public_key=public_key,
@@ -183,7 +182,7 @@ class RelyingParty:
 
 def new_challenge() -> str:
     """Return 64 random bytes in base64url."""
-    return bytes_to_base64url(generate_challenge())
+    return encode(secrets.token_bytes(CHALLENGE_BYTES))
 
 
 def credential_id_of(credential: dict[str, Any]) -> bytes:
@@ -194,7 +193,7 @@ def credential_id_of(credential: dict[str, Any]) -> bytes:
     """
     raw = credential.get("rawId") or credential.get("id")
     try:
-        return base64url_to_bytes(raw) if isinstance(raw, str) else b""
+        return decode(raw) if isinstance(raw, str) else b""
     except ValueError as error:
         raise CeremonyFailed("the id of the credential is not base64url") from error
 
@@ -208,19 +207,23 @@ def user_handle_of(credential: dict[str, Any]) -> bytes | None:
     response = credential.get("response")
     raw = response.get("userHandle") if isinstance(response, dict) else None
     try:
-        return base64url_to_bytes(raw) if isinstance(raw, str) and raw else None
+        return decode(raw) if isinstance(raw, str) and raw else None
     except ValueError as error:
         raise CeremonyFailed("the user handle is not base64url") from error
 
 
 def encode(raw: bytes) -> str:
     """Return bytes in base64url without padding."""
-    return bytes_to_base64url(raw)
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def decode(text: str) -> bytes:
-    """Return what `encode` was given."""
-    return base64url_to_bytes(text)
+    """Return what `encode` was given.
+
+    Raises:
+        ValueError: It is not base64url.
+    """
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _check_size(credential: dict[str, Any]) -> None:

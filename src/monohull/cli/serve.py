@@ -105,10 +105,10 @@ def demand_free_port(host: str, port: int) -> None:
 
 def run(core: CoreSettings, workers: int) -> None:
     """Run Granian; leave with 3 when its workers cannot stay up."""
-    from monohull.kernel.heap import pause_collector  # noqa: PLC0415 start-up time
+    from monohull.kernel.heap import begin_loading  # noqa: PLC0415 start-up time
     from monohull.kernel.logs import logging_dictionary  # noqa: PLC0415 start-up time
 
-    os.register_at_fork(after_in_child=pause_collector)  # for the workers; they settle when they are loaded
+    os.register_at_fork(after_in_child=begin_loading)  # for the workers; they settle when they are loaded
 
     server = Server(
         "monohull.asgi:create_app",

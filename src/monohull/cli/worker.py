@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monohull.cli.context import core_settings, home_option, project_option, reports
-from monohull.kernel.heap import pause_collector
+from monohull.kernel.heap import begin_loading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def worker(
     if project is not None:
         os.chdir(project)
     core_settings(home=home, worker_concurrency=concurrency, worker_queues=",".join(queues) or None)
-    pause_collector()
+    begin_loading()
     from saq.worker import start  # noqa: PLC0415 it loads much, and the collector has to rest by then
 
     start("monohull.worker.settings")

@@ -26,6 +26,7 @@ RELAXED = {
     "auth_rate_limit_token_refresh": "1000000",
     "auth_rate_limit_otp": "1000000",
     "auth_rate_limit_verify": "1000000",
+    "auth_rate_limit_email_sent": "1000000",
 }
 
 
