@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from monohull.kernel import crypto
@@ -14,6 +14,7 @@ from monohull.kernel.crypto import Key, Keyring
 SECRET = "a secret of the instance, long enough"
 NEW, OLD = Key.derive("new " + SECRET, "columns"), Key.derive(SECRET, "columns")
 RING = Keyring(NEW, OLD)
+ENVELOPE = crypto.encrypt(b"plain", keyring=RING, context=b"c")
 
 
 class TestDerivedKeys:
@@ -69,13 +70,11 @@ class TestEnvelope:
             with pytest.raises(crypto.NotAuthentic):
                 crypto.decrypt(envelope, keyring=RING, context=two)
 
-    @given(st.data())
-    def test_any_changed_character_is_noticed(self, data: st.DataObject) -> None:
-        envelope = crypto.encrypt(b"plain", keyring=RING, context=b"c")
-        at = data.draw(st.integers(0, len(envelope) - 1))
-        put = data.draw(st.sampled_from("AZaz09-_.=! é").filter(lambda c: c != envelope[at]))
+    @given(st.integers(0, len(ENVELOPE) - 1), st.sampled_from("AZaz09-_.=! é"))
+    def test_any_changed_character_is_noticed(self, at: int, put: str) -> None:
+        assume(put != ENVELOPE[at])
         with pytest.raises(crypto.DecryptionError):
-            crypto.decrypt(envelope[:at] + put + envelope[at + 1 :], keyring=RING, context=b"c")
+            crypto.decrypt(ENVELOPE[:at] + put + ENVELOPE[at + 1 :], keyring=RING, context=b"c")
 
     @given(st.text(alphabet="mh1.AZaz09-_=é\n", max_size=60))
     def test_no_text_raises_anything_else(self, text: str) -> None:
