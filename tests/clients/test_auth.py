@@ -14,7 +14,7 @@ import pytest
 from tests.application import anon_key, service_key
 from tests.integration.auth.identity_provider import IdentityProvider
 from tests.integration.auth.post import CONFIRMING
-from tests.integration.cli.serving import serve
+from tests.integration.cli.serving import free_port, serve
 from tests.integration.cli.test_commands import environment
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = Path(__file__).parent
 NODE: Final = shutil.which("node")
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 PYTHON: Final = FOLDER / "python" / ".venv" / "bin" / "python"
 OAUTH: Final = {"auth_oauth_server_enabled": "true", "auth_oauth_server_allow_dynamic_registration": "true"}
 SAML: Final = {"auth_saml_enabled": "true"}
@@ -62,6 +63,31 @@ def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]
 def test_javascript(server: Mapping[str, str]) -> None:
     assert NODE is not None
     run([NODE, "--test", "auth.test.mjs", "external.test.mjs"], FOLDER / "javascript", server)
+
+
+@pytest.mark.skipif(
+    CHROMIUM is None
+    or NODE is None
+    or not (FOLDER / "javascript" / "node_modules" / "puppeteer-core").is_dir(),
+    reason="Chromium is not installed, or `make clients` did not bring puppeteer-core",
+)
+def test_passkeys_in_a_browser(connections: Connections, tmp_path: Path) -> None:
+    assert NODE is not None
+    assert CHROMIUM is not None
+    port = free_port()
+    settings = {
+        "auth_passkey_enabled": "true",
+        "auth_mfa_web_authn_enroll_enabled": "true",
+        "auth_mfa_web_authn_verify_enabled": "true",
+        "auth_webauthn_rp_id": "localhost",
+        "auth_webauthn_rp_origins": f"http://localhost:{port}",
+        "log_level": "error",
+    }
+    with serve(connections, tmp_path, **settings) as url:
+        keys = {"ANON_KEY": anon_key(), "SERVICE_KEY": service_key()}
+        browser = {"PAGE_PORT": str(port), "CHROMIUM": CHROMIUM}
+        environ = {**os.environ, "MONOHULL_URL": url, **keys, **browser}
+        run([NODE, "--test", "passkeys.test.mjs"], FOLDER / "javascript", environ)
 
 
 @pytest.mark.skipif(
