@@ -55,3 +55,4 @@ def module_group(name: str) -> click.Group:
 
 keys: click.Group = module_group("keys")
 auth: click.Group = module_group("auth")
+policy: click.Group = module_group("policy")

@@ -15,6 +15,7 @@ BUILTIN_MODULES: Final = (
     "modules.api_keys",
     "modules.rest",
     "modules.platform",
+    "modules.policy_tests",
 )
 """Listed here and not in `modules`: a wheel that overwrote that package must fail loudly."""
 
