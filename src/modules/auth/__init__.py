@@ -14,6 +14,7 @@ from modules.auth.events import (
     UserSignedUp,
     UserUpdated,
 )
+from modules.auth.fresh_claims import claims_of_user
 
 __all__ = [
     "TokenRefreshed",
@@ -22,4 +23,5 @@ __all__ = [
     "UserSignedOut",
     "UserSignedUp",
     "UserUpdated",
+    "claims_of_user",
 ]

@@ -53,6 +53,19 @@ from modules.query.errors import (
 from modules.query.execute import DataSource, ResultSet, Transaction, execute_plan, execute_request
 from modules.query.exposure import Exposure
 from modules.query.live import LiveCatalog, live_catalog
+from modules.query.plan.model import CallPlan, DocumentPlan, MutationPlan, PlannedJoin
+from modules.query.probe import (
+    Place,
+    Plan,
+    Touched,
+    embedded,
+    existing,
+    joins_of,
+    matching,
+    proposed,
+    touched,
+    written,
+)
 from modules.query.routines import Content, Routine
 from modules.query.steps import Steps, in_slices
 
@@ -62,6 +75,7 @@ __all__ = [
     "AllColumns",
     "Argument",
     "Call",
+    "CallPlan",
     "Catalog",
     "CatalogMissing",
     "Column",
@@ -74,6 +88,7 @@ __all__ = [
     "Count",
     "DataSource",
     "Direction",
+    "DocumentPlan",
     "Embed",
     "EmbedNotSelected",
     "Exposure",
@@ -88,11 +103,15 @@ __all__ = [
     "Logic",
     "MediaHandler",
     "Mutation",
+    "MutationPlan",
     "NotOneRow",
     "Nulls",
     "OffsetBeyondEnd",
     "Operator",
     "Order",
+    "Place",
+    "Plan",
+    "PlannedJoin",
     "Quantifier",
     "QueryProblem",
     "Read",
@@ -110,9 +129,17 @@ __all__ = [
     "Step",
     "Steps",
     "TableColumn",
+    "Touched",
     "Transaction",
+    "embedded",
     "execute_plan",
     "execute_request",
+    "existing",
     "in_slices",
+    "joins_of",
     "live_catalog",
+    "matching",
+    "proposed",
+    "touched",
+    "written",
 ]

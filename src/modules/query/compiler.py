@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modules.query.ast import Request
     from modules.query.catalog import Catalog, Relation
     from modules.query.columns import Key
+    from modules.query.probe import Plan
     from modules.query.routines import Routine
 
 MAX_STATEMENTS: Final = 2000
@@ -114,6 +115,23 @@ class Compiler:
             for key in compiled.closed:
                 check_open(key, rules)
         return compiled
+
+    def plan(self, request: Request, *, role: str, anonymous: bool) -> Plan:
+        """Return what ``request`` was found to mean, for those who ask more about it than its answer.
+
+        Raises:
+            QueryProblem: As `compile` raises it.
+        """
+        rules = self._rules(role, anonymous=anonymous)
+        match request:
+            case Read():
+                return plan_read(request, self.catalog, rules)
+            case Mutation():
+                return plan_mutation(request, self.catalog, rules)
+            case Call():
+                return plan_call(request, self.catalog, rules)
+            case _:
+                assert_never(request)
 
     def find(self, schema: str, name: str, *, role: str, anonymous: bool) -> Relation:
         """Return a relation that exists, whether or not it is open to the role.

@@ -38,6 +38,7 @@ from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.openapi import MEDIA_TYPE
 from modules.rest.raised import refusal
+from modules.rest.rehearsal import HEADER, Prepared
 from modules.rest.request import (
     WITH_BODY,
     ApiRequest,
@@ -62,11 +63,13 @@ from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.database.statements import Statement
 from monohull.kernel.departures import Departures
-from monohull.kernel.errors import ClientGone, Problem, Unauthenticated
+from monohull.kernel.errors import ClientGone, Problem, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from modules.rest.config import Config
     from modules.rest.gate import Gate
+    from modules.rest.rehearsal import Explained, Explainer
+    from modules.rest.settings import RestSettings
     from monohull.kernel.principal import Principal
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -113,6 +116,7 @@ class DataApi:
         self, config: Config, live: LiveCatalog, source: DataSource, surroundings: Surroundings, gate: Gate
     ) -> None:
         self._gate = gate
+        self._explainer: Explainer | None = None
         self._surroundings = surroundings
         self._live = live
         self._source = source
@@ -132,6 +136,15 @@ class DataApi:
         self._is_timed = settings.is_timed(is_development=is_development)
         self._compiler: Compiler | None = None
         self._memory: Memory | None = None
+
+    def explain_by(self, explainer: Explainer) -> None:
+        """Have ``explainer`` asked where a client prefers to know why a request came to nothing."""
+        self._explainer = explainer
+
+    @property
+    def settings(self) -> RestSettings:
+        """What is in force, the configuration in the database included."""
+        return self._settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
@@ -157,8 +170,9 @@ class DataApi:
             body = await read_body(receive) if scope["method"] in WITH_BODY else b""
             request = parse_request(scope, self._settings, body)
             watch.lap("parse")
+            answers = self._answer_explained if request.preferences.explain_denial else self.answer
             with self._departures.watch(receive):
-                answer = await self.answer(scope, request, principal, watch)
+                answer = await answers(scope, request, principal, watch)
             if request.outdated:
                 answer.headers.append(outdated_warning(request.outdated))
         if watch is not OFF:
@@ -179,15 +193,7 @@ class DataApi:
         request, compiled = await self._compile(request, principal)
         if request.media is UNAVAILABLE:
             raise not_available(request.head.accept)
-        transaction = begin_transaction(
-            scope,
-            request.head,
-            principal,
-            self._search_paths[request.schema],
-            read_only=compiled.is_read_only,
-            config=self._config,
-            routine=() if compiled.routine is None else compiled.routine.settings,
-        )
+        transaction = self._transaction(scope, request, compiled, principal)
         watch.lap("plan")
         try:
             if request.media.explain is not None:
@@ -208,7 +214,71 @@ class DataApi:
             raise
         if self._memory is not None and not transaction.before and scope["method"] == "GET":
             self._memory.learn(scope, request, compiled, answer)
+        if not result.rows and request.preferences.explain_denial:
+            explained = await self._why(scope, request, principal)
+            answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
         return answer
+
+    async def _answer_explained(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF
+    ) -> Answer:
+        """Do what `answer` does, and explain refusals too.
+
+        Raises:
+            Problem: As `answer` raises it, with the explanation where the caller may have it.
+        """
+        try:
+            return await self.answer(scope, request, principal, watch)
+        except Problem as problem:
+            explained = None
+            if not isinstance(problem, Unavailable):
+                explained = await self._why(scope, request, principal)
+            if explained is not None:
+                problem.headers = {**problem.headers, HEADER: explained.header.decode()}
+                problem.__dict__["explanation"] = explained.document
+            raise
+
+    async def _why(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
+    ) -> Explained | None:
+        explainer = self._explainer
+        return None if explainer is None else await explainer.explain_denial(scope, request, principal)
+
+    async def prepare(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Prepared:
+        """Do all that `answer` does before it asks the database.
+
+        Raises:
+            QueryProblem: It does not fit the catalog. CatalogMissing: 503, there is none.
+            MediaTypeNotAvailable: PGRST107.
+        """
+        request, compiled = await self._compile(request, principal)
+        if request.media is UNAVAILABLE:
+            raise not_available(request.head.accept)
+        is_anonymous = self._is_anonymous(principal)
+        plan = self._compiler_of_now().plan(request.asked, role=principal.role, anonymous=is_anonymous)
+        transaction = self._transaction(scope, request, compiled, principal)
+        return Prepared(request, compiled, plan, transaction, is_anonymous)
+
+    def parse(self, scope: Mapping[str, Any], body: bytes) -> ApiRequest:
+        """Parse a request as it is parsed when it is served.
+
+        Raises:
+            Problem: As `parse_request` raises it.
+        """
+        return parse_request(scope, self._settings, body)
+
+    def _transaction(
+        self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, principal: Principal
+    ) -> Transaction:
+        return begin_transaction(
+            scope,
+            request.head,
+            principal,
+            self._search_paths[request.schema],
+            read_only=compiled.is_read_only,
+            config=self._config,
+            routine=() if compiled.routine is None else compiled.routine.settings,
+        )
 
     def _recall(
         self, scope: Mapping[str, Any], principal: Principal

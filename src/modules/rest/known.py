@@ -177,6 +177,7 @@ def is_plain(request: ApiRequest, compiled: Compiled) -> bool:
         and request.head.method == "GET"
         and preferences.count is None
         and preferences.timezone is None
+        and not preferences.explain_denial
         and not request.outdated
         and request.page.offset == 0
         and request.media.explain is None

@@ -38,6 +38,7 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "count": ("exact", "planned", "estimated"),
     "tx": ("commit", "rollback"),
     "handling": ("strict", "lenient"),
+    "explain-denial": ("",),
 }
 
 READ: Final = ("count", "tx", "handling", "timezone")
@@ -61,6 +62,7 @@ class Preferences(Struct, frozen=True):
         handling: As given, for the echo.
         timezone: Time zone of the transaction.
         max_affected: Most rows that may be written, where handling is strict.
+        explain_denial: Say why a request came to nothing; ours alone.
     """
 
     resolution: Resolution | None = None
@@ -71,6 +73,7 @@ class Preferences(Struct, frozen=True):
     handling: str | None = None
     timezone: str | None = None
     max_affected: str | None = None
+    explain_denial: bool = False
 
     def applied(self, honoured: Iterable[str] = READ) -> str:
         """Return the value of ``Preference-Applied``, empty for none.
@@ -126,6 +129,7 @@ def parse_preferences(headers: tuple[str, ...], *, allows_tx: bool = False) -> P
         first.get("handling"),
         first.get("timezone"),
         first.get("max-affected") if is_strict else None,
+        "explain-denial" in first,
     )
 
 

@@ -68,12 +68,13 @@ def render_mutation(
             inserted=_inserted(plan),
             asides=asides,
             is_explained=is_explained,
-            first=f"{identifier(WRITTEN)} AS ({_write(plan)})",
+            first=f"{identifier(WRITTEN)} AS ({write(plan)})",
         )
     )
 
 
-def _write(plan: MutationPlan) -> str:
+def write(plan: MutationPlan) -> str:
+    """Write the statement that writes, with its RETURNING."""
     match plan.mutation.action:
         case "insert":
             return " ".join(_insert(plan))

@@ -14,6 +14,7 @@ BUILTIN_MODULES: Final = (
     "modules.auth",
     "modules.api_keys",
     "modules.rest",
+    "modules.policy",
     "modules.platform",
     "modules.policy_tests",
 )

@@ -1,0 +1,66 @@
+"""What is decided about a request before the database is asked: route, credential, rate rule, key scope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modules.policy.findings import Step
+from monohull.kernel.principal import PrincipalKind
+
+if TYPE_CHECKING:
+    from modules.rest import ApiRequest, RestSettings
+    from monohull.kernel.principal import Principal
+
+
+def before_the_database(
+    request: ApiRequest, principal: Principal, settings: RestSettings
+) -> tuple[Step, ...]:
+    """Return the steps that come first."""
+    return (_route(request), _credential(principal), _rate(principal, settings), _scope(principal))
+
+
+def _route(request: ApiRequest) -> Step:
+    head = request.head
+    where = "rpc/" if head.kind == "function" else ""
+    return Step(
+        "route",
+        "passes",
+        f"{head.method} /rest/v1/{where}{head.name}: the data API, open to every caller",
+        {"schema": head.schema, "kind": head.kind},
+    )
+
+
+def _credential(principal: Principal) -> Step:
+    who = principal.subject or principal.key_id or "nobody"
+    return Step(
+        "credential",
+        "passes",
+        f"{principal.kind.value} ({who}), database role {principal.role}",
+        {"kind": principal.kind.value, "role": principal.role, "claims": dict(principal.claims)},
+    )
+
+
+def _rate(principal: Principal, settings: RestSettings) -> Step:
+    if not settings.rate_limit:
+        return Step("rate", "skipped", "no rate rule is set")
+    if principal.kind is PrincipalKind.SERVICE:
+        return Step("rate", "skipped", "the service role is not limited")
+    counted = "its user" if principal.subject is not None else "its address"
+    return Step(
+        "rate",
+        "info",
+        f"rule rest: {settings.rate_limit} a minute for {counted}; an explanation is not counted",
+        {"rule": "rest", "per_minute": settings.rate_limit},
+    )
+
+
+def _scope(principal: Principal) -> Step:
+    """Say what a key is limited to; others are limited by grants and policies alone."""
+    if principal.kind is not PrincipalKind.KEY:
+        return Step("scope", "skipped", "no API key, so no scope limits the request")
+    return Step(
+        "scope",
+        "info",
+        f"API key {principal.key_id} holds {', '.join(sorted(principal.permissions)) or 'no permission'}",
+        {"permissions": sorted(principal.permissions)},
+    )

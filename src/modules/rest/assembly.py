@@ -1,0 +1,77 @@
+"""The data API of one process, put together once for everybody who asks for it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from modules.query import live_catalog
+from modules.rest.asgi import DataApi, Surroundings
+from modules.rest.config import Config, LiveConfig, read_app_settings
+from modules.rest.gate import Gate
+from modules.rest.head import PREFIX
+from modules.rest.settings import RestSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from monohull.kernel.runtime import Runtime
+
+
+class DataService:
+    """The data API and what keeps it up to date.
+
+    Attributes:
+        api: Answers requests.
+        config: Reads the configuration in the database.
+        gate: Counts requests.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings.of(RestSettings)
+        core = runtime.settings.core
+        if settings.anon_role is not None:
+            runtime.authentication.use_anonymous_role(settings.anon_role)
+        if not settings.prepared_statements:
+            runtime.data.keep_nothing_prepared()
+        self._live = live_catalog(runtime)
+        app_settings = read_app_settings(runtime.settings.free)
+        self.gate = Gate(runtime.limits, settings.rate_limit)
+        self.api = api = DataApi(
+            Config(settings, {}, app_settings),
+            self._live,
+            runtime.data,
+            Surroundings(
+                address=core.public_url.rstrip("/") + PREFIX,
+                demands_key=settings.demands_key(is_production=core.is_production),
+                is_development=core.env == "development",
+            ),
+            self.gate,
+        )
+        authentication = runtime.authentication
+
+        def configure(config: Config) -> None:
+            if config.settings.anon_role is not None:
+                authentication.use_anonymous_role(config.settings.anon_role)
+            api.configure(config)
+
+        self.config = LiveConfig(settings, app_settings, runtime.data, configure, runtime.observer)
+        self._live.on_reconfigured(self.config.request_reload)
+
+    @asynccontextmanager
+    async def standing_by(self) -> AsyncIterator[DataApi]:
+        """Keep catalog and configuration fresh while the block runs, for commands that serve nobody."""
+        async with self._live.running(), self.config.running():
+            yield self.api
+
+
+_BY_RUNTIME: WeakKeyDictionary[Runtime, DataService] = WeakKeyDictionary()
+
+
+def data_service(runtime: Runtime) -> DataService:
+    """Return the one data API of a process."""
+    service = _BY_RUNTIME.get(runtime)
+    if service is None:
+        service = _BY_RUNTIME[runtime] = DataService(runtime)
+    return service

@@ -1,0 +1,110 @@
+"""A data request up to the point where the database is asked, and what would come of it.
+
+For explanations: the same parsing, planning and settings as of a request that is answered, and then
+statements that run wherever the caller says, such as a transaction that is rolled back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from msgspec import Struct
+
+from modules.query import execute_request
+from modules.rest.errors import wire_code
+from modules.rest.raised import refusal
+from modules.rest.response import build_answer
+from monohull.kernel.database.frames import PostgresError
+from monohull.kernel.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modules.query import Compiled, DataSource, Plan, Transaction
+    from modules.rest.request import ApiRequest
+    from monohull.kernel.principal import Principal
+
+HEADER: Final = "Explain-Denial"
+"""Carries an explanation in short, where ``Prefer: explain-denial`` asked for it."""
+
+
+class Prepared(Struct, frozen=True):
+    """A request that is ready to be run.
+
+    Attributes:
+        request: As it was made.
+        compiled: Its statement.
+        plan: What the statement was made of.
+        transaction: What it would run in.
+        is_anonymous: A refusal means that somebody should sign in.
+    """
+
+    request: ApiRequest
+    compiled: Compiled
+    plan: Plan
+    transaction: Transaction
+    is_anonymous: bool
+
+
+class Outcome(Struct, frozen=True, omit_defaults=True):
+    """What the client is told.
+
+    Attributes:
+        status: HTTP's.
+        code: Of the refusal, or None.
+        message: Of the refusal, or None.
+        rows: How many rows are in the answer or were written; None for a refusal.
+    """
+
+    status: int
+    code: str | None = None
+    message: str | None = None
+    rows: int | None = None
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether nothing came of it."""
+        return not self.rows
+
+
+class Explained(Struct, frozen=True):
+    """Why a request came to nothing: in short for a header, and whole."""
+
+    header: bytes
+    document: Any
+
+
+class Explainer(Protocol):
+    """Says why a request came to nothing; a room above registers itself as one."""
+
+    async def explain_denial(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
+    ) -> Explained | None:
+        """Return the explanation, or None for callers who are not to have it, or where there is none."""
+        ...
+
+
+async def rehearse(prepared: Prepared, source: DataSource, *, max_rows: int | None) -> Outcome:
+    """Run a request on ``source``, which undoes it, and return what its client would be told.
+
+    Raises:
+        Unavailable: The database does not answer.
+    """
+    try:
+        result = await execute_request(
+            source, prepared.compiled, prepared.request.values, prepared.transaction, max_exact=max_rows
+        )
+        result.close()
+        routine = prepared.compiled.routine
+        is_void = routine is not None and routine.is_void
+        answer = build_answer(prepared.request, result, is_void=is_void)
+    except PostgresError as error:
+        return refused(refusal(error, anonymous=prepared.is_anonymous))
+    except Problem as problem:
+        return refused(problem)
+    return Outcome(answer.status, rows=result.rows)
+
+
+def refused(problem: Problem) -> Outcome:
+    """Return what a client is told of ``problem``."""
+    return Outcome(problem.status, wire_code(problem), problem.message)
