@@ -145,6 +145,8 @@ class WorkerProcess:
             self._sides.append(asyncio.create_task(self._serve(queue, worker, attempts)))
         relay = Relay(runtime.database, runtime.queues, self._duties, runtime.observer)
         await self._stack.enter_async_context(relay.running())
+        for enter in (enter for module in runtime.modules for enter in module.in_worker):
+            await self._stack.enter_async_context(enter(runtime))
         self._is_started = True
         names = tuple(module.name for module in runtime.modules)
         runtime.observer.observe(ProcessStarted(process="worker", version=__version__, modules=names))

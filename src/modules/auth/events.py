@@ -32,6 +32,7 @@ class TokenRefreshed(Event, frozen=True):
     """A session got a new access token."""
 
     name: ClassVar[str] = "auth.token_refreshed"
+    is_audited: ClassVar[bool] = False
 
     user_id: str
     session_id: str

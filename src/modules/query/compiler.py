@@ -16,6 +16,7 @@ from msgspec import Struct
 from modules.query.ast import AllColumns, Call, Mutation, Read
 from modules.query.catalog import Handlers, MediaHandler
 from modules.query.exposure import Closure, Exposure, find_closures
+from modules.query.marks import filter_shape, marks_of, sensitive_columns
 from modules.query.plan.call import plan_call, routine_of
 from modules.query.plan.mutate import plan_mutation
 from modules.query.plan.read import Rules, check_open, find_relation, plan_read
@@ -46,6 +47,9 @@ class Compiled(Struct, frozen=True):
         routine: The function that it calls, if it is a call.
         is_binary: The document is bytes, written in hexadecimal digits.
         closed: Those of its relations that are closed to most.
+        sensitive: Columns it selects that are marked so, as ``schema.relation.column``.
+        filters: What it filters by, where it selects such columns.
+        is_audited: It may change rows that are audited.
     """
 
     statement: Statement
@@ -56,6 +60,9 @@ class Compiled(Struct, frozen=True):
     routine: Routine | None = None
     is_binary: bool = False
     closed: frozenset[Key] = frozenset()
+    sensitive: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    is_audited: bool = False
 
 
 class Compiler:
@@ -85,6 +92,7 @@ class Compiler:
         self._closures: Mapping[Key, Closure] = find_closures(catalog, exposure)
         self._bypassing = catalog.bypassing_roles | bypassing_roles
         self._handlers = _exposed_handlers(catalog, exposure)
+        self._marks = marks_of(catalog)
         self._kept: OrderedDict[Request, Compiled] = OrderedDict()
 
     def compile(
@@ -192,6 +200,7 @@ class Compiler:
 
     def _read(self, read: Read, rules: Rules, *, is_explained: bool) -> Compiled:
         plan = plan_read(read, self.catalog, rules)
+        sensitive = sensitive_columns(plan.read, self._marks)
         count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
         return Compiled(
             render_read(plan, self._asides, is_explained=is_explained),
@@ -200,10 +209,13 @@ class Compiler:
             asides=len(self._asides),
             is_binary=_is_binary(read),
             closed=self._closed(plan.relations),
+            sensitive=sensitive,
+            filters=filter_shape(plan.read) if sensitive else (),
         )
 
     def _mutation(self, mutation: Mutation, rules: Rules, *, is_explained: bool) -> Compiled:
         plan = plan_mutation(mutation, self.catalog, rules)
+        sensitive = sensitive_columns(plan.read, self._marks)
         return Compiled(
             render_mutation(plan, self._asides, is_explained=is_explained),
             plan.relations,
@@ -211,10 +223,14 @@ class Compiler:
             asides=len(self._asides),
             is_binary=_is_binary(mutation),
             closed=self._closed(plan.relations),
+            is_audited=plan.target.key in self._marks.audited,
+            sensitive=sensitive,
+            filters=filter_shape(plan.read) if sensitive else (),
         )
 
     def _call(self, call: Call, rules: Rules, *, is_explained: bool) -> Compiled:
         plan = plan_call(call, self.catalog, rules)
+        sensitive = sensitive_columns(plan.read, self._marks)
         return Compiled(
             render_call(plan, self._asides, is_explained=is_explained),
             plan.relations,
@@ -223,6 +239,9 @@ class Compiler:
             routine=plan.routine,
             is_binary=_is_binary(call),
             closed=self._closed(plan.relations),
+            is_audited=bool(self._marks.audited) and not (call.is_read or plan.routine.is_read_only),
+            sensitive=sensitive,
+            filters=filter_shape(plan.read) if sensitive else (),
         )
 
 

@@ -29,6 +29,7 @@ from modules.query import (
     execute_plan,
     execute_request,
 )
+from modules.rest.audited import read_of, with_origin
 from modules.rest.body import is_json
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
@@ -70,11 +71,13 @@ if TYPE_CHECKING:
     from modules.rest.gate import Gate
     from modules.rest.rehearsal import Explained, Explainer
     from modules.rest.settings import RestSettings
+    from monohull.kernel.events import Event
     from monohull.kernel.principal import Principal
 
 Message: TypeAlias = MutableMapping[str, Any]
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Publish: TypeAlias = "Callable[[Event], Awaitable[None]]"
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
@@ -110,13 +113,21 @@ class DataApi:
         source: Where statements run.
         surroundings: Where it is served.
         gate: Counts the requests of each caller.
+        publish: Tells the product what happened, for certain.
     """
 
-    def __init__(
-        self, config: Config, live: LiveCatalog, source: DataSource, surroundings: Surroundings, gate: Gate
+    def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
+        self,
+        config: Config,
+        live: LiveCatalog,
+        source: DataSource,
+        surroundings: Surroundings,
+        gate: Gate,
+        publish: Publish,
     ) -> None:
         self._gate = gate
         self._explainer: Explainer | None = None
+        self._publish = publish
         self._surroundings = surroundings
         self._live = live
         self._source = source
@@ -194,6 +205,8 @@ class DataApi:
         if request.media is UNAVAILABLE:
             raise not_available(request.head.accept)
         transaction = self._transaction(scope, request, compiled, principal)
+        if compiled.is_audited:
+            transaction = with_origin(transaction, scope)
         watch.lap("plan")
         try:
             if request.media.explain is not None:
@@ -206,18 +219,27 @@ class DataApi:
         watch.lap("transaction")
         is_void = compiled.routine is not None and compiled.routine.is_void
         try:
+            if compiled.sensitive:
+                await self._publish(read_of(request, compiled, result))
             answer = build_answer(request, result, is_void=is_void)
             if any(result.asides):
                 return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
         except BaseException:
             result.close()
             raise
-        if self._memory is not None and not transaction.before and scope["method"] == "GET":
-            self._memory.learn(scope, request, compiled, answer)
+        if scope["method"] == "GET" and not transaction.before:
+            self._learn(scope, request, compiled, answer)
         if not result.rows and request.preferences.explain_denial:
             explained = await self._why(scope, request, principal)
             answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
         return answer
+
+    def _learn(
+        self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, answer: Answer
+    ) -> None:
+        """Remember a read, unless somebody has to be told of each."""
+        if self._memory is not None and not compiled.sensitive:
+            self._memory.learn(scope, request, compiled, answer)
 
     async def _answer_explained(
         self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF

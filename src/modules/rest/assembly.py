@@ -12,10 +12,12 @@ from modules.rest.config import Config, LiveConfig, read_app_settings
 from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
 from modules.rest.settings import RestSettings
+from monohull.kernel import outbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from monohull.kernel.events import Event
     from monohull.kernel.runtime import Runtime
 
 
@@ -38,6 +40,11 @@ class DataService:
         self._live = live_catalog(runtime)
         app_settings = read_app_settings(runtime.settings.free)
         self.gate = Gate(runtime.limits, settings.rate_limit)
+
+        async def publish(event: Event) -> None:
+            async with runtime.database.unit_of_work() as work:
+                await outbox.publish(work, event)
+
         self.api = api = DataApi(
             Config(settings, {}, app_settings),
             self._live,
@@ -48,6 +55,7 @@ class DataService:
                 is_development=core.env == "development",
             ),
             self.gate,
+            publish,
         )
         authentication = runtime.authentication
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from modules.rest.assembly import data_service
 from modules.rest.errors import render_rest_problem
+from modules.rest.events import SensitiveColumnsRead
 from modules.rest.head import PREFIX
 from modules.rest.rehearsal import HEADER
 from modules.rest.settings import RestSettings
@@ -47,4 +48,6 @@ def parts(runtime: Runtime) -> Parts:
     )
 
 
-module = Module(name="rest", requires=("query",), settings=RestSettings, parts=parts)
+module = Module(
+    name="rest", requires=("query",), settings=RestSettings, events=(SensitiveColumnsRead,), parts=parts
+)

@@ -24,7 +24,11 @@ COMMANDS: Final = {
     "status": ("monohull.cli.status", "What runs for this home."),
     "keys": ("monohull.cli.modules", "API keys: show, create, revoke; signing keys: list, rotate, retire."),
     "auth": ("monohull.cli.modules", "Users: take them over from another product."),
-    "policy": ("monohull.cli.modules", "Policies of the database: explain a refusal; their matrix and its test."),
+    "policy": (
+        "monohull.cli.modules",
+        "Policies: explain a refusal, their matrix and its test.",
+    ),
+    "audit": ("monohull.cli.modules", "The audit log: list, export, verify, checkpoint, track."),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),

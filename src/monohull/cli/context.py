@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import getpass
 import os
 import sys
 from pathlib import Path
@@ -151,12 +152,22 @@ def run_with(loaded: Configuration, work: Callable[[Runtime], Awaitable[R]]) -> 
     """Open a `Runtime` of process ``cli``, run ``work`` with it and close it."""
     from monohull.kernel.home import connections  # noqa: PLC0415 start-up time
     from monohull.kernel.logs import configure_logging  # noqa: PLC0415 start-up time
+    from monohull.kernel.origin import Origin, current_source  # noqa: PLC0415 start-up time
     from monohull.kernel.runtime import Runtime  # noqa: PLC0415 start-up time
 
     async def run() -> R:
         configure_logging(loaded.settings.core, process="cli")
+        current_source.set(Origin(kind="command", subject=system_user()))
         runtime = Runtime(loaded.settings, loaded.modules, connections(loaded.settings), process="cli")
         async with runtime.running():
             return await work(runtime)
 
     return asyncio.run(run())
+
+
+def system_user() -> str | None:
+    """Return the name of who gave the command; None where the system knows none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None

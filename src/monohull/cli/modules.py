@@ -56,3 +56,4 @@ def module_group(name: str) -> click.Group:
 keys: click.Group = module_group("keys")
 auth: click.Group = module_group("auth")
 policy: click.Group = module_group("policy")
+audit: click.Group = module_group("audit")

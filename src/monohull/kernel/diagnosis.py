@@ -44,7 +44,8 @@ Look: TypeAlias = Callable[["Runtime"], Awaitable[Diagnosis]]
 
 async def examine(runtime: Runtime) -> AsyncIterator[Diagnosis]:
     """Look at everything, one after the other; what cannot be asked is ``away`` and stops nothing."""
-    for name, look in LOOKS.items():
+    looks = LOOKS | {name: look for module in runtime.modules for name, look in module.looks.items()}
+    for name, look in looks.items():
         try:
             yield await look(runtime)
         except Problem as problem:

@@ -28,6 +28,7 @@ from monohull.kernel.errors import (
 )
 from monohull.kernel.header_sets import HeaderSets
 from monohull.kernel.observation import RequestFailed, RequestFinished
+from monohull.kernel.origin import current_source
 from monohull.kernel.outbox import current_actor
 from monohull.kernel.trace import Trace, current_trace, read_trace
 
@@ -99,7 +100,7 @@ class Edge:
         trace = headers.trace()
         cors = self._cors_of(scope["path"]) if self._cors_below else self._cors
         exchange = Exchange(scope, send, cors, trace, headers)
-        token, actor = current_trace.set(trace), current_actor.set(None)
+        token, actor, source = current_trace.set(trace), current_actor.set(None), current_source.set(scope)
         self._lifecycle.begin()
         try:
             if scope["method"] == "OPTIONS" and is_preflight("OPTIONS", scope["headers"]):
@@ -114,6 +115,7 @@ class Edge:
             self._lifecycle.end()
             current_trace.reset(token)
             current_actor.reset(actor)
+            current_source.reset(source)
             self._observe(exchange.finished())
 
     async def _answer_preflight(self, exchange: Exchange) -> None:

@@ -19,6 +19,8 @@ from uuid import UUID
 
 import msgspec
 
+from monohull.kernel.origin import Origin
+
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _PATTERN: Final = re.compile(r"\*|[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?")
 
@@ -29,10 +31,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: ``module.thing_happened``: past tense, never changed once published.
         version: Raised when the payload changes so that old readers would misread it.
+        is_audited: Whether it becomes an entry of the audit log. Everything does that does not say otherwise.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    is_audited: ClassVar[bool] = True
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +54,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         request_id: The request that caused it.
         traceparent: W3C trace context of that request.
         payload: The event's fields as JSON text, kept as it was written.
+        origin: Who caused it, as what and from where; None for work that no request or command began.
     """
 
     id: UUID
@@ -63,6 +68,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     actor: str | None = None
     request_id: str | None = None
     traceparent: str | None = None
+    origin: Origin | None = None
 
 
 Handle: TypeAlias = Callable[[Any, Envelope], Awaitable[None]]

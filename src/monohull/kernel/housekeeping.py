@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import text
 
 from monohull.kernel.events import Envelope
+from monohull.kernel.origin import Origin
 from monohull.kernel.queues import Backoff, Cron, GiveUp, job
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PURGE_BATCH: Final = 5000
 _EVENT: Final = text(
     """
     select id, position, transaction_id::text as transaction, name, version, occurred_at, key, actor,
-           request_id, traceparent, payload::text as payload
+           request_id, traceparent, payload::text as payload, origin::text as origin
     from monohull.outbox where id = :id
     """
 )
@@ -95,6 +96,8 @@ async def find_event(database: Database, event_id: UUID) -> Envelope | None:
     columns = dict(row._mapping)  # noqa: SLF001 the documented way to a row's names
     columns["transaction"] = int(columns["transaction"])
     columns["payload"] = msgspec.Raw(columns["payload"].encode())
+    if (came_from := columns["origin"]) is not None:
+        columns["origin"] = msgspec.json.decode(came_from, type=Origin)
     return Envelope(**columns)
 
 

@@ -59,6 +59,12 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 PartsFactory: TypeAlias = Callable[[Any], Parts]
 """Given the process' `Runtime`, which is untyped here because it stands above this file."""
 
+InWorker: TypeAlias = "Callable[[Any], AbstractAsyncContextManager[None]]"
+"""Given the worker's `Runtime`; for what is done all the time and by one process, not once a minute."""
+
+Look: TypeAlias = Callable[[Any], Awaitable[Any]]
+"""Given the process' `Runtime`, returns a `Diagnosis`; both stand above this file."""
+
 Work: TypeAlias = Callable[[], Awaitable[None]]
 Seed: TypeAlias = "Callable[[AsyncSession, Mapping[str, Any]], Awaitable[object]]"
 
@@ -78,6 +84,8 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
         cli: Gives click groups by the name of the verb, such as ``keys``. Groups of several modules
             under one name become one.
         parts: Builds what it contributes to a process.
+        in_worker: Entered by each worker with its runtime, after everything is open, and left in reverse.
+        looks: What ``monohull doctor`` looks at, by name.
         seed: Writes the project's table ``[seed]`` into this module's tables. Called again when
             that table changed, so rows that are there already have to be left alone.
     """
@@ -92,6 +100,8 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     cron: tuple[Cron, ...] = ()
     cli: Mapping[str, Callable[[], click.Group]] = {}
     parts: PartsFactory | None = None
+    in_worker: Sequence[InWorker] = ()
+    looks: Mapping[str, Look] = {}
     seed: Seed | None = None
 
 

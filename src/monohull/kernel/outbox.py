@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from monohull.kernel.errors import Problem
 from monohull.kernel.ids import uuid7
+from monohull.kernel.origin import origin
 from monohull.kernel.trace import current_trace
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ current_actor: ContextVar[str | None] = ContextVar("current_actor", default=None
 _PUBLISH: Final = text(
     """
     with published as (
-        insert into monohull.outbox (id, name, version, key, actor, request_id, traceparent, payload)
-        values (:id, :name, :version, :key, :actor, :request_id, :traceparent, cast(:payload as json))
+        insert into monohull.outbox
+            (id, name, version, key, actor, request_id, traceparent, payload, origin, is_audited)
+        values (:id, :name, :version, :key, :actor, :request_id, :traceparent, cast(:payload as json),
+                cast(:origin as json), :is_audited)
         returning 1
     )
     select pg_notify('monohull_outbox', '') from published
@@ -79,13 +82,15 @@ async def publish(session: AsyncSession, event: Event, *, key: str | None = None
         event: What happened.
         key: What it is about, for readers that need order per thing.
     """
-    event_id = uuid7()
+    event_id, came_from = uuid7(), origin()
     parameters = {
         "id": event_id,
         "name": event.name,
         "version": event.version,
         "key": key,
         "payload": msgspec.json.encode(event).decode(),
+        "origin": None if came_from is None else msgspec.json.encode(came_from).decode(),
+        "is_audited": event.is_audited,
         **cause(),
     }
     await session.execute(_PUBLISH, parameters)

@@ -81,3 +81,13 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
     return continue_trace(
         traceparent.decode("latin-1") if traceparent else None, request_id.decode() if request_id else None
     )
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """Return the trace that a ``traceparent`` belongs to; None when it names none.
+
+    >>> trace_id_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    '4bf92f3577b34da6a3ce929d0e0e4736'
+    """
+    match = _TRACEPARENT.fullmatch(traceparent.encode()) if traceparent else None
+    return None if match is None else match[1].decode()

@@ -13,6 +13,7 @@ BUILTIN_MODULES: Final = (
     "modules.query",
     "modules.auth",
     "modules.api_keys",
+    "modules.audit",
     "modules.rest",
     "modules.policy",
     "modules.platform",

@@ -1,0 +1,66 @@
+"""The plug of audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from litestar import Router
+
+from modules.audit.controllers import AuditController
+from modules.audit.events import AuditLogExported
+from modules.audit.jobs import CRONS, keep
+from modules.audit.looks import audit_metrics, lag_seconds, look
+from modules.audit.searching import Search
+from modules.audit.services import AuditLog
+from modules.audit.settings import AuditSettings
+from modules.audit.writer import Writer
+from monohull.kernel.module import Module, Parts
+from monohull.kernel.permissions import Permission
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import click
+
+    from monohull.kernel.runtime import Runtime
+
+
+def parts(runtime: Runtime) -> Parts:
+    """Build what audit contributes to one process."""
+    runtime.metrics.on_scrape(
+        "monohull_audit_lag_seconds",
+        "Age of the oldest that waits to become an entry of the audit log.",
+        lambda: lag_seconds(runtime.database),
+    )
+    search, log = Search(runtime.database), AuditLog(runtime.database, runtime.settings)
+    return Parts(
+        routers=(Router("/platform/v1", route_handlers=[AuditController]),),
+        dependencies={"audit_search": lambda: search, "audit_log": lambda: log},
+    )
+
+
+def in_worker(runtime: Runtime) -> AbstractAsyncContextManager[None]:
+    """Write the log in this worker, when no other one does."""
+    runtime.observer.add_reader(audit_metrics(runtime.metrics))
+    return Writer(runtime.database, runtime.observer).running()
+
+
+def cli() -> click.Group:
+    """Return ``monohull audit``."""
+    from modules.audit.cli import audit  # noqa: PLC0415 start-up time
+
+    return audit
+
+
+module = Module(
+    name="audit",
+    settings=AuditSettings,
+    permissions=(Permission("audit.entries:read", "Read and export the audit log."),),
+    events=(AuditLogExported,),
+    jobs=(keep,),
+    cron=CRONS,
+    cli={"audit": cli},
+    parts=parts,
+    in_worker=(in_worker,),
+    looks={"audit": look},
+)

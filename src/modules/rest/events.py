@@ -1,0 +1,19 @@
+"""What the data API tells the rest of the product."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from monohull.kernel.events import Event
+
+
+class SensitiveColumnsRead(Event, frozen=True):
+    """A request selected columns marked ``@sensitive``; ``filters`` are fields and operators, no values."""
+
+    name: ClassVar[str] = "rest.sensitive_columns_read"
+
+    relation: str
+    columns: tuple[str, ...]
+    rows: int
+    filters: tuple[str, ...]
+    method: str
