@@ -172,7 +172,13 @@ def permissions_page(modules: Iterable[Module]) -> str:
             raise Undocumented(f"the permission {permission.name} has no summary")
     rows = [(f"`{permission.name}`", permission.summary) for permission in found]
     intro = "A principal holds names, or patterns: `area.thing:*`, `area.*`, `*`."
-    return page(["# Permissions", NOTE, intro, table(("permission", "allows"), rows)])
+    parts = ["# Permissions", NOTE, intro, table(("permission", "allows"), rows)]
+    families = {family.area: family for module in modules for family in module.families}
+    for family in families.values():
+        forms = [(f"`{form}`", summary) for form, summary in family.forms]
+        about = f"What there is decides which permissions begin with `{family.area}.`:"
+        parts += [about, table(("permission", "allows"), forms)]
+    return page(parts)
 
 
 def cli_page() -> str:

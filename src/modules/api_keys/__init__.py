@@ -8,7 +8,7 @@ Supabase's clients know these prefixes. Neighbours meet a key as a `Principal`.
 
 from __future__ import annotations
 
-from modules.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from modules.api_keys.events import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
 from modules.api_keys.lookup import find_key_principal
 
-__all__ = ["ApiKeyCreated", "ApiKeyRevoked", "find_key_principal"]
+__all__ = ["ApiKeyChanged", "ApiKeyCreated", "ApiKeyRevoked", "ApiKeyRotated", "find_key_principal"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from monohull.kernel.events import Event
 
@@ -16,6 +16,30 @@ class ApiKeyCreated(Event, frozen=True):
     key_name: str
     prefix: str
     permissions: tuple[str, ...]
+    user_id: str | None = None
+
+
+class ApiKeyChanged(Event, frozen=True):
+    """Name, permissions or limits of a key are different; ``before`` and ``after`` hold what changed."""
+
+    name: ClassVar[str] = "api_keys.key_changed"
+
+    key_id: str
+    key_name: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class ApiKeyRotated(Event, frozen=True):
+    """A key has a new text; the one before it, ``previous_prefix``, holds for ``overlap_seconds`` yet."""
+
+    name: ClassVar[str] = "api_keys.key_rotated"
+
+    key_id: str
+    key_name: str
+    prefix: str
+    previous_prefix: str
+    overlap_seconds: int
 
 
 class ApiKeyRevoked(Event, frozen=True):

@@ -8,11 +8,15 @@ from litestar import Router
 
 from modules.api_keys.authenticator import KeyAuthenticator
 from modules.api_keys.controllers import KeysController
-from modules.api_keys.events import ApiKeyCreated, ApiKeyRevoked
+from modules.api_keys.events import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from modules.api_keys.news import News
+from modules.api_keys.permissions import PERMISSIONS
+from modules.api_keys.principals import Issue
+from modules.api_keys.quotas import Quotas
+from modules.api_keys.rates import Rates
 from modules.api_keys.services import Keys
 from modules.api_keys.usage import Usage
 from monohull.kernel.module import Module, Parts
-from monohull.kernel.permissions import Permission
 
 if TYPE_CHECKING:
     import click
@@ -22,16 +26,23 @@ if TYPE_CHECKING:
 
 def parts(runtime: Runtime) -> Parts:
     """Build what api_keys contributes to one process."""
-    keys = Keys(runtime.database, runtime.permissions)
     usage = Usage(runtime.database, runtime.observer)
+    rates = Rates(runtime.limits)
+    quotas = Quotas(runtime.redis, runtime.observer)
     authenticator = KeyAuthenticator(
-        runtime.database, usage, anonymous_role=lambda: runtime.authentication.anonymous.role
+        runtime.database,
+        usage,
+        rates=rates,
+        quotas=quotas,
+        issue=Issue.of(runtime),
     )
+    news = News(runtime.broker, authenticator.forget)
+    keys = Keys(runtime.database, runtime.permissions, news)
     return Parts(
         routers=(Router("/platform/v1", route_handlers=[KeysController]),),
-        dependencies={"keys": lambda: keys},
+        dependencies={"keys": lambda: keys, "key_quotas": lambda: quotas},
         authenticators=(authenticator,),
-        lifespans=(usage.running,),
+        lifespans=(usage.running, rates.running, quotas.running, news.running),
     )
 
 
@@ -44,11 +55,8 @@ def cli() -> click.Group:
 
 module = Module(
     name="api_keys",
-    permissions=(
-        Permission("api_keys.keys:read", "See which API keys exist."),
-        Permission("api_keys.keys:write", "Create and revoke API keys."),
-    ),
-    events=(ApiKeyCreated, ApiKeyRevoked),
+    permissions=PERMISSIONS,
+    events=(ApiKeyCreated, ApiKeyChanged, ApiKeyRotated, ApiKeyRevoked),
     cli={"keys": cli},
     parts=parts,
 )

@@ -86,8 +86,7 @@ async def _user(runtime: Runtime, name: str, claims: Mapping[str, Any] | None) -
 
 async def _key(runtime: Runtime, name: str) -> Principal:
     key_id = _uuid(name)
-    async with runtime.database.unit_of_work() as work:
-        found = await find_key_principal(work, key_id, runtime.authentication.anonymous.role)
+    found = await find_key_principal(runtime, key_id)
     if found is None:
         raise CallerUnknown(f"No API key has the id {name}.")
     return found

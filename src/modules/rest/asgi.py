@@ -57,6 +57,7 @@ from modules.rest.root import (
     answer_headers,
     describe_schema,
 )
+from modules.rest.scopes import Scopes, Sight
 from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
 from modules.rest.transaction import begin_transaction, bind_settings, template_of
@@ -145,6 +146,7 @@ class DataApi:
         is_development = self._surroundings.is_development
         self._allows_plan = settings.allows_plan(is_development=is_development)
         self._is_timed = settings.is_timed(is_development=is_development)
+        self._scopes = Scopes(settings.schemas[0])
         self._compiler: Compiler | None = None
         self._memory: Memory | None = None
 
@@ -309,6 +311,7 @@ class DataApi:
 
         Raises:
             RelationClosed: MH100, a relation in it is closed to the role.
+            ScopeMissing: MH103, the key's scopes lack something that it touches.
         """
         compiler = self._compiler_of_now()
         if self._memory is None or self._memory.compiler is not compiler:
@@ -317,6 +320,8 @@ class DataApi:
         if found is None:
             return None
         known, given = found
+        if principal.scopes is not None:
+            self._scopes.demand(principal.scopes, known.request.asked, known.compiled)
         view = known.views.get(principal.role)
         if view is None:
             view = self._look(known, scope, principal)
@@ -400,14 +405,19 @@ class DataApi:
     def _compile_with(
         self, compiler: Compiler, request: ApiRequest, principal: Principal
     ) -> tuple[ApiRequest, Compiled]:
+        if principal.scopes is not None:
+            self._scopes.demand_target(principal.scopes, request.asked)
         request = negotiate(request, compiler)
         anonymous = self._is_anonymous(principal)
-        return request, compiler.compile(
+        compiled = compiler.compile(
             request.asked,
             role=principal.role,
             anonymous=anonymous,
             is_explained=request.media.explain is not None,
         )
+        if principal.scopes is not None:
+            self._scopes.demand(principal.scopes, request.asked, compiled)
+        return request, compiled
 
     def _allowed(self, scope: Scope, principal: Principal) -> Answer:
         """Say which methods a path has.
@@ -415,16 +425,24 @@ class DataApi:
         Raises:
             QueryProblem: 404, there is nothing of this name.
             SchemaNotExposed: PGRST106.
+            ScopeMissing: MH103.
         """
         kind, name = parse_target({**scope, "method": "GET"}, self._settings.root_spec)
         schema = parse_profile(scope, self._settings)
         compiler = self._compiler_of_now()
+        scopes = principal.scopes
         allow = ALLOWS_ROOT
         if kind == "function":
+            if scopes is not None:
+                self._scopes.demand_call(scopes, schema, name)
             allow = allowed_on_routine(compiler.catalog, schema, name)
         elif kind == "relation":
+            if scopes is not None:
+                self._scopes.demand_any(scopes, schema, name)
             anonymous = self._is_anonymous(principal)
             allow = allowed_on_relation(compiler.find(schema, name, role=principal.role, anonymous=anonymous))
+            if scopes is not None:
+                allow = self._scopes.allowed(scopes, schema, name, allow)
         return Answer(200, answer_headers(allow), b"")
 
     async def _describe(self, scope: Scope, principal: Principal, watch: Stopwatch) -> Answer:
@@ -452,6 +470,7 @@ class DataApi:
                     head.schema,
                     frozenset(closed),
                     self._surroundings.address,
+                    None if principal.scopes is None else Sight(self._scopes, principal.scopes, head.schema),
                 ),
             )
         except PostgresError as error:
@@ -475,6 +494,7 @@ class DataApi:
                 bypassing_roles=_SEES_EVERYTHING,
                 asides=SETTINGS,
             )
+            self._scopes = Scopes(self._settings.schemas[0])
         return compiler
 
     def _is_anonymous(self, principal: Principal) -> bool:

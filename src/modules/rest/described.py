@@ -107,12 +107,13 @@ class ColumnFacts(Struct, frozen=True):
 
 
 class TableFacts(Struct, frozen=True):
-    """A relation that the role may do something with."""
+    """A relation that the role may do something with, but for methods that are ``hidden``."""
 
     name: str
     is_writable: bool
     columns: tuple[ColumnFacts, ...]
     comment: str | None = None
+    hidden: frozenset[str] = frozenset()
 
 
 class ParameterFacts(Struct, frozen=True):

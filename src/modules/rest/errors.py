@@ -16,6 +16,7 @@ repeats the code for whatever cannot read bodies.
     PGRST125 404   a path that is no relation
     PGRST126 404   the root has no description yet
     MH101    414   the query string is too long
+    MH103    403   the key's scopes do not include what the request touches
     PGRST003 504   no connection to the database became free in time; 503 on other wires
     SQLSTATE       what PostgreSQL refused, its status by `status_of`
 
@@ -33,6 +34,7 @@ import msgspec
 from modules.query import QueryProblem
 from monohull.kernel.errors import (
     DatabaseUnavailable,
+    Forbidden,
     InternalError,
     InvalidCredential,
     PoolExhausted,
@@ -42,7 +44,7 @@ from monohull.kernel.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from monohull.kernel.database.frames import PostgresError
 
@@ -90,6 +92,24 @@ class QueryStringTooLong(Problem):
             f"The query string has {size} bytes; {limit} are allowed.",
             hint="Ask in several requests, or put a long list of values into a table and embed it.",
         )
+
+
+class ScopeMissing(Forbidden):
+    """The key is limited, and the request touches something beyond its scopes.
+
+    Args:
+        missing: The permissions that it lacks, one at least.
+    """
+
+    code = "MH103"
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"This key lacks the permission {missing[0]}",
+            details="Missing permissions: " + ", ".join(missing),
+            hint="Use a key whose scopes include it, or have it added to this one's.",
+        )
+        self.missing = tuple(missing)
 
 
 class CallMethodNotAllowed(Problem):

@@ -12,6 +12,7 @@ from modules.rest.head import PREFIX
 from modules.rest.rehearsal import HEADER
 from modules.rest.settings import RestSettings
 from monohull.kernel.cors import EXPOSED_HEADERS, Cors, CorsDialect
+from monohull.kernel.data_permissions import DATA
 from monohull.kernel.module import Module, Parts
 
 if TYPE_CHECKING:
@@ -49,5 +50,10 @@ def parts(runtime: Runtime) -> Parts:
 
 
 module = Module(
-    name="rest", requires=("query",), settings=RestSettings, events=(SensitiveColumnsRead,), parts=parts
+    name="rest",
+    requires=("query",),
+    settings=RestSettings,
+    events=(SensitiveColumnsRead,),
+    families=(DATA,),
+    parts=parts,
 )

@@ -259,7 +259,8 @@ def _paths(facts: SchemaFacts) -> Iterator[Document]:
         }
     }
     for table in facts.tables:
-        yield {f"/{table.name}": _relation(table)}
+        methods = _relation(table).items()
+        yield {f"/{table.name}": {name: text for name, text in methods if name not in table.hidden}}
     for function in {one.name: one for one in facts.functions}.values():
         yield {f"/rpc/{function.name}": _function(function)}
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modules.query import Catalog, DataSource, Relation, Steps
+    from modules.rest.scopes import Sight
     from modules.rest.settings import RestSettings
 
 ALLOWS_ROOT: Final = "OPTIONS,GET,HEAD"
@@ -36,6 +37,7 @@ class Standpoint(Struct, frozen=True):
         schema: The one.
         closed: Names of relations that are closed to the caller.
         address: Where clients reach the data API, unless the settings know better.
+        sight: What a limited key sees of it; None for everything.
     """
 
     catalog: Catalog
@@ -43,6 +45,7 @@ class Standpoint(Struct, frozen=True):
     schema: str
     closed: frozenset[str]
     address: str
+    sight: Sight | None = None
 
 
 async def describe_schema(source: DataSource, transaction: Transaction, standpoint: Standpoint) -> bytes:
@@ -66,18 +69,20 @@ async def describe_schema(source: DataSource, transaction: Transaction, standpoi
 
 
 def _write(document: bytes, standpoint: Standpoint) -> Steps[bytes]:
-    catalog, schema = standpoint.catalog, standpoint.schema
+    catalog, schema, sight = standpoint.catalog, standpoint.schema, standpoint.sight
     facts = yield from read_facts(document)
     tables: list[TableFacts] = []
     references: dict[str, Mapping[str, tuple[str, str]]] = {}
-    for table in facts.tables:
-        if table.name not in standpoint.closed:
+    for fact in facts.tables:
+        table = fact if sight is None else sight.table(fact)
+        if table is not None and table.name not in standpoint.closed:
             tables.append(with_keys(table, _keys(catalog, schema, table.name)))
             references[table.name] = find_references(catalog, schema, table.name)
         yield
     settings = standpoint.settings
+    functions = facts.functions if sight is None else sight.functions(facts.functions)
     described = yield from describe(
-        SchemaFacts(tuple(tables), facts.functions, facts.comment),
+        SchemaFacts(tuple(tables), functions, facts.comment),
         references,
         address=settings.openapi_server_proxy_uri or standpoint.address,
         has_security=settings.openapi_security_active,

@@ -238,7 +238,12 @@ class Edge:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["trace"] = read_trace(scope["headers"])
-        await self._identify(scope, self._header_sets.read(scope))
+        try:
+            await self._identify(scope, self._header_sets.read(scope))
+        except Problem:
+            await receive()
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+            return
         await self._target(scope)(scope, receive, send)
 
 
@@ -328,6 +333,7 @@ class Exchange:
         return [] if origin is None else self._cors.headers(origin)
 
 
+_POLICY_VIOLATION: Final = 1008
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -15,7 +15,7 @@ from litestar.handlers import BaseRouteHandler
 
 from monohull.kernel.errors import Forbidden, Unauthenticated
 from monohull.kernel.permissions import grants
-from monohull.kernel.principal import Principal
+from monohull.kernel.principal import Principal, PrincipalKind
 
 Guard: TypeAlias = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 
@@ -54,9 +54,15 @@ def requires(permission: str) -> Guard:
 
 
 def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Demand a person: a principal with a subject, whatever its permissions."""
-    if principal_of(connection).subject is None:
+    """Demand a person: a principal with a subject, whatever its permissions.
+
+    An API key acts for its owner on data. It may not change the owner's password or end its sessions.
+    """
+    principal = principal_of(connection)
+    if principal.subject is None:
         raise Unauthenticated("This needs a signed-in user.")
+    if principal.kind is PrincipalKind.KEY:
+        raise Forbidden("An API key cannot stand in for its owner here.", hint="Sign in as the user.")
 
 
 def public() -> dict[str, Any]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from monohull.kernel.cors import Cors
     from monohull.kernel.events import Event, Subscriber
     from monohull.kernel.health import Check
-    from monohull.kernel.permissions import Permission
+    from monohull.kernel.permissions import Family, Permission
     from monohull.kernel.queues import Cron, Job
 
 
@@ -77,6 +77,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
         requires: Names of modules that must be loaded too, and before this one.
         settings: Frozen Struct with a class variable ``prefix``, or None.
         permissions: What this module's guards ask for.
+        families: Families of permissions that it asks for.
         events: Events this module publishes.
         subscribers: What it does when an event is relayed (in the worker).
         jobs: What the worker runs for it.
@@ -94,6 +95,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     requires: tuple[str, ...] = ()
     settings: type[msgspec.Struct] | None = None
     permissions: tuple[Permission, ...] = ()
+    families: tuple[Family, ...] = ()
     events: tuple[type[Event], ...] = ()
     subscribers: tuple[Subscriber, ...] = ()
     jobs: tuple[Job, ...] = ()

@@ -8,6 +8,7 @@ typing error in a guard or a role is found at start-up and not in production.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable  # noqa: TC003 msgspec reads it
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,6 +31,20 @@ class Permission(msgspec.Struct, frozen=True):
     summary: str
 
 
+class Family(msgspec.Struct, frozen=True):
+    """Permissions that nobody can list, since their names depend on what there is in the database.
+
+    Attributes:
+        area: What their names begin with.
+        forms: How they are written, each with one sentence for the reference.
+        is_member: Says of a name or a pattern whether it is written so.
+    """
+
+    area: str
+    forms: tuple[tuple[str, str], ...]
+    is_member: Callable[[str], bool]
+
+
 class UnknownPermission(LookupError):
     """A guard or a role names a permission that no module registered."""
 
@@ -37,8 +52,9 @@ class UnknownPermission(LookupError):
 class PermissionRegistry:
     """Every permission of the running product."""
 
-    def __init__(self, permissions: Iterable[Permission] = ()) -> None:
+    def __init__(self, permissions: Iterable[Permission] = (), families: Iterable[Family] = ()) -> None:
         self._permissions: dict[str, Permission] = {}
+        self._families = tuple(families)
         for permission in permissions:
             self.add(permission)
 
@@ -63,6 +79,13 @@ class PermissionRegistry:
             return self._permissions[name]
         except KeyError:
             raise UnknownPermission(f"no module registers the permission {name!r}") from None
+
+    def knows(self, pattern: str) -> bool:
+        """Say whether ``pattern`` could grant anything: a registered permission, or one of a family."""
+        held = frozenset({pattern})
+        return any(grants(held, name) for name in self._permissions) or any(
+            family.is_member(pattern) for family in self._families
+        )
 
     def __iter__(self) -> Iterator[Permission]:
         return iter(sorted(self._permissions.values(), key=lambda permission: permission.name))

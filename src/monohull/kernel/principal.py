@@ -34,6 +34,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         claims: The token's claims, ``role`` always among them.
         permissions: Names such as ``storage.objects:write``; ``*`` and ``area:*`` match as in `permissions`.
         key_id: The API key that the request came with, or None.
+        scopes: The data permissions that limit its data requests; None where they are not limited.
+        is_legacy_key: True for a JWT of the shared secret that stands for a role and nobody.
         is_default: True when no credential was sent and the anonymous role was assumed.
     """
 
@@ -43,6 +45,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     claims: Mapping[str, Any] = {}
     permissions: frozenset[str] = frozenset()
     key_id: str | None = None
+    scopes: frozenset[str] | None = None
+    is_legacy_key: bool = False
     is_default: bool = False
 
     @cached_property

@@ -66,7 +66,10 @@ class Runtime:
         self.lifecycle = Lifecycle()
         self.health = Health()
         self.authentication = Authentication(trusted_proxies=core.trusted_proxies)
-        self.permissions = PermissionRegistry(p for module in modules for p in module.permissions)
+        self.permissions = PermissionRegistry(
+            (p for module in modules for p in module.permissions),
+            (family for module in modules for family in module.families),
+        )
         self.events = EventRegistry(
             (event for module in modules for event in module.events),
             (subscriber for module in modules for subscriber in module.subscribers),

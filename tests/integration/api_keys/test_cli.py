@@ -115,6 +115,54 @@ def test_create_list_and_revoke(there: Connections) -> None:
     assert limited["permissions"] == ["api_keys.keys:read"]
 
 
+def test_limits_change_and_rotation(there: Connections) -> None:
+    made = json.loads(
+        printed(
+            call(
+                there,
+                *(
+                    "create",
+                    "partner",
+                    "--permission",
+                    "data.orders:read",
+                    "--permission",
+                    "data.rpc.total:call",
+                ),
+                *("--address", "203.0.113.0/24", "--address", "2001:db8::/32"),
+                *("--rate", "120", "--quota", "1000/month", "--days", "7", "--json"),
+            )
+        )
+    )
+    assert made["permissions"] == ["data.orders:read", "data.rpc.total:call"]
+    assert made["allowed_addresses"] == ["203.0.113.0/24", "2001:db8::/32"]
+    assert (made["rate_per_minute"], made["quota"]) == (120, {"limit": 1000, "period": "month"})
+    assert len(made["warnings"]) == 2
+    told = call(there, "create", "early", "--permission", "data.orders:read")
+    assert is_well_formed(printed(told))
+    assert "There is no relation orders yet" in told.stderr
+    line = printed(call(there, "list")).splitlines()[1]
+    assert "from 203.0.113.0/24, 2001:db8::/32; 120 a minute; 1000 a month; never used; expires" in line
+    changed = json.loads(
+        printed(
+            call(
+                there,
+                *("change", made["id"], "--name", "friend", "--rate", "7"),
+                *("--without", "addresses", "--without", "quota", "--without", "expiry", "--json"),
+            )
+        )
+    )
+    assert (changed["name"], changed["rate_per_minute"], changed["quota"]) == ("friend", 7, None)
+    assert (changed["allowed_addresses"], changed["expires_at"]) == ([], None)
+    assert changed["permissions"] == made["permissions"]
+    assert "friend" in printed(call(there, "change", made["id"], "--quota", "5/day"))
+    rotated = json.loads(printed(call(there, "rotate-key", made["id"], "--overlap-hours", "2", "--json")))
+    assert rotated["id"] == made["id"]
+    assert rotated["key"] != made["key"]
+    assert rotated["previous_prefix"] == made["prefix"]
+    assert f"{made['prefix']}… until " in printed(call(there, "list"))
+    assert is_well_formed(printed(call(there, "rotate-key", made["id"], "--overlap-hours", "0")))
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
@@ -124,6 +172,14 @@ def test_create_list_and_revoke(there: Connections) -> None:
         (["create", "x", "--permission", "no.such:thing"], 1, "No module asks for"),
         (["create", "x", "--days", "0"], 2, "0 is not in the range"),
         (["create"], 2, "Missing argument"),
+        (["create", "x", "--quota", "5/hour"], 2, "10000/day"),
+        (["create", "x", "--quota", "many/day"], 2, "10000/day"),
+        (["create", "x", "--rate", "0"], 2, "0 is not in the range"),
+        (["create", "x", "--address", "example.com"], 1, "allow-list cannot be read"),
+        (["create", "x", "--permission", "data.orders:reed"], 1, "No module asks for"),
+        (["create", "x", "--user", "01a20691-5dcc-71b3-b46c-b2d6da3e1d8f"], 1, "No user has the id"),
+        (["change", "01a20691-5dcc-71b3-b46c-b2d6da3e1d8f", "--name", "x"], 1, "no api key has the id"),
+        (["rotate-key", "01a20691-5dcc-71b3-b46c-b2d6da3e1d8f"], 1, "no api key has the id"),
     ],
 )
 def test_commands_that_are_refused(

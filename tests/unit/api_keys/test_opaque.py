@@ -59,4 +59,4 @@ def test_what_is_no_key(text: str) -> None:
 def test_only_an_unlimited_secret_key_gets_past_row_security(
     kind: str, permissions: tuple[str, ...], role: str
 ) -> None:
-    assert database_role(kind, permissions) == role  # type: ignore[arg-type]
+    assert database_role(kind, permissions) == role

@@ -12,7 +12,7 @@ import pytest
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
 from monohull.kernel.edge import limited
-from monohull.kernel.errors import BodyTooLarge, Conflict, InternalError, Rendered
+from monohull.kernel.errors import BodyTooLarge, Conflict, InternalError, RateLimited, Rendered
 from monohull.kernel.home import Connections
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.observation import Observation, RequestFailed, RequestFinished
@@ -39,6 +39,8 @@ class Refuses:
     """Knows every credential and accepts none but ``good``."""
 
     async def authenticate(self, credentials: Credentials) -> Principal | None:
+        if credentials.apikey == "spent":
+            raise RateLimited("Too many requests.")
         return None if credentials.apikey != "good" else Principal(kind=PrincipalKind.KEY, role="anon")
 
     def standing(self, credentials: Credentials) -> None:
@@ -283,3 +285,22 @@ async def test_a_body_below_its_limit_is_passed_on() -> None:
 async def test_head_sends_no_body(client: httpx.AsyncClient) -> None:
     response = await client.request("HEAD", "/raw/problem")
     assert (response.status_code, response.content) == (409, b"")
+
+
+async def test_a_credential_may_be_refused_for_what_it_did(client: httpx.AsyncClient) -> None:
+    refused = await client.get("/raw/x", headers={"apikey": "spent"})
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+
+
+async def test_a_websocket_with_such_a_credential_is_closed(app: Application) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {"type": "websocket", "path": "/raw/x", "query_string": b"apikey=spent", "headers": []}
+    await app(scope, receive, send)
+    assert sent == [{"type": "websocket.close", "code": 1008}]

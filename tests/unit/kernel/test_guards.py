@@ -54,6 +54,12 @@ def test_signed_in_is_a_person() -> None:
             signed_in(connection(principal), HANDLER)
 
 
+def test_a_key_is_no_person_though_it_acts_for_one() -> None:
+    key = Principal(kind=PrincipalKind.KEY, role="authenticated", subject="u1", permissions=frozenset({"*"}))
+    with pytest.raises(Forbidden, match="cannot stand in for its owner"):
+        signed_in(connection(key), HANDLER)
+
+
 def test_a_credential_that_does_not_hold_passes_no_guard() -> None:
     """Even where the assumed principal would: whoever sends a bad token wants to hear of it."""
     bad = connection(USER, InvalidCredential("The token has expired.", reason="expired"))

@@ -22,6 +22,7 @@ from modules.auth.services.new_users import view_of
 from modules.auth.services.sessions import session_of
 from modules.auth.views import view_device
 from monohull.kernel import outbox
+from monohull.kernel.principal import PrincipalKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +114,8 @@ async def bearer_of(work: AsyncSession, principal: Principal) -> Bearer:
     """
     if principal.subject is None:
         raise BadJwt("invalid claim: missing sub claim")
+    if principal.kind is PrincipalKind.KEY:
+        raise BadJwt("an API key acts for its owner on data alone")
     try:
         user_id = UUID(principal.subject)
     except ValueError:
