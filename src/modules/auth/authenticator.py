@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import structs
+
 from modules.auth.claims import parse_path, walk
 from modules.auth.key_sets import SigningKey, key_id
 from modules.auth.keys.presenters import SECRET
@@ -21,6 +23,7 @@ from monohull.kernel.principal import Principal, PrincipalKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from modules.auth.keys.legacy import LegacyKeys
     from modules.auth.keys.presenters import Presenters
     from modules.auth.revocations import Denylist
     from modules.auth.token_cache import TokenCache
@@ -49,6 +52,7 @@ class TokenAuthenticator:
         cache: What earlier requests verified.
         presenters: Told who presents tokens of keys that sign no more, or None.
         denylist: Knows which tokens hold no more although they are well signed, or None.
+        legacy: Told of legacy keys, and refuses them where they are switched off; or None.
     """
 
     def __init__(  # noqa: PLR0913 each answers one question about a token
@@ -60,7 +64,9 @@ class TokenAuthenticator:
         cache: TokenCache[Principal],
         presenters: Presenters | None = None,
         denylist: Denylist | None = None,
+        legacy: LegacyKeys | None = None,
     ) -> None:
+        self._legacy = legacy
         self._codec = codec
         self._role_path = parse_path(role_claim_key)
         self._anonymous_role = anonymous_role
@@ -84,12 +90,17 @@ class TokenAuthenticator:
         if token is None or token.startswith(OPAQUE_PREFIXES):
             return None
         if (principal := self.cache.get(token)) is not None:
+            if principal.is_legacy_key and self._legacy is not None:
+                self._legacy.meet(principal.role, credentials.address)
             return principal
         verified = await self._codec.verified_by_any(token)
         claims = verified.claims
         if (verified.key.is_private or verified.key.is_ours) and ID_TOKEN.items() <= claims.items():
             raise InvalidCredential("An ID token is no access token", reason="claims")
         principal = self.principal(claims if self._denylist is None else self._denylist.current(claims))
+        if self._legacy is not None and self._codec.is_secret(verified.key) and is_key(principal):
+            self._legacy.meet(principal.role, credentials.address)
+            principal = structs.replace(principal, is_legacy_key=True)
         self.cache.put(token, principal, until=self._until(verified, principal))
         return principal
 
@@ -103,11 +114,13 @@ class TokenAuthenticator:
     def _until(self, verified: Verified, principal: Principal) -> float:
         """Say how long a token need not be verified again.
 
-        One of a key that signs no more is looked at every `NOTE_SECONDS`, so
-        that whoever still presents it is seen.
+        One of a key that signs no more, and a legacy key, are looked at every `NOTE_SECONDS`, so
+        that whoever still presents them is seen.
         """
         exp = verified.claims.get("exp")
         until: float = _FOREVER if exp is None else exp + SKEW_SECONDS
+        if principal.is_legacy_key:
+            until = min(until, clock.unix_seconds() + NOTE_SECONDS)
         if self._presenters is None or (kid := self._old(verified.key)) is None:
             return until
         subject = principal.subject
@@ -141,6 +154,11 @@ class TokenAuthenticator:
             claims={**claims, "role": role},
             permissions=frozenset({"*"}) if role in SERVICE_ROLES else frozenset(),
         )
+
+
+def is_key(principal: Principal) -> bool:
+    """Say whether a token of the shared secret is a key and not a user's token."""
+    return principal.subject is None and principal.kind is not PrincipalKind.USER
 
 
 def _kind(role: str, anonymous: str, subject: str | None) -> PrincipalKind:

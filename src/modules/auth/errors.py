@@ -5,9 +5,9 @@ Source: supabase/auth, ``internal/api/apierrors/errorcode.go`` and the calls tha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from monohull.kernel.errors import Problem
+from monohull.kernel.errors import InvalidCredential, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -295,3 +295,15 @@ class SavingRefused(AuthProblem):
     code = "unexpected_failure"
     status = 422
     hint = "A trigger or constraint on auth.users refused the user; details has its message."
+
+
+class LegacyKeyRefused(InvalidCredential):
+    """The anon and service_role keys that are JWTs of the shared secret are switched off."""
+
+    code = "legacy_key_refused"
+    wire_code: ClassVar[str] = "legacy_key_refused"
+    """The data API says it too: its own code for a bad token would hide why."""
+    hint = "Use a publishable or secret API key (monohull keys create), or set MONOHULL_JWT_LEGACY_KEYS=true."
+
+    def __init__(self) -> None:
+        super().__init__("Legacy API keys are switched off", reason="legacy")

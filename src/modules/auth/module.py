@@ -30,6 +30,7 @@ from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
 from modules.auth.hooks.assembly import find_hooks
 from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
+from modules.auth.keys.legacy import LegacyKeys
 from modules.auth.limits import Gate
 from modules.auth.lockout import Lockout
 from modules.auth.oauth_events import OAUTH_EVENTS
@@ -221,6 +222,7 @@ def build_authenticator(
             cache=cache,
             presenters=presenters,
             denylist=denylist,
+            legacy=LegacyKeys(runtime.metrics, presenters, accepts=runtime.settings.jwt.legacy_keys),
         )
     except ValueError as error:
         raise _fault(runtime.settings, "MONOHULL_JWT_ROLE_CLAIM_KEY", str(error)) from error

@@ -20,6 +20,7 @@ from modules.auth.errors import (
     BadJwt,
     BannedBearer,
     EndedSession,
+    LegacyKeyRefused,
     NoAuthorization,
     NotAdmin,
     RefreshTokenRequired,
@@ -127,9 +128,11 @@ def _translated(problem: Problem, scope: MutableMapping[str, Any]) -> Problem:
     has_bearer = credentials is not None and credentials.bearer is not None
     if isinstance(problem, Unauthenticated):
         return BadJwt("invalid claim: missing sub claim") if has_bearer else NoAuthorization()
+    if isinstance(problem, LegacyKeyRefused):
+        return problem
     if isinstance(problem, InvalidCredential):
         return _credential_refusal(problem, has_bearer=has_bearer)
-    if isinstance(problem, Forbidden):
+    if type(problem) is Forbidden:  # others have a code of their own
         return NotAdmin()
     return problem
 

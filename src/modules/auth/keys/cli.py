@@ -1,4 +1,4 @@
-"""``monohull keys signing``, ``rotate`` and ``retire``: the keys that sign access tokens."""
+"""``monohull keys signing``, ``rotate``, ``retire`` and ``legacy``: the keys that sign access tokens."""
 
 from __future__ import annotations
 
@@ -99,6 +99,29 @@ def retire(context: click.Context, kid: str | None, force: bool, home: Path | No
         emit(retired)
         return
     click.echo("\n".join(f"{key.kid} is retired" for key in retired) or "no previous key is done yet")
+
+
+@signing_keys.command()
+@home_option
+@json_option
+@click.pass_context
+def legacy(context: click.Context, home: Path | None, as_json: bool) -> None:
+    """List who used the legacy anon and service_role keys in the last days, the latest first."""
+    from modules.auth.keys import Presenters  # noqa: PLC0415 start-up time
+    from modules.auth.keys.legacy import LEGACY  # noqa: PLC0415 start-up time
+
+    async def work(runtime: Runtime) -> tuple[Presenter, ...]:
+        noted = await Presenters(runtime.redis).of(LEGACY)
+        return tuple(Presenter(name, datetime.fromtimestamp(at, UTC)) for name, at in noted)
+
+    found = run(context, home, work)
+    if as_json:
+        emit(found)
+        return
+    if not found:
+        click.echo("nobody; MONOHULL_JWT_LEGACY_KEYS=false switches them off")
+    for user in found:
+        click.echo(f"{user.at:%Y-%m-%d %H:%M:%S} UTC  {user.name}")
 
 
 async def report(runtime: Runtime) -> Report:

@@ -165,6 +165,13 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
     cache_max_entries: Annotated[
         int, Meta(ge=0, description="Verified tokens that are remembered; 0: none.")
     ] = 1000
+    legacy_keys: Annotated[
+        bool,
+        Meta(
+            description="Whether the anon and service_role keys that are JWTs of the shared secret are "
+            "accepted. `monohull keys legacy` lists who still uses them."
+        ),
+    ] = True
 
     @property
     def shared_secret(self) -> Secret | None:
