@@ -92,7 +92,7 @@ async def test_only_the_hash_is_anywhere(
         await served.client.delete(f"{PATH}/{ids[-1]}", headers=SERVICE)
         await ask(served, texts[-1])
         async with asyncio.timeout(20):
-            while "mh:quota:" not in await everything_in_redis(redis_url):
+            while "mh:quota:" not in await everything_in_redis(redis_url):  # noqa: ASYNC110 other processes write it
                 await asyncio.sleep(0.1)
     places = {
         "database": await dump(platform_database),
