@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from modules.api_keys.models import ApiKey
     from modules.api_keys.repositories import ApiKeyRepository
     from monohull.kernel.permissions import PermissionRegistry
     from monohull.kernel.principal import Principal
@@ -77,16 +78,36 @@ def admit_addresses(entries: Iterable[str]) -> list[str]:
         raise AddressesInvalid(f"The allow-list cannot be read: {error}.") from error
 
 
+def admit_choice(user_id: UUID, by: Principal) -> None:
+    """Let ``by`` decide about a key that acts as a user: as oneself, or as anybody for whoever may choose.
+
+    Raises:
+        BeyondOwnPermissions: 403.
+    """
+    if by.subject != str(user_id) and not grants(by.permissions, CHOOSE_OWNER.name):
+        raise BeyondOwnPermissions(f"A key that acts as another user needs {CHOOSE_OWNER.name}.")
+
+
+def admit_reach(row: ApiKey, by: Principal, registry: PermissionRegistry) -> None:
+    """Let ``by`` have a hand in what a key is good for: nobody who could not make it has.
+
+    Raises:
+        BeyondOwnPermissions: 403.
+    """
+    admit_permissions(row.permissions, by, registry, is_known=True)
+    if row.user_id is not None:
+        admit_choice(row.user_id, by)
+
+
 async def admit_owner(session: AsyncSession, user_id: UUID, kind: str, by: Principal) -> None:
-    """Let a key act as a user: as oneself, or as anybody for whoever may choose.
+    """Let a key act as a user who exists.
 
     Raises:
         OwnerNeedsSecretKey: 400. OwnerUnknown: 400. BeyondOwnPermissions: 403.
     """
     if kind != "secret":
         raise OwnerNeedsSecretKey("A publishable key cannot act as a user.")
-    if by.subject != str(user_id) and not grants(by.permissions, CHOOSE_OWNER.name):
-        raise BeyondOwnPermissions(f"A key that acts as another user needs {CHOOSE_OWNER.name}.")
+    admit_choice(user_id, by)
     if await find_owner(session, user_id) is None:
         raise OwnerUnknown(f"No user has the id {user_id}.")
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET
 
-from modules.api_keys.admission import admit_addresses, admit_end, admit_owner, admit_permissions, doubts
+from modules.api_keys.admission import (
+    admit_addresses,
+    admit_end,
+    admit_owner,
+    admit_permissions,
+    admit_reach,
+    doubts,
+)
 from modules.api_keys.dtos import CreatedKey, CreateKey, KeyView, Quota
 from modules.api_keys.errors import KeyEnded
 from modules.api_keys.events import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
@@ -112,12 +119,14 @@ class Keys:
         """Change name, permissions or limits; return the key, and warnings as `create` does.
 
         Raises:
-            NotFound: 404. KeyEnded: 409. BeyondOwnPermissions: 403.
+            NotFound: 404. KeyEnded: 409.
+            BeyondOwnPermissions: 403, ``by`` does not hold what the key does, or would.
             UnknownPermissionNamed, ExpiryPassed, AddressesInvalid: 400.
         """
         async with self._database.unit_of_work() as work:
             keys = ApiKeyRepository(work)
             row = _living(await keys.lock(key_id))
+            admit_reach(row, by, self._permissions)
             before = msgspec.to_builtins(view(row))
             warnings = await self._apply(row, patch, by, keys)
             after = msgspec.to_builtins(view(row))
@@ -143,9 +152,7 @@ class Keys:
         """
         async with self._database.unit_of_work() as work:
             row = _living(await ApiKeyRepository(work).lock(key_id))
-            admit_permissions(row.permissions, by, self._permissions, is_known=True)
-            if row.user_id is not None:
-                await admit_owner(work, row.user_id, row.kind, by)
+            admit_reach(row, by, self._permissions)
             text = generate("publishable" if row.kind == "publishable" else "secret")
             row.rotated_at = clock.now()
             row.previous_hash, row.previous_prefix = row.hash, row.prefix

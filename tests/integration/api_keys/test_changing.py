@@ -75,8 +75,15 @@ async def test_nobody_gets_more_by_rotating(shop: Served) -> None:
     maker = {"apikey": (await made(shop, permissions=["api_keys.keys:*"]))["key"]}
     refused = await rotate(shop, everything["id"], maker)
     assert (refused.status_code, refused.json()["code"]) == (403, "beyond_own_permissions")
+    changes: tuple[dict[str, Any], ...] = ({"name": "x"}, {"allowed_addresses": []}, {"permissions": []})
+    for wanted in changes:
+        path = f"{PATH}/{everything['id']}"
+        answer = await shop.client.patch(path, json=wanted, headers=maker)
+        assert (answer.status_code, answer.json()["code"]) == (403, "beyond_own_permissions"), wanted
     public = await made(shop, kind="publishable")
     assert (await rotate(shop, public["id"], maker)).status_code == 201
+    answer = await shop.client.patch(f"{PATH}/{public['id']}", json={"name": "x"}, headers=maker)
+    assert answer.status_code == 200
     answer = await shop.client.patch(
         f"{PATH}/{public['id']}", json={"permissions": ["data.*"]}, headers=maker
     )
