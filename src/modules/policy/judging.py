@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modules.policy.findings import Kind
     from modules.policy.held import Held
     from modules.policy.policies import Result
+    from modules.policy.reading import Reads
     from modules.policy.relations import Relation
 
     Key = tuple[str, str]
@@ -34,12 +35,7 @@ if TYPE_CHECKING:
 SELECT_USING: Final = Phase("SELECT", "USING")
 MAX_VALUE_CHARACTERS: Final = 200
 
-_SAYS: Final = {
-    "true": "is true",
-    "false": "is false",
-    "null": "is null, which does not count as true",
-    "error": "fails",
-}
+_SAYS: Final = {"true": "is true", "false": "is false", "null": "is null", "error": "fails"}
 
 
 class Judgement(Struct, frozen=True):
@@ -139,7 +135,7 @@ class Judge:
         values = await self._of_row(relation, policy, expression, row) if self._shows_rows else {}
         for name in called_in(expression):
             function = policies.functions.get(name)
-            if function is not None and function.can_be_shown:
+            if function is not None and function.can_be_shown and not gives_claims(policies.reads[name]):
                 values[function.signature] = await self._call(function.signature)
         values |= {f"claim {name}": _text(value) for name, value in claims.items()}
         for setting in reads.settings:
@@ -250,6 +246,8 @@ def _culprit(asked: Asked, relation: Relation, phase: Phase, path: tuple[str, ..
         f"The {policy.kind} policy {policy.name!r} of {relation.name} {_SAYS[asked.result]} for "
         f"{phase.about} ({phase.title})."
     )
+    if asked.result == "null":
+        message += " Null does not count as true."
     if asked.error is not None:
         message += f" {asked.error}."
     if missing:
@@ -308,6 +306,11 @@ def _nothing_permits(
 def qualified_shown(key: Key) -> str:
     """Quote a relation's name where it needs it."""
     return f"{quoted(key[0])}.{quoted(key[1])}"
+
+
+def gives_claims(reads: Reads) -> bool:
+    """Say whether a function gives all claims back; what is taken out of them is told one by one."""
+    return reads.whole and not reads.claims
 
 
 def _text(value: Any) -> str | None:

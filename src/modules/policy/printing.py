@@ -53,7 +53,7 @@ def _culprit(culprit: Culprit) -> Iterator[str]:
     if culprit.path:
         yield f"     at the embed {'.'.join(culprit.path)}"
     if culprit.expression is not None:
-        yield f"     {culprit.clause}: {culprit.expression}"
+        yield f"     {culprit.clause}: {_on_one_line(culprit.expression)}"
     for name, value in culprit.values.items():
         yield f"     {name} = {'null' if value is None else value}"
     if culprit.rows > 1:
@@ -67,8 +67,13 @@ def _step(step: Step, depth: int) -> Iterator[str]:
     yield f"{MARKS[step.verdict]} {indent}{step.title}"
     expression = step.evidence.get("expression")
     if expression is not None:
-        yield f"    {indent}  {expression}"
+        yield f"    {indent}  {_on_one_line(expression)}"
         for name, value in step.evidence.get("values", {}).items():
             yield f"    {indent}  {name} = {'null' if value is None else value}"
     for inner in step.steps:
         yield from _step(inner, depth + 1)
+
+
+def _on_one_line(expression: str) -> str:
+    """PostgreSQL breaks the lines of selects."""
+    return " ".join(expression.split())
