@@ -55,12 +55,13 @@ def _rate(principal: Principal, settings: RestSettings) -> Step:
 
 
 def _scope(principal: Principal) -> Step:
-    """Say what a key is limited to; others are limited by grants and policies alone."""
-    if principal.kind is not PrincipalKind.KEY:
-        return Step("scope", "skipped", "no API key, so no scope limits the request")
+    """Say what a key is limited to; whether that is enough is asked with the plan."""
+    if principal.scopes is None:
+        return Step("scope", "skipped", "no scope limits what data the caller may ask for")
+    held = sorted(principal.scopes)
     return Step(
         "scope",
         "info",
-        f"API key {principal.key_id} holds {', '.join(sorted(principal.permissions)) or 'no permission'}",
-        {"permissions": sorted(principal.permissions)},
+        f"limited to {', '.join(held) or 'nothing'}",
+        {"scopes": held, "key_id": principal.key_id},
     )

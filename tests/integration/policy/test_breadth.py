@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.application import Served, running_app
+from tests.application import Served, running_app, service_key
 from tests.integration.policy.refusals import ANN, BOB
 from tests.integration.policy.test_refusals import explained
 
@@ -185,6 +185,21 @@ async def test_names_that_nobody_knows(broad: Served) -> None:
         assert (found["outcome"]["code"], blamed(found)[0][0]) == (code, "request"), request
     unknown = await explained(broad, "GET /rest/v1/orders?nothing=eq.1")
     assert (unknown["outcome"]["code"], blamed(unknown)[0][0]) == ("42703", "database")
+
+
+async def test_a_key_with_scopes(broad: Served) -> None:
+    body = {"name": "reports", "permissions": ["data.orders:read"]}
+    made = await broad.client.post("/platform/v1/api-keys", json=body, headers={"apikey": service_key()})
+    caller = f"key:{made.json()['id']}"
+    assert (await explained(broad, "GET /rest/v1/orders", caller=caller))["outcome"]["rows"] == 2
+    found = await explained(broad, "GET /rest/v1/invoices", caller=caller)
+    assert (found["outcome"]["status"], found["outcome"]["code"], blamed(found)[0][0]) == (
+        403,
+        "MH103",
+        "scope",
+    )
+    assert "data.invoices:read" in found["summary"] + found["culprits"][0].get("hint", "")
+    assert "limited to data.orders:read" in titles(found["steps"])
 
 
 async def test_a_role_that_cannot_be_taken(broad: Served) -> None:
