@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from modules.policy_tests.statements import undone
+from modules.policy_tests.statements import undone, unforced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,10 +41,11 @@ async def alone(
     nobody else's rows.
     """
     async with undone(connection):
-        row = await connection.fetchrow(
-            f"select ctid::text as place, tableoid::int8 as part from {table.quoted} where {where.sql}",  # noqa: S608
-            *where.arguments,
-        )
+        async with unforced(connection, table):
+            row = await connection.fetchrow(
+                f"select ctid::text as place, tableoid::int8 as part from {table.quoted} where {where.sql}",  # noqa: S608
+                *where.arguments,
+            )
         if table.row_security == "off":
             await connection.execute(f"alter table {table.quoted} enable row level security")
             await connection.execute(f"create policy {ONLY}_all on {table.quoted} using (true)")

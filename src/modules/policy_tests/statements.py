@@ -33,6 +33,16 @@ async def undone(connection: asyncpg.Connection) -> AsyncIterator[None]:
         await connection.execute("rollback to savepoint policy_tests; release savepoint policy_tests")
 
 
+@asynccontextmanager
+async def unforced(connection: asyncpg.Connection, table: Table) -> AsyncIterator[None]:
+    """Take FORCE ROW LEVEL SECURITY off for the block, so that the owner reaches the rows it made."""
+    if table.row_security == "forced":
+        await connection.execute(f"alter table {table.quoted} no force row level security")
+    yield
+    if table.row_security == "forced":
+        await connection.execute(f"alter table {table.quoted} force row level security")
+
+
 class Clause(Struct, frozen=True):
     """A piece of SQL and its arguments, numbered from 1."""
 
