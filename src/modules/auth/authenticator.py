@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from modules.auth.keys.presenters import Presenters
     from modules.auth.revocations import Denylist
     from modules.auth.token_cache import TokenCache
-    from monohull.kernel.authentication import Credentials, Standing
+    from monohull.kernel.authentication import Credentials
+    from monohull.kernel.principal import Standing
 
 OPAQUE_PREFIXES: Final = ("sb_publishable_", "sb_secret_")
 SERVICE_ROLES: Final = frozenset({"service_role", "supabase_admin"})

@@ -95,6 +95,7 @@ def parts(runtime: Runtime) -> Parts:
         issuer=issuer_of(settings),
         audience=settings.jwt.effective_audience,
         hooks=hooks,
+        grants=runtime.grants,
     )
     providers = build_providers(runtime, path=PATH)
     passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))

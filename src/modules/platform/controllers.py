@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from litestar.response import File
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
-from modules.platform.dtos import Liveness, ModuleInfo, PermissionInfo, PlatformStatus, Readiness, Whoami
+from modules.platform.dtos import Liveness, ModuleInfo, PlatformStatus, Readiness, Whoami
 from modules.platform.permissions import READ_STATUS
 from monohull import __version__
 from monohull.kernel.errors import NotFound
@@ -127,11 +127,6 @@ class PlatformController(Controller):
             ),
         )
 
-    @get("/permissions", operation_id="ListPermissions", guards=[requires(READ_STATUS.name)])
-    async def permissions(self, runtime: NamedDependency[Runtime]) -> list[PermissionInfo]:
-        """List every permission that a role or a key may hold."""
-        return [PermissionInfo(permission.name, permission.summary) for permission in runtime.permissions]
-
     @get("/whoami", operation_id="Whoami", opt=public())
     async def whoami(self, principal: NamedDependency[Principal]) -> Whoami:
         """Say whom the credentials of this request stand for."""
@@ -139,5 +134,6 @@ class PlatformController(Controller):
             kind=principal.kind.value,
             role=principal.role,
             subject=principal.subject,
+            roles=principal.roles,
             permissions=tuple(sorted(principal.permissions)),
         )

@@ -43,17 +43,11 @@ class PlatformStatus(Struct, frozen=True):
     modules: tuple[ModuleInfo, ...]
 
 
-class PermissionInfo(Struct, frozen=True):
-    """A permission that roles and keys may hold."""
-
-    name: str
-    summary: str
-
-
 class Whoami(Struct, frozen=True):
     """The principal that a credential stands for."""
 
     kind: str
     role: str
     subject: str | None
+    roles: tuple[str, ...]
     permissions: tuple[str, ...]

@@ -29,6 +29,7 @@ COMMANDS: Final = {
         "Policies: explain a refusal, their matrix and its test.",
     ),
     "audit": ("monohull.cli.modules", "The audit log: list, export, verify, checkpoint, track."),
+    "roles": ("monohull.cli.modules", "Roles: list, create, assign, revoke; the first owner."),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),

@@ -95,6 +95,8 @@ def build_app(runtime: Runtime, modules: Sequence[Module]) -> Application:
     parts = [module.parts(runtime) for module in modules if module.parts is not None]
     for part in parts:
         runtime.authentication.register(part.authenticators)
+        if part.grants is not None:
+            runtime.grants.use(part.grants)
         for check in part.checks:
             runtime.health.add(check)
     app = Application.from_config(_config(runtime, parts))

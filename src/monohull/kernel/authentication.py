@@ -15,11 +15,14 @@ from urllib.parse import parse_qs
 from msgspec import Struct
 
 from monohull.kernel.errors import InvalidCredential
+from monohull.kernel.grants import Grants
 from monohull.kernel.principal import Principal, anonymous
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from ipaddress import IPv4Network, IPv6Network
+
+    from monohull.kernel.principal import Standing
 
 
 class Credentials(Struct, frozen=True, kw_only=True):
@@ -42,14 +45,6 @@ class Credentials(Struct, frozen=True, kw_only=True):
         return self.apikey is None and self.bearer is None
 
 
-class Standing(Protocol):
-    """That a credential was found to hold, for as long as nothing speaks against it."""
-
-    def use(self) -> Principal | None:
-        """Return whom it stands for, now; None once that has to be found out again."""
-        ...
-
-
 class Authenticator(Protocol):
     """Knows one kind of credential."""
 
@@ -67,9 +62,21 @@ class Authenticator(Protocol):
 
 
 class Authentication:
-    """Asks the authenticators in the order their modules were loaded."""
+    """Asks the authenticators in the order their modules were loaded, then what the principal holds.
 
-    def __init__(self, anonymous_role: str = "anon", trusted_proxies: Sequence[str] = ()) -> None:
+    Args:
+        anonymous_role: Database role of requests that bring no credential.
+        trusted_proxies: Addresses and networks whose ``X-Forwarded-For`` is believed.
+        grants: Knows what principals hold; by default nobody says.
+    """
+
+    def __init__(
+        self,
+        anonymous_role: str = "anon",
+        trusted_proxies: Sequence[str] = (),
+        grants: Grants | None = None,
+    ) -> None:
+        self.grants = Grants() if grants is None else grants
         self._authenticators: tuple[Authenticator, ...] = ()
         self._trusted = tuple(ipaddress.ip_network(cidr) for cidr in trusted_proxies)
         self.anonymous = anonymous(anonymous_role)
@@ -144,12 +151,13 @@ class Authentication:
 
         Raises:
             InvalidCredential: No authenticator accepts it.
+            Unavailable: 503, nobody can say who that is, or what they may.
         """
         if credentials.is_empty:
             return self.anonymous
         for authenticator in self._authenticators:
             if (principal := await authenticator.authenticate(credentials)) is not None:
-                return principal
+                return await self.grants.complete(principal)
         raise InvalidCredential("The credential is of no kind that is known here.", reason="unknown")
 
     def standing(self, credentials: Credentials) -> Standing | None:
@@ -158,7 +166,7 @@ class Authentication:
             return _Nobody(self)
         for authenticator in self._authenticators:
             if (found := authenticator.standing(credentials)) is not None:
-                return found
+                return self.grants.standing(found)
         return None
 
     def _is_trusted(self, address: str) -> bool:

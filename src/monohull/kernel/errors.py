@@ -14,6 +14,7 @@ API answers with RFC 9457 ``application/problem+json``.
     ├── NotAcceptable 406
     ├── RequestTimeout 408
     ├── Conflict 409
+    │   └── SchemaConflict         a trigger of the platform's schema refused it
     ├── BodyTooLarge 413
     ├── UnsupportedMediaType 415
     ├── RangeNotSatisfiable 416    the page begins behind the last row
@@ -152,6 +153,22 @@ class Conflict(Problem):
 
     code = "conflict"
     status = 409
+
+
+class SchemaConflict(Conflict):
+    """The platform's schema refused what would break a rule of its own, whoever tried it.
+
+    Args:
+        message: What cannot be.
+        rule: Its name in the schema, for rooms that have a code for it.
+        hint: What to do about it.
+    """
+
+    code = "schema_conflict"
+
+    def __init__(self, message: str, *, rule: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.rule = rule
 
 
 class BodyTooLarge(Problem):

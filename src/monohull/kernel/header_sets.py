@@ -19,7 +19,8 @@ from monohull.kernel.trace import Trace, new_trace, read_trace
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-    from monohull.kernel.authentication import Authentication, Credentials, Standing
+    from monohull.kernel.authentication import Authentication, Credentials
+    from monohull.kernel.principal import Standing
 
 MAX_SETS: Final = 500
 """About 6 MB with what the data API remembers of each; the one that was seen first goes."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from monohull.kernel.authentication import Authenticator
     from monohull.kernel.cors import Cors
     from monohull.kernel.events import Event, Subscriber
+    from monohull.kernel.grants import GrantSource
     from monohull.kernel.health import Check
     from monohull.kernel.permissions import Family, Permission
     from monohull.kernel.queues import Cron, Job
@@ -42,6 +43,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         renderers: How problems look below a path prefix, for wires with a shape of their own.
         cors: What browsers are told below a path prefix, for wires with words of their own.
         authenticators: Asked in the order of the modules until one knows the credential.
+        grants: Says what principals hold; one module may.
         checks: Joined to ``/health/ready``.
         lifespans: Entered before the process is ready and left in reverse when it stops.
     """
@@ -52,6 +54,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     renderers: Mapping[str, ProblemRenderer] = {}
     cors: Mapping[str, Cors] = {}
     authenticators: Sequence[Authenticator] = ()
+    grants: GrantSource | None = None
     checks: Sequence[Check] = ()
     lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping  # noqa: TC003 msgspec reads it
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -33,6 +33,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         subject: The user's id, or None for anon and service keys.
         claims: The token's claims, ``role`` always among them.
         permissions: Names such as ``storage.objects:write``; ``*`` and ``area:*`` match as in `permissions`.
+        roles: Names of the roles it has for the whole instance; what they bundle is in ``permissions``.
         key_id: The API key that the request came with, or None.
         scopes: The data permissions that limit its data requests; None where they are not limited.
         is_legacy_key: True for a JWT of the shared secret that stands for a role and nobody.
@@ -44,6 +45,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     subject: str | None = None
     claims: Mapping[str, Any] = {}
     permissions: frozenset[str] = frozenset()
+    roles: tuple[str, ...] = ()
     key_id: str | None = None
     scopes: frozenset[str] | None = None
     is_legacy_key: bool = False
@@ -59,6 +61,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The auth session the token belongs to, or None."""
         value = self.claims.get("session_id")
         return value if isinstance(value, str) else None
+
+
+class Standing(Protocol):
+    """That a credential was found to hold, for as long as nothing speaks against it."""
+
+    def use(self) -> Principal | None:
+        """Return whom it stands for, now; None once that has to be found out again."""
+        ...
 
 
 def anonymous(role: str) -> Principal:

@@ -17,6 +17,7 @@ from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import EventRegistry
+from monohull.kernel.grants import Grants
 from monohull.kernel.health import Check, Health
 from monohull.kernel.home import jwt_secret
 from monohull.kernel.lifecycle import Lifecycle
@@ -65,7 +66,8 @@ class Runtime:
         self.tracing = Tracing(core.otlp_endpoint, process=process)
         self.lifecycle = Lifecycle()
         self.health = Health()
-        self.authentication = Authentication(trusted_proxies=core.trusted_proxies)
+        self.grants = Grants()
+        self.authentication = Authentication(trusted_proxies=core.trusted_proxies, grants=self.grants)
         self.permissions = PermissionRegistry(
             (p for module in modules for p in module.permissions),
             (family for module in modules for family in module.families),
@@ -128,6 +130,17 @@ class Runtime:
             "monohull_outbox_lag_seconds",
             "Age of the oldest event or job that was not relayed yet.",
             lambda: outbox_lag_seconds(self.database),
+        )
+        self.metrics.sample(
+            "monohull_grants_remembered", "Principals whose permissions are known.", lambda: len(self.grants)
+        )
+        self.metrics.sample(
+            "monohull_grants_lookups", "Times they had to be asked for.", lambda: self.grants.lookups
+        )
+        self.metrics.sample(
+            "monohull_grants_epoch",
+            "Times they may have changed, since the start.",
+            lambda: self.grants.epoch,
         )
         for name, resource in (
             ("database", self._open_database),

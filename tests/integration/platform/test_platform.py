@@ -117,7 +117,7 @@ async def test_status_is_for_those_who_may(served: Served) -> None:
     assert as_service.status_code == 200, as_service.text
     body = as_service.json()
     assert body["version"] == __version__
-    assert next(module["name"] for module in body["modules"]) == "query"
+    assert next(module["name"] for module in body["modules"]) in ("query", "rbac")
 
 
 async def test_permissions_are_listed(served: Served) -> None:
@@ -127,6 +127,6 @@ async def test_permissions_are_listed(served: Served) -> None:
 
 async def test_whoami(served: Served) -> None:
     nobody = (await served.client.get("/platform/v1/whoami")).json()
-    assert nobody == {"kind": "anonymous", "role": "anon", "subject": None, "permissions": []}
+    assert nobody == {"kind": "anonymous", "role": "anon", "subject": None, "roles": [], "permissions": []}
     service = (await served.client.get("/platform/v1/whoami", headers={"apikey": service_key()})).json()
     assert (service["kind"], service["role"], service["permissions"]) == ("service", "service_role", ["*"])

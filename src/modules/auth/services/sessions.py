@@ -21,6 +21,7 @@ from modules.auth.settings import AuthSettings, seconds
 from modules.auth.views import view_user
 from monohull.kernel import clock, outbox
 from monohull.kernel.ids import hash_token, uuid7
+from monohull.kernel.principal import Principal, PrincipalKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from modules.auth.origin import Origin
     from modules.auth.refresh_families import Chain
     from modules.auth.tokens import TokenCodec
+    from monohull.kernel.grants import Grants
 
 
 class Delegation(Struct, frozen=True, kw_only=True):
@@ -50,6 +52,7 @@ class SessionIssuer:
         issuer: The ``iss`` claim, ``<public url>/auth/v1``.
         audience: The ``aud`` claim of every token, or None for the user's own.
         hooks: May change the claims.
+        grants: Knows the roles that ``app_metadata`` shows, or None.
     """
 
     def __init__(  # noqa: PLR0913 what a token is made of
@@ -61,6 +64,7 @@ class SessionIssuer:
         issuer: str,
         audience: str | None,
         hooks: Hooks | None = None,
+        grants: Grants | None = None,
     ) -> None:
         self.chain = chain
         self._codec = codec
@@ -68,6 +72,7 @@ class SessionIssuer:
         self._issuer = issuer
         self._audience = audience
         self.hooks = hooks or Hooks()
+        self._grants = grants
 
     async def open(
         self,
@@ -139,6 +144,8 @@ class SessionIssuer:
             **self._claims(user, session, amr),
             **_delegated(session),
         }
+        if self._grants is not None and session.oauth_client_id is None:
+            claims["app_metadata"] = await with_roles(claims["app_metadata"], user, self._grants)
         method = amr[0].authentication_method if amr else ""
         claims = await self.hooks.custom_access_token(claims, method, work)
         claims |= _delegated(session)  # again: no hook makes an application's token one of the user's own
@@ -185,6 +192,25 @@ def _delegated(session: Session) -> dict[str, str]:
     if session.oauth_client_id is None:
         return {}
     return {"client_id": str(session.oauth_client_id), "scope": session.scopes or ""}
+
+
+async def with_roles(metadata: dict[str, Any], user: User, grants: Grants) -> dict[str, Any]:
+    """Return ``app_metadata`` with the roles that ``user`` has, and the version at which that held.
+
+    It is for clients to show: who asks is looked at anew with each request. Roles
+    that an application keeps there itself stay.
+
+    Raises:
+        Unavailable: 503, nobody can say.
+    """
+    held = await grants.granted(
+        Principal(kind=PrincipalKind.USER, role=user.role or "authenticated", subject=str(user.id))
+    )
+    own = metadata.get("roles", [])
+    if not held.roles or not isinstance(own, list):
+        return metadata
+    roles = [*own, *(role for role in held.roles if role not in own)]
+    return {**metadata, "roles": roles, "roles_version": held.version}
 
 
 def session_of(claims: Mapping[str, Any]) -> UUID | None:

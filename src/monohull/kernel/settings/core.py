@@ -11,6 +11,7 @@ from monohull.kernel.settings.secret import Secret  # noqa: TC001 read at run ti
 
 BUILTIN_MODULES: Final = (
     "modules.query",
+    "modules.rbac",
     "modules.auth",
     "modules.api_keys",
     "modules.audit",

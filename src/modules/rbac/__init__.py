@@ -1,0 +1,29 @@
+"""Who may do what: roles that bundle permissions, and who holds them.
+
+A role is held by a user, a key or a group, for the whole instance or in one
+team. What a principal holds is asked for by the kernel (`kernel.grants`) and by
+policies in SQL (``monohull.has_permission()``), from the same tables. Neighbours
+meet roles as `Principal.permissions`.
+"""
+
+from __future__ import annotations
+
+from modules.rbac.events import (
+    ACCESS_EVENTS,
+    RoleAssigned,
+    RoleCreated,
+    RoleDeleted,
+    RoleTaken,
+    RoleUpdated,
+)
+from modules.rbac.models import Team
+
+__all__ = [
+    "ACCESS_EVENTS",
+    "RoleAssigned",
+    "RoleCreated",
+    "RoleDeleted",
+    "RoleTaken",
+    "RoleUpdated",
+    "Team",
+]
