@@ -25,7 +25,7 @@ class AuditController(Controller):
     tags = ("Audit",)
     guards = (requires("audit.entries:read"),)
 
-    @get(operation_id="ListAuditEntries")
+    @get(operation_id="SearchAuditEntries")
     async def show(  # noqa: PLR0913, PLR0917 each is a parameter of the query
         self,
         audit_search: NamedDependency[Search],
