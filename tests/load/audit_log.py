@@ -93,7 +93,8 @@ async def copy(connection: Any, batch: list[tuple[Any, ...]]) -> None:
 
 async def measure(database: Database, count: int) -> None:
     search = Search(database)
-    middle = (await search.page(Wanted(action=RARE), limit=200))[3]
+    rare = await search.page(Wanted(action=RARE), limit=200)
+    middle = rare[len(rare) // 2]
     place = Place(middle.recorded_at, middle.sequence)
     searches = {
         "newest": (Wanted(), None),
