@@ -24,6 +24,7 @@ from monohull.kernel.errors import (
     InvalidRequest,
     Problem,
     Rendered,
+    Unavailable,
     render_problem,
 )
 from monohull.kernel.header_sets import HeaderSets
@@ -206,7 +207,7 @@ class Edge:
             state["principal"] = principal = await authentication.authenticate(credentials)
             current_actor.set(principal.subject)
             headers.standing = authentication.standing(credentials)
-        except InvalidCredential as problem:
+        except (InvalidCredential, Unavailable) as problem:
             state["credential_problem"] = problem
         state["authentication_seconds"] = monotonic_seconds() - began
 
