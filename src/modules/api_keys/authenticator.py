@@ -101,14 +101,19 @@ class Found:
 
 
 class KeyStanding:
-    """That a key was found to hold for requests from one address, until `Found.until`."""
+    """That a key was found to hold for requests from one address, until `Found.until`.
 
-    __slots__ = ("_found", "_principal", "_usage")
+    The first `use` is that of `Grants.standing`, which asks whom it stands for: it belongs to the request
+    that `KeyAuthenticator.authenticate` has counted, and is not counted again.
+    """
+
+    __slots__ = ("_found", "_is_new", "_principal", "_usage")
 
     def __init__(self, found: Found, principal: Principal, usage: Usage) -> None:
         self._found = found
         self._principal = principal
         self._usage = usage
+        self._is_new = True
 
     def use(self) -> Principal | None:
         """Count a request and return the principal; None once the key has to be looked at again.
@@ -119,6 +124,9 @@ class KeyStanding:
         found = self._found
         if clock.monotonic_seconds() >= found.until:
             return None
+        if self._is_new:
+            self._is_new = False
+            return self._principal
         if found.rate is not None or found.count is not None:
             found.spend()
         assert found.key_id is not None
