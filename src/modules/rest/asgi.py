@@ -259,7 +259,7 @@ class DataApi:
                 explained = await self._why(scope, request, principal)
             if explained is not None:
                 problem.headers = {**problem.headers, HEADER: explained.header.decode()}
-                problem.__dict__["explanation"] = explained.document
+                problem.explanation = explained.document
             raise
 
     async def _why(

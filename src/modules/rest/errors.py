@@ -330,8 +330,8 @@ def render_rest_problem(problem: Problem, _: Any = None, *, is_minimal: bool = F
     if isinstance(problem, QueryProblem) and problem.candidates is not None:
         details = problem.candidates
     body = {"code": code, "details": details, "hint": problem.hint, "message": problem.message}
-    if (explanation := getattr(problem, "explanation", None)) is not None:
-        body["explanation"] = explanation
+    if problem.explanation is not None:
+        body["explanation"] = problem.explanation
     if is_minimal:
         body = {"code": code, "message": problem.message}
     headers = {**problem.headers, "Proxy-Status": f"PostgREST; error={code}"}

@@ -54,11 +54,15 @@ class Problem(Exception):
         details: What exactly was wrong, or None.
         hint: What to do about it; defaults to the class's `hint`.
         headers: Headers that the answer needs, ``Retry-After`` for example.
+
+    Attributes:
+        explanation: What decided about the request, for wires that show it to those who may know.
     """
 
     code: ClassVar[str]
     status: ClassVar[int]
     hint: str | None = None
+    explanation: Any = None
 
     def __init__(
         self,
