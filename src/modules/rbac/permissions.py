@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from modules.rbac.errors import BeyondOwnRoles, UnknownRolePermission
+from monohull.kernel.data_permissions import is_data_permission
 from monohull.kernel.permissions import Permission, grants
 
 if TYPE_CHECKING:
@@ -31,24 +31,6 @@ PERMISSIONS: Final = (
     WRITE_ASSIGNMENTS,
 )
 
-_DATA: Final = re.compile(
-    r"data\.(rpc\.[^\x00]{1,200}:(call|\*)|[^\x00]{1,200}:(read|insert|update|delete|\*))"
-)
-"""What a request does to data; relations have the names that they have."""
-
-_DATA_AREA: Final = re.compile(r"data(\.[^.:*\x00]{1,63}){0,2}\.\*")
-
-
-def is_about_data(pattern: str) -> bool:
-    """Say whether ``pattern`` is a permission for data, which no module registers.
-
-    >>> is_about_data("data.orders:read"), is_about_data("data.rpc.total:call"), is_about_data("data.*")
-    (True, True, True)
-    >>> is_about_data("data.orders:fly")
-    False
-    """
-    return _DATA.fullmatch(pattern) is not None or _DATA_AREA.fullmatch(pattern) is not None
-
 
 def demand_known(patterns: Iterable[str], known: Collection[str]) -> None:
     """Let patterns pass that include something that is asked for.
@@ -63,7 +45,7 @@ def demand_known(patterns: Iterable[str], known: Collection[str]) -> None:
     unknown = [
         pattern
         for pattern in patterns
-        if not is_about_data(pattern) and not any(grants(frozenset({pattern}), name) for name in known)
+        if not is_data_permission(pattern) and not any(grants(frozenset({pattern}), name) for name in known)
     ]
     if unknown:
         raise UnknownRolePermission(f"Nothing asks for the permission {', '.join(sorted(unknown)[:10])}.")

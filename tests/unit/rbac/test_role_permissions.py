@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modules.rbac.errors import BeyondOwnRoles, UnknownRolePermission
-from modules.rbac.permissions import demand_held, demand_known, including, is_about_data
+from modules.rbac.permissions import demand_held, demand_known, including
+from monohull.kernel.data_permissions import is_data_permission
 from monohull.kernel.permissions import grants
 
 KNOWN = {"storage.objects:write", "auth.users:manage", "orders.update"}
@@ -22,7 +23,7 @@ KNOWN = {"storage.objects:write", "auth.users:manage", "orders.update"}
         "orders.*",
         "data.*",
         "data.orders:read",
-        "data.shop.Orders with spaces:update",
+        "data.shop.Orders%20with%20spaces:update",
         "data.orders:*",
         "data.rpc.total:call",
         "data.rpc.*",
@@ -80,5 +81,5 @@ def test_including_are_the_patterns_that_grant(wanted: str) -> None:
 
 
 def test_data_permissions_are_recognised() -> None:
-    assert not is_about_data("database.orders:read")
-    assert is_about_data("data.orders:insert")
+    assert not is_data_permission("database.orders:read")
+    assert is_data_permission("data.orders:insert")

@@ -8,7 +8,6 @@ from modules.rbac.dtos import PermissionView
 from modules.rbac.errors import NameTaken, PermissionInUse
 from modules.rbac.events import PermissionDeclared, PermissionWithdrawn
 from modules.rbac.models import DeclaredPermission
-from modules.rbac.permissions import is_about_data
 from modules.rbac.repositories import AccessRepository, PermissionRepository, RoleRepository
 from monohull.kernel import clock, outbox
 
@@ -43,7 +42,7 @@ class PermissionCatalogue:
         Raises:
             NameTaken: 409, a module or the application has it already.
         """
-        if is_about_data(wanted.name) or any(wanted.name == permission.name for permission in self._registry):
+        if self._registry.knows(wanted.name):
             raise NameTaken(f"{wanted.name} means something already.")
         async with self._changes.open() as work:
             row = DeclaredPermission(name=wanted.name, summary=wanted.summary, created_at=clock.now())
