@@ -117,6 +117,7 @@ begin
             hint = 'Whole months leave it by MONOHULL_AUDIT_RETENTION_MONTHS.';
 end
 $$;
+revoke execute on function monohull.refuse_audit_change() from public;
 create trigger monohull_append_only before update or delete on monohull.audit_entries
     for each row execute function monohull.refuse_audit_change();
 create trigger monohull_append_only_whole before truncate on monohull.audit_entries

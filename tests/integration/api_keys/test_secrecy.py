@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio.subprocess import PIPE
 from typing import TYPE_CHECKING
 
+import pytest
+import structlog
+
 from monohull.kernel.embedded.binaries import postgres_bin
 from monohull.kernel.ids import hash_token
+from monohull.kernel.logs import configure_logging
 from monohull.kernel.redis_connection import close_redis, open_redis
+from monohull.kernel.settings import CoreSettings
 from tests.application import running_app
 from tests.integration.api_keys.keyring import PATH, SERVICE, ask, changed, made, make
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import asyncpg
-    import pytest
 
     from monohull.kernel.home import Connections
 
@@ -58,6 +65,17 @@ async def _read(redis: object, name: bytes) -> object:
     return await redis.execute_command(*commands[kind])  # type: ignore[attr-defined]
 
 
+@pytest.fixture
+def _restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_restored_logging")
 async def test_only_the_hash_is_anywhere(
     database: asyncpg.Connection,  # noqa: ARG001 filled first
     platform_database: str,
@@ -65,6 +83,7 @@ async def test_only_the_hash_is_anywhere(
     redis_url: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    configure_logging(CoreSettings(env="test", log_format="json", log_level="debug"), process="api")
     texts: list[str] = []
     ids: list[str] = []
     async with running_app(connections, log_level="debug") as served:
