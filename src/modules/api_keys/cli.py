@@ -5,51 +5,36 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 import msgspec
 
 from monohull.kernel import clock
-from monohull.kernel.errors import Problem, Unavailable
+from monohull.kernel.commands import (
+    commands_of,
+    emit,
+    home_option,
+    json_option,
+    refusals,
+    run,
+)
 from monohull.kernel.home import jwt_secret
 from monohull.kernel.keys import legacy_key
 from monohull.kernel.principal import SYSTEM
-from monohull.kernel.refusals import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from uuid import UUID
 
     from modules.api_keys.dtos import CreatedKey, KeyView
     from modules.api_keys.services import Keys
-    from monohull.kernel.configuration import Configuration
     from monohull.kernel.runtime import Runtime
     from monohull.kernel.settings import Settings
 
 R = TypeVar("R")
-
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the embedded services and secrets.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class CommandContext(Protocol):
-    """What the ``monohull`` command hands to a module's commands."""
-
-    def load(self, home: Path | None = None, project: Path | None = None) -> Configuration:
-        """Read settings and modules."""
-        ...
-
-    def run(self, loaded: Configuration, work: Callable[[Runtime], Awaitable[R]]) -> R:
-        """Run ``work`` with an open runtime."""
-        ...
 
 
 @click.group(name="keys", context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,11 +48,11 @@ def keys() -> None:
 @click.pass_context
 def show(context: click.Context, home: Path | None, as_json: bool) -> None:
     """Print the anon and service keys that follow from the JWT secret."""
-    settings = _obj(context).load(home).settings
-    with _refusals():
+    settings = commands_of(context).load(home).settings
+    with refusals():
         shown = legacy_keys(settings)
     if as_json:
-        _emit(shown)
+        emit(shown)
         return
     click.echo(f"anon key:     {shown['anon_key']}")
     click.echo(f"service key:  {shown['service_key']}")
@@ -121,7 +106,7 @@ def create(  # noqa: PLR0913 click passes one an option
     async def work(runtime: Runtime) -> CreatedKey:
         return await _keys(runtime).create(body, SYSTEM)
 
-    _show_created(_run(context, home, work), as_json=as_json)
+    _show_created(run(context, home, work), as_json=as_json)
 
 
 @keys.command()
@@ -157,11 +142,11 @@ def change(  # noqa: PLR0913 click passes one an option
     async def work(runtime: Runtime) -> tuple[KeyView, Sequence[str]]:
         return await _keys(runtime).change(key_id, body, SYSTEM)
 
-    changed, warnings = _run(context, home, work)
+    changed, warnings = run(context, home, work)
     for warning in warnings:
         click.echo(warning, err=True)
     if as_json:
-        _emit(changed)
+        emit(changed)
     else:
         click.echo(_line(changed))
 
@@ -186,7 +171,7 @@ def rotate_key(
     async def work(runtime: Runtime) -> CreatedKey:
         return await _keys(runtime).rotate(key_id, overlap_hours * 3600, SYSTEM)
 
-    _show_created(_run(context, home, work), as_json=as_json)
+    _show_created(run(context, home, work), as_json=as_json)
 
 
 @keys.command(name="list")
@@ -200,9 +185,9 @@ def list_(context: click.Context, revoked: bool, home: Path | None, as_json: boo
     async def work(runtime: Runtime) -> Sequence[KeyView]:
         return await _keys(runtime).list_all(with_revoked=revoked)
 
-    found = _run(context, home, work)
+    found = run(context, home, work)
     if as_json:
-        _emit(found)
+        emit(found)
         return
     for key in found:
         click.echo(_line(key))
@@ -219,9 +204,9 @@ def revoke(context: click.Context, key_id: UUID, home: Path | None, as_json: boo
     async def work(runtime: Runtime) -> KeyView:
         return await _keys(runtime).revoke(key_id)
 
-    ended = _run(context, home, work)
+    ended = run(context, home, work)
     if as_json:
-        _emit(ended)
+        emit(ended)
         return
     click.echo(f"{ended.name} ({ended.prefix}…) is revoked; every process refuses it within seconds")
 
@@ -270,7 +255,7 @@ def _keys(runtime: Runtime) -> Keys:
 
 def _show_created(created: CreatedKey, *, as_json: bool) -> None:
     if as_json:
-        _emit(created)
+        emit(created)
         return
     click.echo(created.key)
     for warning in created.warnings:
@@ -308,38 +293,3 @@ def legacy_keys(settings: Settings) -> dict[str, str]:
         "service_key": str(settings.core.service_key or legacy_key(secret, "service_role")),
         "jwt_secret_source": settings.sources.get("MONOHULL_JWT_SECRET", f"the home {settings.home}"),
     }
-
-
-def _obj(context: click.Context) -> CommandContext:
-    return cast("CommandContext", context.obj)
-
-
-def _run(context: click.Context, home: Path | None, work: Callable[[Runtime], Awaitable[R]]) -> R:
-    commands = _obj(context)
-    loaded = commands.load(home)
-    with _refusals():
-        return commands.run(loaded, work)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """End the command with one line and the exit code of the contract."""
-    try:
-        yield
-    except Refused as error:
-        raise CommandRefused(str(error), error.exit_code) from error
-    except Problem as problem:
-        text = f"{problem.message} {problem.hint or ''}".strip()
-        raise CommandRefused(text, 3 if isinstance(problem, Unavailable) else 1) from problem
-
-
-class CommandRefused(click.ClickException):
-    """Ends the command with an exit code of its own."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class
-
-
-def _emit(value: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

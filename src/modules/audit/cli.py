@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import click
-import msgspec
 
-from monohull.kernel.errors import Problem, Unavailable
-from monohull.kernel.refusals import Refused, cannot_write
+from monohull.kernel import commands
+from monohull.kernel.commands import CommandRefused, emit, home_option, json_option
+from monohull.kernel.refusals import cannot_write
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from modules.audit.checkpoints import Checkpoint
     from modules.audit.dtos import EntryView
@@ -22,39 +21,11 @@ if TYPE_CHECKING:
     from modules.audit.searching import Wanted
     from modules.audit.tracking import TrackedTable
     from modules.audit.verification import Verdict
-    from monohull.kernel.configuration import Configuration
     from monohull.kernel.runtime import Runtime
 
 R = TypeVar("R")
 
 INSTANT: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"])
-
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the embedded services and secrets.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class CommandContext(Protocol):
-    """What the ``monohull`` command hands to a module's commands."""
-
-    def load(self, home: Path | None = None, project: Path | None = None) -> Configuration:
-        """Read settings and modules."""
-        ...
-
-    def run(self, loaded: Configuration, work: Callable[[Runtime], Awaitable[R]]) -> R:
-        """Run ``work`` with an open runtime."""
-        ...
-
-
-class CommandRefused(click.ClickException):
-    """Ends the command with an exit code of its own."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class
 
 
 @click.group(name="audit", context_settings={"help_option_names": ["-h", "--help"]})
@@ -234,28 +205,9 @@ def export_(
 
 
 def run(context: click.Context, home: Path | None, work: Callable[[Runtime], Awaitable[R]]) -> R:
-    """Run ``work`` with the database of the configuration."""
-    commands = cast("CommandContext", context.obj)
-    loaded = commands.load(home)
-    with refusals():
-        return commands.run(loaded, work)
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """End the command with one line and the exit code of the contract."""
+    """Do what `commands.run` does; what is not written is refused too."""
     try:
-        yield
-    except Refused as error:
-        raise CommandRefused(str(error), error.exit_code) from error
-    except Problem as problem:
-        text = f"{problem.message} {problem.hint or ''}".strip()
-        raise CommandRefused(text, 3 if isinstance(problem, Unavailable) else 1) from problem
+        return commands.run(context, home, work)
     except OSError as error:
         refused = cannot_write(Path(error.filename or "."), error)
         raise CommandRefused(str(refused), refused.exit_code) from error
-
-
-def emit(value: Any) -> None:
-    """Print ``value`` as JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

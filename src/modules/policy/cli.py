@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
-from monohull.kernel.errors import Problem, Unavailable
-from monohull.kernel.refusals import Refused
+from monohull.kernel.commands import emit, home_option, json_option, project_option, run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from modules.policy.findings import Explanation
-    from monohull.kernel.configuration import Configuration
     from monohull.kernel.runtime import Runtime
 
 R = TypeVar("R")
-
-
-class CommandContext(Protocol):
-    """What the ``monohull`` command hands to a module's commands."""
-
-    def load(self, home: Path | None = None, project: Path | None = None) -> Configuration:
-        """Read settings and modules."""
-        ...
-
-    def run(self, loaded: Configuration, work: Callable[[Runtime], Awaitable[R]]) -> R:
-        """Run ``work`` with an open runtime."""
-        ...
-
-
-class CommandRefused(click.ClickException):
-    """Ends the command with an exit code of its own."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class
 
 
 @click.group(name="policy", context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,17 +31,9 @@ def policy() -> None:
 @click.option("--body", help="Body of a write or a call, JSON.")
 @click.option("--header", "headers", multiple=True, help="'Name: value', such as 'Prefer: …'; repeat.")
 @click.option("--rows", type=click.IntRange(1, 50), default=5, show_default=True, help="Rows to examine.")
-@click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the embedded services and secrets.",
-)
-@click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of monohull.toml.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@home_option
+@project_option
+@json_option
 @click.pass_context
 def explain(  # noqa: PLR0913, PLR0917 click passes one an option
     context: click.Context,
@@ -102,11 +70,11 @@ def explain(  # noqa: PLR0913, PLR0917 click passes one an option
             explanations = Explanations(runtime, api)
             return await explanations.explain(scope, (body or "").encode(), principal, rows=rows)
 
-    commands = cast("CommandContext", context.obj)
-    loaded = commands.load(home, project)
-    with _refusals():
-        found = commands.run(loaded, work)
-    click.echo(msgspec.json.format(msgspec.json.encode(found)).decode() if as_json else printed(found))
+    found = run(context, home, work, project=project)
+    if as_json:
+        emit(found)
+    else:
+        click.echo(printed(found))
 
 
 def _claims(text: str | None) -> dict[str, Any] | None:
@@ -123,15 +91,3 @@ def _header(text: str) -> tuple[str, str]:
     if not colon or not name.strip():
         raise click.UsageError(f"--header {text!r} does not read 'Name: value'")
     return name.strip(), value.strip()
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """End the command with one line and the exit code of the contract."""
-    try:
-        yield
-    except Refused as error:
-        raise CommandRefused(str(error), error.exit_code) from error
-    except Problem as problem:
-        text = f"{problem.message} {problem.hint or ''}".strip()
-        raise CommandRefused(text, 3 if isinstance(problem, Unavailable) else 1) from problem

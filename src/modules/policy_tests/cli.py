@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import click
@@ -16,8 +16,17 @@ from modules.policy_tests.mutation import losses
 from modules.policy_tests.project import Declaration, read_declaration
 from modules.policy_tests.statements import told
 from modules.rest import RestSettings
-from monohull.kernel.errors import Problem, Unavailable
-from monohull.kernel.refusals import Refused, writing
+from monohull.kernel.commands import (
+    CommandContext,
+    CommandRefused,
+    commands_of,
+    emit,
+    home_option,
+    json_option,
+    project_option,
+    refusals,
+)
+from monohull.kernel.refusals import writing
 from monohull.kernel.settings import read_project
 
 if TYPE_CHECKING:
@@ -26,41 +35,9 @@ if TYPE_CHECKING:
     from modules.policy_tests.differences import Difference
     from modules.policy_tests.matrix import Matrix
     from modules.policy_tests.mutation import Loss
-    from monohull.kernel.configuration import Configuration
     from monohull.kernel.runtime import Runtime
 
 R = TypeVar("R")
-
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the embedded services and secrets.",
-)
-project_option = click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of monohull.toml.",
-)
-
-
-class CommandContext(Protocol):
-    """What the ``monohull`` command hands to a module's commands."""
-
-    def load(self, home: Path | None = None, project: Path | None = None) -> Configuration:
-        """Read settings and modules."""
-        ...
-
-    def run(self, loaded: Configuration, work: Callable[[Runtime], Awaitable[R]]) -> R:
-        """Run ``work`` with an open runtime."""
-        ...
-
-
-class CommandRefused(click.ClickException):
-    """Ends the command with an exit code of its own."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class
 
 
 @click.group()
@@ -87,18 +64,15 @@ def matrix(context: click.Context, *, out: Path | None, home: Path | None, proje
     if str(path) == "-":
         click.echo(text, nl=False)
         return
-    try:
-        with writing(path):
-            path.write_text(text, encoding="utf-8")
-    except Refused as error:
-        raise CommandRefused(str(error), error.exit_code) from error
+    with refusals(), writing(path):
+        path.write_text(text, encoding="utf-8")
     click.echo(f"{path}: {found.count} cells of {len(found.tables)} tables")
 
 
 @policy.command()
 @click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help="The matrix to compare with.")
 @click.option("--mutate", is_flag=True, help="Also drop each policy in turn and see whether it is noticed.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @home_option
 @project_option
 @click.pass_context
@@ -125,7 +99,7 @@ def test(  # noqa: PLR0913 each is an option
     unnoticed = [loss for loss in lost if loss.cells == 0]
     if as_json:
         document = {"cells": found.count, "differences": differences, "losses": lost}
-        click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+        emit(document)
     else:
         click.echo(_report(path, found, differences, lost))
     if differences or unnoticed:
@@ -135,13 +109,13 @@ def test(  # noqa: PLR0913 each is an option
 class Job(msgspec.Struct, frozen=True):
     """One run of a command: the configuration, and what the project states."""
 
-    commands: Any
+    commands: CommandContext
     loaded: Any
     declaration: Declaration
 
     @classmethod
     def of(cls, context: click.Context, home: Path | None, project: Path | None) -> Job:
-        commands: CommandContext = context.obj
+        commands = commands_of(context)
         loaded = commands.load(home, project)
         declaration = cls.guarded(lambda: read_declaration(read_project(loaded.settings.project)))
         return cls(commands, loaded, declaration)
@@ -155,14 +129,10 @@ class Job(msgspec.Struct, frozen=True):
     def guarded(work: Callable[[], R]) -> R:
         """Turn a refusal into one line and its exit code."""
         try:
-            return work()
-        except Refused as error:
-            raise CommandRefused(str(error), error.exit_code) from error
+            with refusals():
+                return work()
         except asyncpg.PostgresError as error:
             raise CommandRefused(f"PostgreSQL refuses: {told(error)}", 2) from error
-        except Problem as problem:
-            text = f"{problem.message} {problem.hint or ''}".strip()
-            raise CommandRefused(text, 3 if isinstance(problem, Unavailable) else 1) from problem
 
     def run(
         self, look: Callable[[Examination], Awaitable[tuple[Matrix, list[Loss]]]]
@@ -178,8 +148,7 @@ class Job(msgspec.Struct, frozen=True):
             ):
                 return await look(examination)
 
-        commands: CommandContext = self.commands
-        return self.guarded(lambda: commands.run(self.loaded, work))
+        return self.guarded(lambda: self.commands.run(self.loaded, work))
 
 
 async def _look(examination: Examination) -> tuple[Matrix, list[Loss]]:

@@ -6,38 +6,29 @@ trusted with everything. ``USER`` is an id or a mail address.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 import msgspec
 
-from monohull.kernel.errors import NotFound, Problem, Unavailable
+from monohull.kernel.commands import emit, home_option, json_option, run
+from monohull.kernel.errors import NotFound
 from monohull.kernel.pagination import Page
 from monohull.kernel.principal import SYSTEM
-from monohull.kernel.refusals import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
     from uuid import UUID
 
     from modules.rbac.dtos import AssignmentView, RoleView
     from modules.rbac.services import Assignments, Roles
-    from monohull.kernel.configuration import Configuration
     from monohull.kernel.runtime import Runtime
 
 R = TypeVar("R")
 
 ALL = Page(10_000)
 """A command prints what there is."""
-
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the embedded services and secrets.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def holder_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,18 +41,6 @@ def holder_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
-
-
-class CommandContext(Protocol):
-    """What the ``monohull`` command hands to a module's commands."""
-
-    def load(self, home: Path | None = None, project: Path | None = None) -> Configuration:
-        """Read settings and modules."""
-        ...
-
-    def run(self, loaded: Configuration, work: Callable[[Runtime], Awaitable[R]]) -> R:
-        """Run ``work`` with an open runtime."""
-        ...
 
 
 @click.group(name="roles", context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,9 +65,9 @@ def list_(
             return (), (await assignments.page(ALL))[0]
         return (await found.page(ALL, permission=permission))[0], ()
 
-    shown, holders = _run(context, home, work)
+    shown, holders = run(context, home, work)
     if as_json:
-        _emit(holders if assigned else shown)
+        emit(holders if assigned else shown)
         return
     for role in shown:
         click.echo(f"{role.name:<16}  {', '.join(role.permissions) or 'no permissions'}")
@@ -123,9 +102,9 @@ def create(  # noqa: PLR0913, PLR0917 click passes one an option
     async def work(runtime: Runtime) -> RoleView:
         return await _services(runtime)[0].create(body, SYSTEM)
 
-    created = _run(context, home, work)
+    created = run(context, home, work)
     if as_json:
-        _emit(created)
+        emit(created)
         return
     click.echo(f"{created.name} bundles {', '.join(created.permissions) or 'nothing yet'}")
 
@@ -156,9 +135,9 @@ def assign(  # noqa: PLR0913, PLR0917 click passes one an option
         wanted = AssignRole(role=role, user_id=user_id, key_id=key_id, group_id=group_id, team_id=team_id)
         return await _services(runtime)[1].assign(wanted, SYSTEM)
 
-    given = _run(context, home, work)
+    given = run(context, home, work)
     if as_json:
-        _emit(given)
+        emit(given)
         return
     click.echo(f"{_who(given)} has the role {given.role}")
 
@@ -194,9 +173,9 @@ def revoke(  # noqa: PLR0913, PLR0917 click passes one an option
         await assignments.take(taken.id, SYSTEM)
         return taken
 
-    ended = _run(context, home, work)
+    ended = run(context, home, work)
     if as_json:
-        _emit(ended)
+        emit(ended)
         return
     click.echo(f"{_who(ended)} has the role {ended.role} no more")
 
@@ -245,34 +224,3 @@ def _who(assignment: AssignmentView) -> str:
             where = f" in team {assignment.team_id}" if assignment.team_id else ""
             return f"{kind} {holder}{where}"
     raise AssertionError("the schema wants one of three")
-
-
-def _run(context: click.Context, home: Path | None, work: Callable[[Runtime], Awaitable[R]]) -> R:
-    commands = cast("CommandContext", context.obj)
-    loaded = commands.load(home)
-    with _refusals():
-        return commands.run(loaded, work)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """End the command with one line and the exit code of the contract."""
-    try:
-        yield
-    except Refused as error:
-        raise CommandRefused(str(error), error.exit_code) from error
-    except Problem as problem:
-        text = f"{problem.message} {problem.hint or ''}".strip()
-        raise CommandRefused(text, 3 if isinstance(problem, Unavailable) else 1) from problem
-
-
-class CommandRefused(click.ClickException):
-    """Ends the command with an exit code of its own."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class
-
-
-def _emit(value: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

@@ -7,14 +7,8 @@ from pathlib import Path
 
 import click
 
-from monohull.cli.context import (
-    WRONG_CONFIGURATION,
-    emit,
-    home_option,
-    json_option,
-    project_option,
-    reports,
-)
+from monohull.cli.context import WRONG_CONFIGURATION, emit, reports
+from monohull.kernel.commands import home_option, json_option, project_option
 from monohull.kernel.configuration import load
 from monohull.kernel.hardening import Finding, inspect
 from monohull.kernel.module import ModuleError

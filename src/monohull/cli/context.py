@@ -36,18 +36,6 @@ WRONG_CONFIGURATION: Final = 2
 NOT_REACHABLE: Final = 3
 INTERRUPTED: Final = 130
 
-home_option = click.option(
-    "--home",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the embedded services and secrets.",
-)
-project_option = click.option(
-    "--project",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of monohull.toml.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 def fail(message: str, code: int) -> NoReturn:
     """Print ``message`` on stderr and leave with ``code``."""

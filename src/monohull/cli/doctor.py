@@ -6,17 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monohull.cli.context import (
-    DOES_NOT_HOLD,
-    NOT_REACHABLE,
-    configuration,
-    emit,
-    home_option,
-    json_option,
-    project_option,
-    reports,
-    run_with,
-)
+from monohull.cli.context import DOES_NOT_HOLD, NOT_REACHABLE, configuration, emit, reports, run_with
+from monohull.kernel.commands import home_option, json_option, project_option
 from monohull.kernel.diagnosis import Diagnosis, examine
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Final
 
 import click
 
-from monohull.cli.context import WRONG_CONFIGURATION, emit, fail, home_option, json_option, reports
+from monohull.cli.context import WRONG_CONFIGURATION, emit, fail, reports
+from monohull.kernel.commands import home_option, json_option
 from monohull.kernel.refusals import writing
 
 FILES: Final = {

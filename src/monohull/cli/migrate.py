@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec import Struct
 
-from monohull.cli.context import (
-    DOES_NOT_HOLD,
-    configuration,
-    emit,
-    home_option,
-    json_option,
-    project_option,
-    reports,
-)
+from monohull.cli.context import DOES_NOT_HOLD, configuration, emit, reports
+from monohull.kernel.commands import home_option, json_option, project_option
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.database import apply, migrations, project, seeding
 from monohull.kernel.database.engine import Database

@@ -13,16 +13,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from monohull.cli.context import (
-    NOT_REACHABLE,
-    WRONG_CONFIGURATION,
-    core_settings,
-    fail,
-    home_option,
-    in_child,
-    project_option,
-    reports,
-)
+from monohull.cli.context import NOT_REACHABLE, WRONG_CONFIGURATION, core_settings, fail, in_child, reports
+from monohull.kernel.commands import home_option, project_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

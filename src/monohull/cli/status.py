@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from monohull.cli.context import NOT_REACHABLE, emit, fail, home_option, project_option, reports
+from monohull.cli.context import NOT_REACHABLE, emit, fail, reports
+from monohull.kernel.commands import home_option, project_option
 from monohull.kernel.home import (
     Home,
     ProcessState,

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from monohull.cli.context import home_option, project_option, reports
+from monohull.cli.context import reports
 from monohull.kernel.clock import now
+from monohull.kernel.commands import home_option, project_option
 from monohull.kernel.supervisor import Plan, Supervisor, make_plan
 
 

@@ -7,7 +7,8 @@ import platform
 import click
 
 from monohull import __version__
-from monohull.cli.context import emit, home_option, json_option
+from monohull.cli.context import emit
+from monohull.kernel.commands import home_option, json_option
 
 
 @click.command()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from monohull.cli.context import core_settings, home_option, project_option, reports
+from monohull.cli.context import core_settings, reports
+from monohull.kernel.commands import home_option, project_option
 from monohull.kernel.heap import begin_loading
 
 if TYPE_CHECKING:

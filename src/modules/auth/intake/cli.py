@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from modules.auth.cli import emit, home_option, json_option, run
+from monohull.kernel.commands import emit, home_option, json_option, run
 from monohull.kernel.refusals import WrongSetup, writing
 
 if TYPE_CHECKING:

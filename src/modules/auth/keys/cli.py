@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from msgspec import Struct
 
-from modules.auth.cli import emit, home_option, json_option, run
+from monohull.kernel.commands import emit, home_option, json_option, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,10 +1,14 @@
-"""What this module's commands have in common."""
+"""What the commands of modules share: options, a runtime to work with, a line and an exit code if refused.
+
+Exit codes are those of the contract, as in `monohull.cli.context`, which hands
+modules' commands a `CommandContext`.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 import click
 import msgspec
@@ -20,10 +24,18 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+DOES_NOT_HOLD: Final = 1
+NOT_REACHABLE: Final = 3
+
 home_option = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the embedded services and secrets.",
+)
+project_option = click.option(
+    "--project",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of monohull.toml.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -48,10 +60,25 @@ class CommandRefused(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # click declares it for the class
 
 
-def run(context: click.Context, home: Path | None, work: Callable[[Runtime], Awaitable[R]]) -> R:
-    """Run ``work`` with the database and Redis of the configuration."""
-    commands = cast("CommandContext", context.obj)
-    loaded = commands.load(home)
+def commands_of(context: click.Context) -> CommandContext:
+    """Return what the ``monohull`` command handed over."""
+    return cast("CommandContext", context.obj)
+
+
+def run(
+    context: click.Context,
+    home: Path | None,
+    work: Callable[[Runtime], Awaitable[R]],
+    *,
+    project: Path | None = None,
+) -> R:
+    """Run ``work`` with the database and Redis of the configuration.
+
+    Raises:
+        CommandRefused: With the exit code of what was refused.
+    """
+    commands = commands_of(context)
+    loaded = commands.load(home, project)
     with refusals():
         return commands.run(loaded, work)
 
@@ -65,7 +92,8 @@ def refusals() -> Iterator[None]:
         raise CommandRefused(str(error), error.exit_code) from error
     except Problem as problem:
         text = f"{problem.message} {problem.hint or ''}".strip()
-        raise CommandRefused(text, 3 if isinstance(problem, Unavailable) else 1) from problem
+        code = NOT_REACHABLE if isinstance(problem, Unavailable) else DOES_NOT_HOLD
+        raise CommandRefused(text, code) from problem
 
 
 def emit(value: Any) -> None:
