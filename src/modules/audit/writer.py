@@ -11,14 +11,13 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-import asyncpg
 import msgspec
 from msgspec import Struct
 
 from modules.audit.collecting import draft_of
 from modules.audit.entries import COLUMNS, FIELDS, GENESIS, digest, month_of
 from modules.audit.partitions import add_month
-from monohull.kernel.errors import Problem
+from monohull.kernel.leadership import POLL_SECONDS, lead_for_ever
 from monohull.kernel.observation import Observation
 from monohull.kernel.outbox import CHANNEL
 from monohull.kernel.tasks import end
@@ -27,13 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from datetime import datetime
 
+    import asyncpg
+
     from modules.audit.entries import Draft
     from monohull.kernel.database.engine import Database
     from monohull.kernel.observation import Observer
 
 LOCK: Final = int.from_bytes(b"monoaudi")
 BATCH: Final = 1000
-POLL_SECONDS: Final = 1.0
 BATCH_TIMEOUT_SECONDS: Final = 60.0
 
 _TAKE: Final = """
@@ -114,7 +114,6 @@ class Writer:
         self._observer = observer
         self._wake = asyncio.Event()
         self._left: Tail | None = None
-        self.is_writing = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -127,22 +126,16 @@ class Writer:
 
     async def run(self) -> None:
         """Write whenever the lock is free, for ever."""
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    await self._write(connection)
-            except (Problem, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                if self.is_writing:
-                    self._observer.observe(WriterStopped(reason=f"{type(error).__name__}: {error}"))
-            finally:
-                self.is_writing = False
-            await asyncio.sleep(POLL_SECONDS)
+        await lead_for_ever(
+            self._database,
+            LOCK,
+            self._write,
+            lambda reason: self._observer.observe(WriterStopped(reason=reason)),
+        )
 
     async def _write(self, connection: asyncpg.Connection) -> None:
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110 another process
-            await asyncio.sleep(POLL_SECONDS)
         await connection.add_listener(CHANNEL, self._on_notification)
-        self.is_writing, self._left = True, None
+        self._left = None
         while True:
             self._wake.clear()
             async with asyncio.timeout(BATCH_TIMEOUT_SECONDS):

@@ -18,8 +18,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
-import asyncpg
-
 from monohull.kernel.clock import monotonic_seconds, now
 from monohull.kernel.dispatch import (
     BATCH,
@@ -28,8 +26,8 @@ from monohull.kernel.dispatch import (
     relay_events,
     return_lost,
 )
-from monohull.kernel.errors import Problem
 from monohull.kernel.lane import FAILURES
+from monohull.kernel.leadership import POLL_SECONDS, lead_for_ever
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.outbox import CHANNEL
 from monohull.kernel.redis_connection import explain_redis_error
@@ -38,24 +36,19 @@ from monohull.kernel.tasks import end
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import asyncpg
+
     from monohull.kernel.database.engine import Database
     from monohull.kernel.dispatch import Duties
     from monohull.kernel.queues import Queues
 
 LOCK: Final = int.from_bytes(b"monorela")
-POLL_SECONDS: Final = 1.0
 """How long a notification that got lost can delay a job, and how precise delays and schedules are."""
 LOST_SCAN_SECONDS: Final = 15.0
 ROUND_TIMEOUT_SECONDS: Final = 60.0
 SCHEDULE_LOOKBACK: Final = timedelta(seconds=60)
 """A tick that fell into a fail-over is made up for; older ones were missed."""
 MARKER_KEY: Final = "mh:relay:marker"
-
-_KEEPALIVE: Final = (
-    "select set_config('tcp_keepalives_idle', '5', false), "
-    "set_config('tcp_keepalives_interval', '2', false), set_config('tcp_keepalives_count', '3', false)"
-)
-"""A host that vanished is noticed by the server after 11 s, and its lock released."""
 
 
 class RelayLeads(Observation, frozen=True, kw_only=True):
@@ -100,7 +93,6 @@ class Relay:
         self._wake = asyncio.Event()
         self._redis_lost_at: float | None = None
         self._memory: tuple[str, str] | None = None
-        self.is_leading = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,24 +105,16 @@ class Relay:
 
     async def run(self) -> None:
         """Lead whenever the lock is free, for ever."""
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    await self._lead(connection)
-            except (Problem, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                if self.is_leading:
-                    self._observer.observe(RelayStopped(reason=f"{type(error).__name__}: {error}"))
-            finally:
-                self.is_leading = False
-            await asyncio.sleep(POLL_SECONDS)
+        await lead_for_ever(
+            self._database,
+            LOCK,
+            self._lead,
+            lambda reason: self._observer.observe(RelayStopped(reason=reason)),
+        )
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
-        await connection.execute(_KEEPALIVE)
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):  # noqa: ASYNC110 another process
-            await asyncio.sleep(POLL_SECONDS)
         await connection.add_listener(CHANNEL, self._on_notification)
         connection.add_termination_listener(self._on_termination)
-        self.is_leading = True
         self._memory = None
         self._observer.observe(RelayLeads())
         scheduled_until, scan_at = now() - SCHEDULE_LOOKBACK, 0.0
