@@ -3,7 +3,7 @@
 Attestation is not asked for: what a key is made of is its owner's business.
 Everything that comes back from a browser is untrusted, and so is what a parser
 makes of it: whatever goes wrong there is one refusal. The library is imported by
-the first ceremony: it takes 8 MB, and most processes see none.
+the first ceremony: it takes 4 MB, and most processes see none.
 
 Source: W3C Web Authentication Level 3, sections 7.1 and 7.2; the checks are py_webauthn's.
 """

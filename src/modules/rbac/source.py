@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from monohull.kernel.principal import Principal
 
 MAX_HOLDERS: Final = 10_000
-"""About 1 MB in each process."""
+"""About 1.5 MB in each process."""
 
 _HELD: Final = """
     select coalesce(json_agg(held), '[]')::text as held,

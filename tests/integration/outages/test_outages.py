@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from modules.api_keys.opaque import generate
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.database.engine import Database
@@ -113,6 +114,18 @@ async def test_the_database_goes_away_and_comes_back(own: Served, postgres: Embe
     await until_ready(own)
     assert (await read_things(own)).json() == [{"id": 1}]
     assert (await sign_up(own, "a@example.com")).status_code == 200
+
+
+async def test_a_key_that_nobody_can_look_up(own: Served, postgres: EmbeddedPostgres) -> None:
+    """It is refused by whoever wants to know who asks, and by nobody else."""
+    postgres.stop()
+    headers = {"apikey": generate("secret")}
+    assert (await own.client.get("/health/live", headers=headers)).status_code == 200
+    assert (await own.client.get("/metrics", headers=headers)).status_code == 200
+    for path in ("/platform/v1/whoami", "/platform/v1/api-keys", "/rest/v1/things", "/auth/v1/admin/users"):
+        answer = await own.client.get(path, headers=headers)
+        assert answer.status_code == 503, (path, answer.text)
+        assert int(answer.headers["retry-after"]) >= 1
 
 
 async def test_the_old_catalog_serves_while_the_database_is_away(

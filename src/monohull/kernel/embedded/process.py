@@ -62,7 +62,7 @@ def follow_parent(parent: int, number: signal.Signals) -> None:
         os._exit(1)
 
 
-def end_when_orphaned(parent: int, is_busy: Callable[[], bool], *, drain_seconds: float) -> threading.Thread:
+def end_when_orphaned(parent: int, is_busy: Callable[[], bool], *, drain_seconds: float) -> None:
     """Have this process end in any case once ``parent`` is gone, from a thread that looks each second.
 
     The signal of `follow_parent` ends it in order. But Granian's worker (2.8.7) may miss a signal while it
@@ -83,9 +83,7 @@ def end_when_orphaned(parent: int, is_busy: Callable[[], bool], *, drain_seconds
         time.sleep(ORPHAN_GRACE_SECONDS)
         os._exit(1)
 
-    watcher = threading.Thread(target=watch, name="orphan watch", daemon=True)
-    watcher.start()
-    return watcher
+    threading.Thread(target=watch, name="orphan watch", daemon=True).start()
 
 
 @contextmanager
