@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.broker import Message, SubscriberTooSlow
 from monohull.kernel.errors import RedisUnavailable
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -45,12 +45,8 @@ class News:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen while the block runs."""
-        task = asyncio.create_task(self._listen_for_ever(), name="api key news")
-        try:
+        async with beside(self._listen_for_ever(), name="api key news"):
             yield
-        finally:
-            with suppress(asyncio.CancelledError):
-                await end(task)
 
     async def _listen_for_ever(self) -> None:
         while True:

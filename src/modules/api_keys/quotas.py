@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +27,7 @@ from monohull.kernel import clock
 from monohull.kernel.observation import SILENT
 from monohull.kernel.ratelimit import Breaker
 from monohull.kernel.redis_connection import UNREACHABLE, explain_redis_error
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -198,12 +198,10 @@ class Quotas:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Agree with the other processes once an interval while the block runs, and once in the end."""
-        task = asyncio.create_task(self._settle_for_ever(), name="api key quotas")
         try:
-            yield
+            async with beside(self._settle_for_ever(), name="api key quotas"):
+                yield
         finally:
-            with suppress(asyncio.CancelledError):
-                await end(task)
             await self.settle()
 
     async def _settle_for_ever(self) -> None:

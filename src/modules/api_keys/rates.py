@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.allowance import INTERVAL_SECONDS, Allowance
 from monohull.kernel.ratelimit import per_minute
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,12 +45,10 @@ class Rates:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Agree once an interval while the block runs, and once in the end."""
-        task = asyncio.create_task(self._settle_for_ever(), name="api key rates")
         try:
-            yield
+            async with beside(self._settle_for_ever(), name="api key rates"):
+                yield
         finally:
-            with suppress(asyncio.CancelledError):
-                await end(task)
             await self.settle()
 
     async def _settle_for_ever(self) -> None:

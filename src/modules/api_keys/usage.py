@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from modules.api_keys.repositories import ApiKeyRepository
 from monohull.kernel import clock
 from monohull.kernel.errors import Unavailable
 from monohull.kernel.observation import Level, Observation
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,13 +66,10 @@ class Usage:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write every `FLUSH_SECONDS`, and once more at the end."""
-        task = asyncio.create_task(self._flush_for_ever(), name="api key usage")
         try:
-            yield
+            async with beside(self._flush_for_ever(), name="api key usage"):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await self.flush()
 
     async def _flush_for_ever(self) -> None:

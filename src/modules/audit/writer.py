@@ -20,7 +20,7 @@ from modules.audit.partitions import add_month
 from monohull.kernel.leadership import POLL_SECONDS, lead_for_ever
 from monohull.kernel.observation import Observation
 from monohull.kernel.outbox import CHANNEL
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -118,11 +118,8 @@ class Writer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write, or wait to write, for as long as the block runs."""
-        task = asyncio.create_task(self.run(), name="audit writer")
-        try:
+        async with beside(self.run(), name="audit writer"):
             yield
-        finally:
-            await end(task)
 
     async def run(self) -> None:
         """Write whenever the lock is free, for ever."""

@@ -39,6 +39,7 @@ from monohull.kernel.database import ddl
 from monohull.kernel.database.listen import Listener
 from monohull.kernel.errors import Unavailable
 from monohull.kernel.observation import SILENT, Level, Observation, Observer
+from monohull.kernel.tasks import beside, end
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -174,21 +175,19 @@ class LiveCatalog:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the catalog fresh while the block runs; it begins when a first read was tried."""
-        async with self._listener.running():
-            tasks = [
-                asyncio.create_task(self._keep(), name="catalog"),
-                asyncio.create_task(self._reload_once_listening(), name="catalog, late listener"),
-            ]
+        async with (
+            self._listener.running(),
+            beside(self._keep(), name="catalog"),
+            beside(self._reload_once_listening(), name="catalog, late listener"),
+        ):
             with suppress(TimeoutError):
                 async with asyncio.timeout(FIRST_READ_SECONDS):
                     await self._tried.wait()
             try:
                 yield
             finally:
-                tasks += self._leaving
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                for task in list(self._leaving):
+                    await end(task)
 
     async def _keep(self) -> None:
         """Read at once, again until it works, and then on demand."""

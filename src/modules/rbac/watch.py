@@ -18,7 +18,7 @@ from modules.rbac.repositories import VERSION
 from monohull.kernel.broker import SubscriberTooSlow
 from monohull.kernel.errors import Problem, RedisUnavailable, Unavailable
 from monohull.kernel.observation import Level, Observation
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -80,15 +80,11 @@ class AccessWatch:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch for as long as the block runs; a database or Redis that is away delays no start."""
-        tasks = (
-            asyncio.create_task(self._listen(), name="access broadcasts"),
-            asyncio.create_task(self._poll(), name="access version"),
-        )
-        try:
+        async with (
+            beside(self._listen(), name="access broadcasts"),
+            beside(self._poll(), name="access version"),
+        ):
             yield
-        finally:
-            for task in tasks:
-                await end(task)
 
     async def _listen(self) -> None:
         while True:

@@ -28,6 +28,7 @@ from monohull.kernel.database.statements import Isolation, Rows, Statement
 from monohull.kernel.errors import Problem
 from monohull.kernel.observation import SILENT, Level, Observation, Observer
 from monohull.kernel.settings.conversion import convert
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -164,15 +165,11 @@ class LiveConfig:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep it fresh while the block runs; it begins when a first read was tried."""
-        task = asyncio.create_task(self._keep(), name="configuration")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_READ_SECONDS):
-                await self._tried.wait()
-        try:
+        async with beside(self._keep(), name="configuration"):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_READ_SECONDS):
+                    await self._tried.wait()
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def _keep(self) -> None:
         while True:

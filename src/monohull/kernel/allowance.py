@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import RateLimited
 from monohull.kernel.ratelimit import decide, headers
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -110,13 +111,10 @@ class Allowance:
     @asynccontextmanager
     async def agreeing(self) -> AsyncIterator[None]:
         """Agree with the other processes once an interval while the block runs, and once in the end."""
-        task = asyncio.create_task(self._agree_for_ever(), name=f"allowance {self._limit.name}")
         try:
-            yield
+            async with beside(self._agree_for_ever(), name=f"allowance {self._limit.name}"):
+                yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
             await self.agree()
 
     async def _agree_for_ever(self) -> None:

@@ -33,7 +33,7 @@ from monohull import __version__
 from monohull.kernel.clock import monotonic_seconds, now
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.redis_connection import UNREACHABLE, close_redis, explain_redis_error
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable
@@ -320,11 +320,10 @@ class Heartbeat:
     async def beating(self) -> AsyncIterator[None]:
         """Beat once a second while the block runs; then remove the key."""
         await self._beat()
-        task = asyncio.create_task(self._beat_for_ever(), name="worker heartbeat")
         try:
-            yield
+            async with beside(self._beat_for_ever(), name="worker heartbeat"):
+                yield
         finally:
-            await end(task)
             with suppress(*FAILURES):
                 await self._redis.delete(self._key)
 

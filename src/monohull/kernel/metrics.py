@@ -29,7 +29,7 @@ from monohull.kernel.observation import (
     RequestFailed,
     RequestFinished,
 )
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 MULTIPROCESS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -188,11 +188,10 @@ class Metrics:
     @asynccontextmanager
     async def sampling(self) -> AsyncIterator[None]:
         """Read the sampled gauges once a second for as long as the block runs."""
-        task = asyncio.create_task(self._sample_for_ever(), name="metrics sampling")
         try:
-            yield
+            async with beside(self._sample_for_ever(), name="metrics sampling"):
+                yield
         finally:
-            await end(task)
             self.carry_forward()
 
     async def exposition(self) -> bytes:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.metrics import CONTENT_TYPE, Metrics
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,12 +30,9 @@ async def serve_metrics(metrics: Metrics, host: str, port: int | None) -> AsyncI
         yield
         return
     tried = asyncio.Event()
-    task = asyncio.create_task(_hold_port(metrics, host, port, tried), name="metrics port")
-    await tried.wait()
-    try:
+    async with beside(_hold_port(metrics, host, port, tried), name="metrics port"):
+        await tried.wait()
         yield
-    finally:
-        await end(task)
 
 
 async def _hold_port(metrics: Metrics, host: str, port: int, tried: asyncio.Event) -> None:

@@ -31,7 +31,7 @@ from monohull.kernel.leadership import POLL_SECONDS, lead_for_ever
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.outbox import CHANNEL
 from monohull.kernel.redis_connection import explain_redis_error
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,11 +97,8 @@ class Relay:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Lead, or wait to lead, for as long as the block runs."""
-        task = asyncio.create_task(self.run(), name="relay")
-        try:
+        async with beside(self.run(), name="relay"):
             yield
-        finally:
-            await end(task)
 
     async def run(self) -> None:
         """Lead whenever the lock is free, for ever."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from monohull.kernel.errors import DatabaseUnavailable, Problem, SchemaOutdated
 from monohull.kernel.observation import SchemaChecked
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -76,11 +76,8 @@ class SchemaWatch:
     async def watching(self) -> AsyncIterator[None]:
         """Ask at once, and again every second until the schema fits."""
         await self.check()
-        task = asyncio.create_task(self._until_current(), name="schema watch")
-        try:
+        async with beside(self._until_current(), name="schema watch"):
             yield
-        finally:
-            await end(task)
 
     async def _until_current(self) -> None:
         while self.state != "current":

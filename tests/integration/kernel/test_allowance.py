@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,3 +128,22 @@ async def test_without_redis_each_process_goes_on_alone() -> None:
     assert take(allowance, "a", 10) == 6
     assert [type(one) for one in seen] == [DependencyLost]
     await close_redis(redis)
+
+
+async def test_it_stops_at_whatever_point_of_an_agreement(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Python 3.12 a cancellation in the very turn in which a command was sent is swallowed."""
+    monkeypatch.setattr("monohull.kernel.allowance.INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr("monohull.kernel.tasks.INSIST_SECONDS", 0.01)
+    allowance = Allowance(RateLimits(client), LIMIT)
+
+    async def agree_for(turns: int) -> None:
+        async with allowance.agreeing():
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    for turns in range(40):
+        take(allowance, "alice", 1)
+        _, hangs = await asyncio.wait({asyncio.create_task(agree_for(turns))}, timeout=5)
+        assert not hangs, f"after {turns} turns"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from monohull.kernel import tasks
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside, end
 
 
 async def forever() -> None:
@@ -56,3 +56,37 @@ async def test_a_failure_is_not_lost() -> None:
     await asyncio.sleep(0)
     with pytest.raises(OSError, match="gone"):
         await end(task)
+
+
+async def test_what_runs_beside_a_block_ends_with_it() -> None:
+    async with beside(forever(), name="for ever") as task:
+        await asyncio.sleep(0)
+        assert (task.get_name(), task.done()) == ("for ever", False)
+    assert task.cancelled()
+
+
+async def test_a_failure_beside_a_block_is_raised_behind_it() -> None:
+    async def fails() -> None:
+        raise OSError("gone")
+
+    block = []
+
+    async def beside_it() -> None:
+        async with beside(fails(), name="fails"):
+            await asyncio.sleep(0)
+            block.append("whole")
+
+    with pytest.raises(OSError, match="gone"):
+        await beside_it()
+    assert block == ["whole"]
+
+
+async def test_the_one_who_ends_a_block_may_be_cancelled() -> None:
+    async def block() -> None:
+        async with beside(forever(), name="for ever"):
+            await forever()
+
+    task = asyncio.create_task(block())
+    await asyncio.sleep(0)
+    await end(task)
+    assert task.cancelled()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import RedisError
 
-from modules.auth.keys.ring import end_quietly
 from monohull.kernel import clock
 from monohull.kernel.redis_connection import UNREACHABLE, redis_or_unavailable
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -72,11 +72,10 @@ class Presenters:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write every `FLUSH_SECONDS`, and once more at the end."""
-        task = asyncio.create_task(self._flush_for_ever(), name="key presenters")
         try:
-            yield
+            async with beside(self._flush_for_ever(), name="key presenters"):
+                yield
         finally:
-            await end_quietly(task)
             with suppress(*UNREACHABLE, RedisError):
                 await self.flush()
 

@@ -20,7 +20,7 @@ from monohull.kernel import clock
 from monohull.kernel.crypto import DecryptionError
 from monohull.kernel.errors import Unavailable
 from monohull.kernel.observation import SILENT, Level, Observation
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -146,11 +146,8 @@ class KeyRing:
         """Keep the keys fresh while the block runs; a database that is away delays no start."""
         with suppress(Unavailable, SQLAlchemyError):
             await self.ready()
-        task = asyncio.create_task(self._keep(), name="signing keys")
-        try:
+        async with beside(self._keep(), name="signing keys"):
             yield
-        finally:
-            await end_quietly(task)
 
     async def _keep(self) -> None:
         while True:
@@ -198,9 +195,3 @@ class KeyRing:
         except DecryptionError as error:
             self._observer.observe(SigningKeysUnreadable(reason=str(error)))
             return None
-
-
-async def end_quietly(task: asyncio.Task[None]) -> None:
-    """End a task whose failure was told already."""
-    with suppress(asyncio.CancelledError):
-        await end(task)

@@ -20,7 +20,7 @@ from modules.auth.tokens import SKEW_SECONDS
 from monohull.kernel import clock
 from monohull.kernel.errors import InvalidCredential, Unavailable
 from monohull.kernel.observation import SILENT, Level, Observation
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -136,12 +136,8 @@ class Denylist:
         """Keep the copy fresh while the block runs; a database that is away delays no start."""
         with suppress(Unavailable, SQLAlchemyError):
             await self.read()
-        task = asyncio.create_task(self._keep(), name="denylist")
-        try:
+        async with beside(self._keep(), name="denylist"):
             yield
-        finally:
-            with suppress(asyncio.CancelledError):
-                await end(task)
 
     async def _keep(self) -> None:
         while True:

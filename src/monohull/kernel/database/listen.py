@@ -17,7 +17,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.dial import CONNECT_TIMEOUT_SECONDS
 from monohull.kernel.database.urls import parse_url
 from monohull.kernel.observation import SILENT, DependencyBack, DependencyLost, Observer
-from monohull.kernel.tasks import end
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -55,7 +55,6 @@ class Listener:
         self._callbacks = dict(callbacks)
         self._application_name = application_name
         self._observer = observer
-        self._task: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._was_connected = False
         self._connected = asyncio.Event()
@@ -72,11 +71,8 @@ class Listener:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Listen for as long as the block runs, through any number of reconnects."""
-        self._task = asyncio.create_task(self._listen_for_ever(), name="database listener")
-        try:
+        async with beside(self._listen_for_ever(), name="database listener"):
             yield self
-        finally:
-            await end(self._task)
 
     async def _listen_for_ever(self) -> None:
         delay = FIRST_DELAY_SECONDS

@@ -38,6 +38,7 @@ from monohull.kernel.observation import (
     Observation,
     Observer,
 )
+from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -217,9 +218,7 @@ class WirePool:
                     await self._next_change()
         for waiter in list(self._waiters):
             _refuse(waiter, Draining("The process stops."))
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(end, self._tasks), return_exceptions=True)
         for wire in list(self._wires):
             if wire.is_idle:
                 wire.close()
