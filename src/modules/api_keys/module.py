@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from modules.api_keys.authenticator import KeyAuthenticator
 from modules.api_keys.controllers import KeysController
 from modules.api_keys.events import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
@@ -17,6 +15,7 @@ from modules.api_keys.rates import Rates
 from modules.api_keys.services import Keys
 from modules.api_keys.usage import Usage
 from monohull.kernel.module import Module, Parts
+from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
     import click
@@ -39,7 +38,7 @@ def parts(runtime: Runtime) -> Parts:
     news = News(runtime.broker, authenticator.forget)
     keys = Keys(runtime.database, runtime.permissions, news)
     return Parts(
-        routers=(Router("/platform/v1", route_handlers=[KeysController]),),
+        routers=(ModuleRouter("/platform/v1", route_handlers=[KeysController]),),
         dependencies={"keys": lambda: keys, "key_quotas": lambda: quotas},
         authenticators=(authenticator,),
         lifespans=(usage.running, rates.running, quotas.running, news.running),

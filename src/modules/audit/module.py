@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from modules.audit.controllers import AuditController
 from modules.audit.events import AuditLogExported
 from modules.audit.jobs import CRONS, keep
@@ -16,6 +14,7 @@ from modules.audit.settings import AuditSettings
 from modules.audit.writer import Writer
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.permissions import Permission
+from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -34,7 +33,7 @@ def parts(runtime: Runtime) -> Parts:
     )
     search, log = Search(runtime.database), AuditLog(runtime.database, runtime.settings)
     return Parts(
-        routers=(Router("/platform/v1", route_handlers=[AuditController]),),
+        routers=(ModuleRouter("/platform/v1", route_handlers=[AuditController]),),
         dependencies={"audit_search": lambda: search, "audit_log": lambda: log},
     )
 

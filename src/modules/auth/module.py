@@ -6,8 +6,6 @@ import base64
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from modules.auth import revocations
 from modules.auth.authenticator import TokenAuthenticator
 from modules.auth.breaches import build_breaches
@@ -52,6 +50,7 @@ from monohull.kernel.database.listen import Listener
 from monohull.kernel.home import jwt_secret
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.queues import Cron
+from monohull.kernel.routing import ModuleRouter
 from monohull.kernel.settings import SettingsError, SettingsFault
 
 if TYPE_CHECKING:
@@ -116,12 +115,14 @@ def parts(runtime: Runtime) -> Parts:
     captcha = build_captcha(runtime)
     return Parts(
         routers=(
-            Router(
+            ModuleRouter(
                 PATH,
                 route_handlers=[*CONTROLLERS, *OAUTH_CONTROLLERS, *SAML_CONTROLLERS],
                 request_max_body_size=BODY_LIMIT_BYTES,
             ),
-            Router("/", route_handlers=[RootKeysController, MailboxController, *OAUTH_ROOT_CONTROLLERS]),
+            ModuleRouter(
+                "/", route_handlers=[RootKeysController, MailboxController, *OAUTH_ROOT_CONTROLLERS]
+            ),
         ),
         dependencies={
             **flows,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from modules.platform.controllers import (
     HealthController,
     PlatformController,
@@ -16,6 +14,7 @@ from modules.platform.controllers import (
 )
 from modules.platform.permissions import READ_STATUS
 from monohull.kernel.module import Module, Parts
+from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
     from monohull.kernel.runtime import Runtime
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def parts(_: Runtime) -> Parts:
     """Everything at the root of the address space."""
-    router = Router(
+    router = ModuleRouter(
         path="/", route_handlers=[HealthController, PlatformController, metrics, openapi, docs, docs_asset]
     )
     return Parts(routers=(router,))

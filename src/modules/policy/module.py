@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from modules.policy.controllers import PolicyController
 from modules.policy.denials import Denials
 from modules.policy.events import PolicyExplained
@@ -13,6 +11,7 @@ from modules.policy.permissions import READ_EXPLANATIONS
 from modules.policy.services import Explanations
 from modules.rest import data_service
 from monohull.kernel.module import Module, Parts
+from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
     import click
@@ -27,7 +26,7 @@ def parts(runtime: Runtime) -> Parts:
     is_development = runtime.settings.core.env == "development"
     api.explain_by(Denials(explanations, runtime.observer, is_development=is_development))
     return Parts(
-        routers=(Router("/platform/v1", route_handlers=[PolicyController]),),
+        routers=(ModuleRouter("/platform/v1", route_handlers=[PolicyController]),),
         dependencies={"explanations": lambda: explanations},
     )
 

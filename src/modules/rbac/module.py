@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from modules.rbac.controllers import CONTROLLERS
 from modules.rbac.events import ACCESS_EVENTS
 from modules.rbac.permissions import PERMISSIONS
@@ -14,6 +12,7 @@ from modules.rbac.services.changes import Changes
 from modules.rbac.source import RoleSource
 from modules.rbac.watch import AccessWatch
 from monohull.kernel.module import Module, Parts
+from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
     import click
@@ -30,7 +29,7 @@ def parts(runtime: Runtime) -> Parts:
     groups = Groups(runtime.database, changes)
     assignments = Assignments(runtime.database, changes)
     return Parts(
-        routers=(Router("/platform/v1", route_handlers=list(CONTROLLERS)),),
+        routers=(ModuleRouter("/platform/v1", route_handlers=list(CONTROLLERS)),),
         dependencies={
             "roles": lambda: roles,
             "catalogue": lambda: catalogue,

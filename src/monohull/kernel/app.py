@@ -115,9 +115,7 @@ def _config(runtime: Runtime, parts: Sequence[Parts]) -> AppConfig:
         "session": Provide(provide_session),
     }
     for part in parts:
-        dependencies |= {
-            name: Provide(factory, sync_to_thread=False) for name, factory in part.dependencies.items()
-        }
+        _provide(part)
     return AppConfig(
         route_handlers=[router for part in parts for router in part.routers],
         dependencies=dependencies,
@@ -141,6 +139,13 @@ def _config(runtime: Runtime, parts: Sequence[Parts]) -> AppConfig:
         logging_config=None,
         debug=False,
     )
+
+
+def _provide(part: Parts) -> None:
+    """Give a module's dependencies to its own routers: a handler is checked against each that it can see."""
+    provided = {name: Provide(factory, sync_to_thread=False) for name, factory in part.dependencies.items()}
+    for router in part.routers:
+        router.dependencies = {**provided, **(router.dependencies or {})}
 
 
 @asynccontextmanager

@@ -52,7 +52,16 @@ timezone = 'UTC'
 search_path = 'public, extensions'
 """
 
-NOT_DURABLE: Final = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200")
+DURABLE: Final = ("wal_level=logical",)
+NOT_DURABLE: Final = (
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "max_connections=200",
+    # a copied database is then not written to the log too
+    "wal_level=minimal",
+    "max_wal_senders=0",
+)
 
 
 class EmbeddedPostgres(Server):
@@ -228,9 +237,8 @@ class EmbeddedPostgres(Server):
             f"unix_socket_directories={sockets}",
             "unix_socket_permissions=0700",
             "password_encryption=scram-sha-256",
-            "wal_level=logical",
             *(["shared_preload_libraries=pg_stat_statements"] if self._has_statements() else []),
-            *(() if self.durable else NOT_DURABLE),
+            *(DURABLE if self.durable else NOT_DURABLE),
         ]
         options = [part for setting in settings for part in ("-c", setting)]
         return [self.bin_dir / self.program, "-D", self.data, "-p", str(port), *options]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 import msgspec
@@ -40,16 +41,22 @@ def variable_name(shape: type[Struct], field: str) -> str:
     return f"{PREFIX}{prefix}{field.upper()}"
 
 
+@cache
+def fields(shape: type[Struct]) -> tuple[FieldInfo, ...]:
+    """Return the fields of ``shape``, which several checks ask for at each start."""
+    return msgspec.structs.fields(shape)
+
+
 def variables(shape: type[Struct]) -> Iterator[str]:
     """Return the name of each variable of ``shape``."""
-    return (variable_name(shape, field.name) for field in msgspec.structs.fields(shape))
+    return (variable_name(shape, field.name) for field in fields(shape))
 
 
 def describe(*shapes: type[Struct]) -> Iterator[Described]:
     """Say of every variable what the reference needs, in the order of declaration."""
     for shape in shapes:
         hints = get_type_hints(shape, include_extras=True)
-        for field in msgspec.structs.fields(shape):
+        for field in fields(shape):
             hint = hints[field.name]
             yield Described(variable_name(shape, field.name), allowed(hint), _default(field), _sentence(hint))
 

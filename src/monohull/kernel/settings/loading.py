@@ -10,7 +10,7 @@ from msgspec import Struct
 from monohull.kernel.settings.checks import contradictions, families, unknown
 from monohull.kernel.settings.conversion import convert, explain
 from monohull.kernel.settings.core import CoreSettings, JwtSettings
-from monohull.kernel.settings.declaration import check_declarations, variable_name
+from monohull.kernel.settings.declaration import check_declarations, fields, variable_name
 from monohull.kernel.settings.faults import SettingsError, SettingsFault, Value
 from monohull.kernel.settings.sources import collect, read_project
 
@@ -125,7 +125,7 @@ def decode(shape: type[S], values: Mapping[str, Value]) -> tuple[S | None, list[
     hints = get_type_hints(shape, include_extras=True)
     found: dict[str, Any] = {}
     faults: list[SettingsFault] = []
-    for field in msgspec.structs.fields(shape):
+    for field in fields(shape):
         name = variable_name(shape, field.name)
         hint = hints[field.name]
         if (value := values.get(name)) is None:
