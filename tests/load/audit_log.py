@@ -37,6 +37,13 @@ ACTORS: Final = 5000
 SECRET: Final = "a-secret-for-measuring-only-0123456789-abcdef"
 ACTIONS: Final = ("auth.user_signed_in", "data.row_updated", "data.row_inserted", "auth.user_updated")
 RARE: Final = "auth.user_deleted"
+MACHINE: Final = {
+    "action": "storage.object_created",
+    "actor_id": "importer",
+    "actor_kind": "key",
+    "object_kind": "object",
+}
+"""Every tenth entry: actor, action and kind of object occur together and with nothing else."""
 
 
 def records(count: int, first: datetime, second: datetime) -> Iterator[tuple[Any, ...]]:
@@ -64,6 +71,8 @@ def records(count: int, first: datetime, second: datetime) -> Iterator[tuple[Any
             "after": '{"total": 12, "state": "paid"}',
             "request_id": f"{number:032x}",
         }
+        if number % 10 == 3:
+            fields |= MACHINE
         own = digest(month, fields, previous)
         yield (*(fields[name] for name in FIELDS), previous, own)
         previous = own
@@ -105,13 +114,33 @@ async def measure(database: Database, count: int) -> None:
         "a common action": (Wanted(action=ACTIONS[0]), None),
         "a rare action": (Wanted(action=RARE), None),
         "actions below a name": (Wanted(action="auth.*"), None),
-        "no actions below a name": (Wanted(action="storage.*"), None),
+        "no actions below a name": (Wanted(action="webhooks.*"), None),
         "a busy actor's rare action": (Wanted(actor="user-1", action=RARE), None),
         "a busy actor's common action from the middle on": (
             Wanted(actor="user-1", action=ACTIONS[0]),
             place,
         ),
         "a busy actor on no such object": (Wanted(actor="user-1", object="bucket:1"), None),
+        "a busy actor's action that only others do": (
+            Wanted(actor="user-1", action=MACHINE["action"]),
+            None,
+        ),
+        "a busy actor's actions below a name that only others do": (
+            Wanted(actor="user-1", action="storage.*"),
+            None,
+        ),
+        "a busy actor on a kind of object that only others touch": (
+            Wanted(actor="user-1", object=MACHINE["object_kind"]),
+            None,
+        ),
+        "an action on a kind of object that it never concerns": (
+            Wanted(action=ACTIONS[0], object=MACHINE["object_kind"]),
+            None,
+        ),
+        "a busy actor in an hour": (
+            Wanted(actor="user-1", since=place.recorded_at, until=place.recorded_at + timedelta(hours=1)),
+            None,
+        ),
         "an object": (Wanted(object="public.orders:777"), None),
         "a kind of object": (Wanted(object="public.orders"), None),
         "a request": (Wanted(request_id=f"{count // 3:032x}"), None),

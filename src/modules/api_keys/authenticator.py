@@ -15,7 +15,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from modules.api_keys import owners
-from modules.api_keys.errors import AddressNotAllowed
+from modules.api_keys.errors import AddressNotAllowed, QuotaExceeded
+from modules.api_keys.events import ApiKeyRefused
 from modules.api_keys.networks import includes, parse_networks
 from modules.api_keys.opaque import is_well_formed, looks_opaque
 from modules.api_keys.principals import Issue, principal_of
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from monohull.kernel.addresses import Network
     from monohull.kernel.allowance import Allowance
     from monohull.kernel.authentication import Credentials
+    from monohull.kernel.counted import CountedEvents
     from monohull.kernel.database.engine import Database
     from monohull.kernel.principal import Principal
 
@@ -58,9 +60,21 @@ class Found:
         count: Requests a day or month.
     """
 
-    __slots__ = ("count", "end", "ends_at", "key_id", "networks", "principal", "problem", "rate", "until")
+    __slots__ = (
+        "_counted",
+        "count",
+        "end",
+        "ends_at",
+        "key_id",
+        "networks",
+        "principal",
+        "problem",
+        "rate",
+        "until",
+    )
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, counted: CountedEvents) -> None:
+        self._counted = counted
         self.until = until
         self.key_id: UUID | None = None
         self.principal: Principal | None = None
@@ -85,6 +99,7 @@ class Found:
         if self.ends_at is not None and self.ends_at <= clock.now():
             raise InvalidCredential(self.end, reason="expired")
         if self.networks and not includes(self.networks, address):
+            self._tell(AddressNotAllowed.code, address)
             raise AddressNotAllowed(f"This key may not be used from {address or 'here'}.")
         return self.principal
 
@@ -97,7 +112,16 @@ class Found:
         if self.rate is not None:
             self.rate.enforce(str(self.key_id))
         if self.count is not None:
-            self.count.take()
+            try:
+                self.count.take()
+            except QuotaExceeded:
+                self._tell(QuotaExceeded.code)
+                raise
+
+    def _tell(self, code: str, address: str | None = None) -> None:
+        """Have the audit log know that the key was refused."""
+        event = ApiKeyRefused(key_id=str(self.key_id), refusal=code, address=address)
+        self._counted.count(event, caller=f"{self.key_id} {code} {address}")
 
 
 class KeyStanding:
@@ -143,16 +167,25 @@ class KeyAuthenticator:
         rates: Counts requests a minute.
         quotas: Counts requests a day or month.
         issue: What tokens of this instance say.
+        counted: Told of keys that were refused.
     """
 
-    def __init__(
-        self, database: Database, usage: Usage, *, rates: Rates, quotas: Quotas, issue: Issue
+    def __init__(  # noqa: PLR0913 everything that a key is measured by
+        self,
+        database: Database,
+        usage: Usage,
+        *,
+        rates: Rates,
+        quotas: Quotas,
+        issue: Issue,
+        counted: CountedEvents,
     ) -> None:
         self._database = database
         self._usage = usage
         self._rates = rates
         self._quotas = quotas
         self._issue = issue
+        self._counted = counted
         self._found: OrderedDict[str, Found] = OrderedDict()
         self._changes = 0
 
@@ -200,7 +233,7 @@ class KeyAuthenticator:
         known = self._found.get(key_hash)
         if known is not None and at < known.until:
             return known
-        found, changes = Found(at + CACHE_SECONDS), self._changes
+        found, changes = Found(at + CACHE_SECONDS, self._counted), self._changes
         await self._fill(found, key_hash)
         if changes != self._changes:
             found.until = 0.0  # perhaps it was read just before it changed: good for this request alone

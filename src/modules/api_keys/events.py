@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from monohull.kernel.counted import CountedEvent
 from monohull.kernel.events import Event
 
 
@@ -49,3 +50,13 @@ class ApiKeyRevoked(Event, frozen=True):
 
     key_id: str
     key_name: str
+
+
+class ApiKeyRefused(CountedEvent, frozen=True, kw_only=True):
+    """A key that holds was not let in: from an address that it may not be used from, or over its quota."""
+
+    name: ClassVar[str] = "api_keys.key_refused"
+
+    key_id: str | None = None
+    refusal: str | None = None
+    address: str | None = None

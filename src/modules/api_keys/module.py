@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from modules.api_keys.authenticator import KeyAuthenticator
 from modules.api_keys.controllers import KeysController
-from modules.api_keys.events import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
+from modules.api_keys.events import (
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyRefused,
+    ApiKeyRevoked,
+    ApiKeyRotated,
+)
 from modules.api_keys.news import News
 from modules.api_keys.permissions import PERMISSIONS
 from modules.api_keys.principals import Issue
@@ -34,6 +40,7 @@ def parts(runtime: Runtime) -> Parts:
         rates=rates,
         quotas=quotas,
         issue=Issue.of(runtime),
+        counted=runtime.counted,
     )
     news = News(runtime.broker, authenticator.forget)
     keys = Keys(runtime.database, runtime.permissions, news)
@@ -55,7 +62,7 @@ def cli() -> click.Group:
 module = Module(
     name="api_keys",
     permissions=PERMISSIONS,
-    events=(ApiKeyCreated, ApiKeyChanged, ApiKeyRotated, ApiKeyRevoked),
+    events=(ApiKeyCreated, ApiKeyChanged, ApiKeyRotated, ApiKeyRevoked, ApiKeyRefused),
     cli={"keys": cli},
     parts=parts,
 )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 NULL: Final = msgspec.Raw(b"null")
 UNREADABLE: Final = "audit.unreadable"
-MAX_TEXT: Final = 1000
-"""Characters of an id or a name that are kept."""
+MAX_TEXT_BYTES: Final = 1000
+"""Bytes of an id or a name that are kept: an index takes no more than 2,700 of all columns together."""
 
 _KINDS: Final = {"key": "api_key", "kid": "signing_key", "identifier": "provider"}
 """What things are called whose id has a short name."""
@@ -166,7 +166,10 @@ def _address_in(payload: Any) -> str | None:
 
 def _text(value: str | None) -> str | None:
     """Return what PostgreSQL takes and an index can hold."""
-    return None if value is None else value.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_TEXT]
+    if value is None:
+        return None
+    encoded = value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
+    return encoded[:MAX_TEXT_BYTES].decode(errors="ignore")
 
 
 def _raw(json: msgspec.Raw) -> str | None:

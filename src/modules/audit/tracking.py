@@ -62,7 +62,9 @@ class TrackedTable(Struct, frozen=True, kw_only=True):
 
 async def sync(connection: asyncpg.Connection) -> Sequence[str]:
     """Make the triggers follow the comments; return the tables where one was made or dropped."""
-    return [row[0] for row in await connection.fetch("select monohull.sync_audit_triggers()")]
+    changed = [row[0] for row in await connection.fetch("select monohull.sync_audit_triggers()")]
+    await connection.execute("select monohull.sync_audit_partitions()")
+    return changed
 
 
 async def list_tracked(connection: asyncpg.Connection) -> Sequence[TrackedTable]:

@@ -34,11 +34,22 @@ if TYPE_CHECKING:
 
 LOCK: Final = int.from_bytes(b"monoaudi")
 BATCH: Final = 1000
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""A batch holds no more of what waits, unless its first alone does."""
+
 BATCH_TIMEOUT_SECONDS: Final = 60.0
 
 _TAKE: Final = """
     delete from monohull.audit_queue where position in (
-        select position from monohull.audit_queue order by position limit $1)
+        select position from (
+            select position, bytes, sum(bytes) over (order by position) as all_bytes
+            from (
+                select position, octet_length(content::text) as bytes
+                from monohull.audit_queue order by position limit $1
+            ) as first
+        ) as counted
+        where all_bytes - bytes < $2
+    )
     returning position, id, source, occurred_at, content::text as content
 """
 _TAIL: Final = """
@@ -137,13 +148,13 @@ class Writer:
             self._wake.clear()
             async with asyncio.timeout(BATCH_TIMEOUT_SECONDS):
                 added = await self.add_batch(connection)
-            if added < BATCH:
+            if not added:
                 await self._rest()
 
     async def add_batch(self, connection: asyncpg.Connection) -> int:
         """Add what waits, at most `BATCH`; return how many entries that were."""
         async with connection.transaction():
-            queued = await connection.fetch(_TAKE, BATCH)
+            queued = await connection.fetch(_TAKE, BATCH, BATCH_BYTES)
             if not queued:
                 return 0
             drafts = [draft_of(row) for row in sorted(queued, key=lambda row: row["position"])]

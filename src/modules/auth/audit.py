@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, cast, func, select, true
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from modules.auth import events
 from modules.auth.factors.events import ACTIONS as FACTOR_ACTIONS
@@ -118,11 +119,20 @@ async def list_entries(
         conditions.append(AuditEntry.payload[key].as_string().icontains(text, autoescape=True))
     elif matching:
         conditions.append(cast(AuditEntry.payload, Text).icontains(matching, autoescape=True))
+    counted = select(func.count().label("total")).select_from(AuditEntry).where(*conditions).subquery()
+    newest = (AuditEntry.created_at.desc(), AuditEntry.id.desc())
+    paged = select(AuditEntry).where(*conditions).order_by(*newest).limit(page.limit).offset(page.offset)
+    entry = aliased(AuditEntry, paged.subquery())
     async with database.unit_of_work() as work:
-        total = await work.scalar(select(func.count()).select_from(AuditEntry).where(*conditions)) or 0
-        newest = (AuditEntry.created_at.desc(), AuditEntry.id.desc())
-        statement = select(AuditEntry).where(*conditions).order_by(*newest)
-        rows = (await work.scalars(statement.limit(page.limit).offset(page.offset))).all()
+        # one statement, so that the count is that of the entries that are shown
+        found = await work.execute(
+            select(counted.c.total, entry)
+            .select_from(counted)
+            .outerjoin(entry, true())
+            .order_by(entry.created_at.desc(), entry.id.desc())
+        )
+        shown = found.tuples().all()
+    rows = [row for _, row in shown if row is not None]
     return [
         {
             "id": str(row.id),
@@ -131,4 +141,4 @@ async def list_entries(
             "ip_address": row.ip_address,
         }
         for row in rows
-    ], total
+    ], shown[0][0]

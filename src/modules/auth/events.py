@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from monohull.kernel.counted import CountedEvent
 from monohull.kernel.events import Event
 
 
@@ -26,6 +27,24 @@ class UserSignedIn(Event, frozen=True):
     session_id: str
     method: str
     address: str | None = None
+
+
+class SignInFailed(CountedEvent, frozen=True, kw_only=True):
+    """A wrong password, code or second factor, by ``method``; the user is null where there is none."""
+
+    name: ClassVar[str] = "auth.sign_in_failed"
+
+    user_id: str | None = None
+    method: str | None = None
+
+
+class SignInRefused(CountedEvent, frozen=True, kw_only=True):
+    """Nothing was compared: too many attempts by ``method`` were wrong before this one."""
+
+    name: ClassVar[str] = "auth.sign_in_refused"
+
+    user_id: str | None = None
+    method: str | None = None
 
 
 class TokenRefreshed(Event, frozen=True):

@@ -46,7 +46,7 @@ def build_factors(
     lockout = Lockout(
         runtime.redis, secret.encode(), settings.rate_limit_account_failures, counts="second factors"
     )
-    gate = FactorGate(runtime.limits, lockout, settings)
+    gate = FactorGate(runtime.limits, lockout, settings, runtime.counted)
     site = urlsplit(sender.site_url)
     host = site.hostname or "localhost"
     party = RelyingParty(

@@ -68,7 +68,7 @@ def build_flows(
         autoconfirms=auth.autoconfirms(core.env),
         secrets=Secrets(secret, auth),
         courier=courier,
-        limits=SendLimits(runtime.limits, auth),
+        limits=SendLimits(runtime.limits, auth, runtime.counted),
         hooks=issuer.hooks,
         site_url=redirects.site_url,
         verify_url=f"{core.public_url.rstrip('/')}{path}/verify",

@@ -10,21 +10,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modules.auth.events import SignInFailed, SignInRefused
+from monohull.kernel.errors import RateLimited
 from monohull.kernel.ratelimit import Limit, RateLimits
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from modules.auth.lockout import Lockout
     from modules.auth.origin import Origin
     from modules.auth.settings import AuthSettings
+    from monohull.kernel.counted import CountedEvents
 
 WINDOW_SECONDS = 300
 BURST = 30
 
 
 class Gate:
-    """The limits of this module."""
+    """The limits of this module.
 
-    def __init__(self, limits: RateLimits, lockout: Lockout, settings: AuthSettings) -> None:
+    Args:
+        limits: Per address.
+        lockout: Per account.
+        settings: How many.
+        counted: Told of sign-ins that failed or were refused.
+    """
+
+    def __init__(
+        self, limits: RateLimits, lockout: Lockout, settings: AuthSettings, counted: CountedEvents
+    ) -> None:
+        self._counted = counted
         self._limits = limits
         self._lockout = lockout
         self._token = _limit("auth.token", settings.rate_limit_token_refresh)
@@ -52,17 +67,24 @@ class Gate:
     async def admit_password(self, email: str, origin: Origin) -> bool:
         """Refuse when too many wrong passwords came for this account; say whether it knows the address."""
         key = _account(email, origin)
-        left = await self._limits.take(self._failures, key, cost=0)
-        if left.remaining < 1:
-            await self._limits.enforce(self._failures, key)
-        return await self._lockout.attempt(email, origin.network)
+        try:
+            left = await self._limits.take(self._failures, key, cost=0)
+            if left.remaining < 1:
+                await self._limits.enforce(self._failures, key)
+            return await self._lockout.attempt(email, origin.network)
+        except RateLimited:
+            self._counted.count(SignInRefused(method="password"))
+            raise
 
     async def password_held(self, email: str, origin: Origin, *, was_known: bool) -> None:
         """Note a right password: the attempt was no failure, and the account knows the address."""
         await self._lockout.succeed(email, origin.network, was_known=was_known)
 
-    async def count_failure(self, email: str, origin: Origin) -> None:
-        """Note a wrong password."""
+    async def count_failure(self, email: str, origin: Origin, user_id: UUID | None) -> None:
+        """Note a wrong password, for the account of ``user_id`` where there is one."""
+        self._counted.count(
+            SignInFailed(user_id=None if user_id is None else str(user_id), method="password")
+        )
         await self._limits.take(self._failures, _account(email, origin))
 
 

@@ -13,8 +13,10 @@ from modules.auth.captcha import Captcha
 from modules.auth.controllers import CONTROLLERS, MailboxController, RootKeysController
 from modules.auth.events import (
     FLOW_EVENTS,
+    SignInFailed,
     SigningKeyRetired,
     SigningKeysRotated,
+    SignInRefused,
     TokenRefreshed,
     TokenReuseDetected,
     UserSignedIn,
@@ -99,7 +101,7 @@ def parts(runtime: Runtime) -> Parts:
     providers = build_providers(runtime, path=PATH)
     passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))
     lockout = Lockout(runtime.redis, jwt_secret(settings).encode(), auth.rate_limit_account_failures)
-    gate = Gate(runtime.limits, lockout, auth)
+    gate = Gate(runtime.limits, lockout, auth, runtime.counted)
     flows = build_flows(runtime, issuer, passwords, hooks, path=PATH)
     id_tokens, wallets, external = build_external(
         runtime, providers, issuer, flows["sender"](), flows["redirects"]()
@@ -266,6 +268,8 @@ module = Module(
         TokenRefreshed,
         TokenReuseDetected,
         UserSignedOut,
+        SignInFailed,
+        SignInRefused,
         UserUpdated,
         SigningKeysRotated,
         SigningKeyRetired,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from modules.auth.events import SignInFailed, SignInRefused
 from modules.auth.flow_errors import OtpExpired, TooManyMails, TooManyTexts
 from modules.auth.settings import seconds
 from monohull.kernel.ratelimit import Limit, RateLimits, headers
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from modules.auth.errors import AuthProblem
     from modules.auth.origin import Origin
     from modules.auth.settings import AuthSettings
+    from monohull.kernel.counted import CountedEvents
     from monohull.kernel.ratelimit import Decision
 
 HOUR_SECONDS: Final = 3600
@@ -30,7 +32,8 @@ The link in the same mail is not counted, so nobody is locked out by somebody el
 class SendLimits:
     """The limits of what is sent."""
 
-    def __init__(self, limits: RateLimits, settings: AuthSettings) -> None:
+    def __init__(self, limits: RateLimits, settings: AuthSettings, counted: CountedEvents) -> None:
+        self._counted = counted
         self._limits = limits
         self._mails = (
             Limit("auth.mail_pause", 1, 1 / max(seconds(settings.smtp_max_frequency) or 0, 0.001)),
@@ -99,10 +102,12 @@ class SendLimits:
             OtpExpired: 403: guessing on must not show whether a guess was right.
         """
         if (await self._limits.take(self._guesses, address, cost=0)).remaining < 1:
+            self._counted.count(SignInRefused(method="otp"))
             raise OtpExpired
 
     async def count_guess(self, address: str) -> None:
         """Note a wrong code."""
+        self._counted.count(SignInFailed(method="otp"))
         await self._limits.take(self._guesses, address)
 
     async def _send(

@@ -13,6 +13,7 @@ from modules.platform.controllers import (
     openapi,
 )
 from modules.platform.permissions import READ_STATUS
+from monohull.kernel.counted import AccessRefused
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.routing import ModuleRouter
 
@@ -28,4 +29,4 @@ def parts(_: Runtime) -> Parts:
     return Parts(routers=(router,))
 
 
-module = Module(name="platform", permissions=(READ_STATUS,), parts=parts)
+module = Module(name="platform", permissions=(READ_STATUS,), events=(AccessRefused,), parts=parts)

@@ -1,4 +1,4 @@
-"""``monohull.roles``, ``groups``, ``group_members``, ``role_assignments``, ``permissions`` and ``teams``."""
+"""The tables of rbac in the schema ``monohull``: roles, groups, teams, permissions, and who has what."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ class Role(Identified, Timestamped, Base):
     __table_args__ = (
         UniqueConstraint("name"),
         CheckConstraint("name ~ '^[a-z][a-z0-9_-]{0,62}$'", name="name"),
-        Index("ix_roles_permissions", "permissions", postgresql_using="gin"),
         SCHEMA,
     )
 
@@ -33,6 +32,18 @@ class Role(Identified, Timestamped, Base):
     summary: Mapped[str] = mapped_column(Text, server_default="")
     permissions: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     is_builtin: Mapped[bool] = mapped_column(Boolean, server_default=text("false"), default=False)
+
+
+class RolePermission(Base):
+    """A permission that a role bundles, to search by; triggers repeat here what `Role.permissions` says."""
+
+    __tablename__ = "role_permissions"
+    __table_args__ = (Index("ix_role_permissions_role_id", "role_id"), SCHEMA)
+
+    permission: Mapped[str] = mapped_column(Text, primary_key=True)
+    role_id: Mapped[UUID] = mapped_column(
+        ForeignKey("monohull.roles.id", ondelete="CASCADE"), primary_key=True
+    )
 
 
 class DeclaredPermission(Base):

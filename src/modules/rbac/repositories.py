@@ -12,6 +12,7 @@ from modules.rbac.models import (
     GroupMember,
     Role,
     RoleAssignment,
+    RolePermission,
     Team,
 )
 from modules.rbac.permissions import including
@@ -130,14 +131,15 @@ class RoleRepository(Repository[Role]):
         if words:
             conditions.append(_contains(Role.name, words) | _contains(Role.summary, words))
         if permission:
-            conditions.append(Role.permissions.overlap(including(permission)))
+            bundling = RolePermission.permission.in_(including(permission))
+            conditions.append(Role.id.in_(select(RolePermission.role_id).where(bundling)))
         total = await self.session.scalar(select(func.count()).select_from(Role).where(*conditions))
         statement = select(Role).where(*conditions).order_by(Role.name).limit(page.limit).offset(page.offset)
         return (await self.session.scalars(statement)).all(), total or 0
 
     async def is_bundled(self, permission: str) -> bool:
         """Say whether a role names ``permission`` itself."""
-        statement = select(Role.id).where(Role.permissions.contains([permission])).limit(1)
+        statement = select(RolePermission.role_id).where(RolePermission.permission == permission).limit(1)
         return (await self.session.execute(statement)).first() is not None
 
 

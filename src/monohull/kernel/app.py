@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from monohull import __version__
 from monohull.kernel.asgi import ProblemRenderer
 from monohull.kernel.clock import monotonic_seconds
-from monohull.kernel.edge import Edge
+from monohull.kernel.counted import AccessRefused
+from monohull.kernel.edge import Edge, route_of
 from monohull.kernel.embedded.process import ended_at_once_until_served
 from monohull.kernel.errors import (
     BodyTooLarge,
@@ -221,6 +222,15 @@ def answer_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
     if problem is None:
         app.edge.observe_defect(request.scope, error)  # type: ignore[arg-type]
         problem = InternalError("Something went wrong on our side.")
+    if isinstance(problem, Forbidden):
+        app.runtime.counted.count(
+            AccessRefused(
+                refusal=problem.code,
+                method=request.method,
+                route=route_of(request.scope),  # type: ignore[arg-type]
+                reason=problem.message,
+            )
+        )
     rendered = app.edge.render(problem, request.scope)  # type: ignore[arg-type]
     return Response(
         rendered.body,

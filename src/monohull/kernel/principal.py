@@ -14,6 +14,9 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+KEY_CLAIM: Final = "monohull_key_id"
+"""Tells functions in SQL which API key a request came with. A token that has it says nothing by it."""
+
 
 class PrincipalKind(StrEnum):
     """What sort of credential the principal came with; a metric label, so the list is closed."""
@@ -53,8 +56,13 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def claims_json(self) -> str:
-        """The claims as compact JSON, for ``request.jwt.claims``; encoded once a principal."""
-        return msgspec.json.encode(self.claims).decode()
+        """The claims as compact JSON, for ``request.jwt.claims``, and the key; encoded once a principal."""
+        claims = self.claims
+        if self.key_id is not None:
+            claims = {**claims, KEY_CLAIM: self.key_id}
+        elif KEY_CLAIM in claims:
+            claims = {name: value for name, value in claims.items() if name != KEY_CLAIM}
+        return msgspec.json.encode(claims).decode()
 
     @property
     def session_id(self) -> str | None:

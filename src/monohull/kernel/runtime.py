@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from monohull.kernel.authentication import Authentication
 from monohull.kernel.broker import Broker
+from monohull.kernel.counted import CountedEvents
 from monohull.kernel.database import migrations
 from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
@@ -83,6 +84,7 @@ class Runtime:
             timeout_seconds=core.pool_timeout_seconds,
             observer=self.observer,
         )
+        self.counted = CountedEvents(self.database, self.observer)
         # a login that somebody chose is used as it is: nobody with more rights stands in for it
         stand_in = connections.owner_url if core.database_authenticator_url is None else None
         self.data: DataPool = data_pool(
@@ -144,6 +146,7 @@ class Runtime:
         )
         for name, resource in (
             ("database", self._open_database),
+            ("counted events", self.counted.running),
             ("data pool", self.data.running),
             ("queues", self.queues.running),
             ("broker", self.broker.running),

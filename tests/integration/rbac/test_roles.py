@@ -227,3 +227,28 @@ async def test_every_route_is_guarded(staff: Staff, method: str, path: str) -> N
     for headers, status in (({}, 401), ({"apikey": anon_key()}, 403), (person.bearer, 403)):
         answer = await staff.call(method, path, {}, by=headers)
         assert answer.status_code == status, (headers, answer.text)
+
+
+async def test_roles_that_sql_made_are_found_like_others(staff: Staff) -> None:
+    async def found(permission: str) -> bool:
+        answer = await staff.call("GET", f"/roles?permission={permission}&q=by-sql")
+        return bool(answer.json())
+
+    await staff.people.execute(
+        "insert into monohull.roles (name, permissions)"
+        " values ('by-sql', array['storage.objects:read', null, 'storage.objects:read', 'data.orders:*'])"
+    )
+    assert await found("storage.objects:read")
+    assert await found("data.orders:update")
+    await staff.people.execute(
+        "update monohull.roles set permissions = array['data.orders:read'] where name = 'by-sql'"
+    )
+    assert not await found("storage.objects:read")
+    assert not await found("data.orders:update")
+    assert await found("data.orders:read")
+    await staff.people.execute("delete from monohull.roles where name = 'by-sql'")
+    (left,) = await staff.people.rows(
+        "select count(*) as permissions from monohull.role_permissions"
+        " where role_id not in (select id from monohull.roles)"
+    )
+    assert left["permissions"] == 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from modules.auth.events import SignInFailed, SignInRefused
+from monohull.kernel.errors import RateLimited
 from monohull.kernel.ratelimit import Limit, RateLimits
 
 if TYPE_CHECKING:
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
     from modules.auth.lockout import Lockout
     from modules.auth.origin import Origin
     from modules.auth.settings import AuthSettings
+    from monohull.kernel.counted import CountedEvents
 
 BURST: Final = 30
 FAILURES_SECONDS: Final = 900
+METHOD: Final = "second_factor"
+"""What the audit log calls it."""
 
 
 class FactorGate:
@@ -28,9 +33,13 @@ class FactorGate:
         limits: Per address.
         lockout: Per user.
         settings: How many.
+        counted: Told of answers that were wrong or refused.
     """
 
-    def __init__(self, limits: RateLimits, lockout: Lockout, settings: AuthSettings) -> None:
+    def __init__(
+        self, limits: RateLimits, lockout: Lockout, settings: AuthSettings, counted: CountedEvents
+    ) -> None:
+        self._counted = counted
         per_minute = settings.mfa_rate_limit_challenge_and_verify
         failures = settings.rate_limit_factor_failures
         self._limits = limits
@@ -54,12 +63,17 @@ class FactorGate:
             RateLimited: 429, too many were wrong.
         """
         key = _key(user_id, origin)
-        if (await self._limits.take(self._failures, key, cost=0)).remaining < 1:
-            await self._limits.enforce(self._failures, key)
-        return await self._lockout.attempt(f"factors {user_id}", origin.network)
+        try:
+            if (await self._limits.take(self._failures, key, cost=0)).remaining < 1:
+                await self._limits.enforce(self._failures, key)
+            return await self._lockout.attempt(f"factors {user_id}", origin.network)
+        except RateLimited:
+            self._counted.count(SignInRefused(user_id=str(user_id), method=METHOD))
+            raise
 
     async def failed(self, user_id: UUID, origin: Origin) -> None:
         """Note a wrong answer."""
+        self._counted.count(SignInFailed(user_id=str(user_id), method=METHOD))
         await self._limits.take(self._failures, _key(user_id, origin))
 
     async def held(self, user_id: UUID, origin: Origin, *, was_known: bool) -> None:

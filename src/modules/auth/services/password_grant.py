@@ -97,7 +97,7 @@ class SignIn:
         if user is not None:
             await self._hooks.password_verification_attempt(str(user.id), valid=holds)
         if user is None or not holds:
-            await self._gate.count_failure(address, origin)
+            await self._gate.count_failure(address, origin, None if user is None else user.id)
             raise InvalidCredentials
         await self._gate.password_held(address, origin, was_known=was_known)
         if user.is_banned:
