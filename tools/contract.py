@@ -28,6 +28,7 @@ TABLES: Final = (
     "tests/integration/rest",
     "tests/integration/auth",
     "tests/integration/api_keys",
+    "tests/integration/teams",
 )
 
 

@@ -15,13 +15,20 @@ from modules.auth.events import (
     UserUpdated,
 )
 from modules.auth.fresh_claims import claims_of_user
+from modules.auth.mailing import Mailing, build_mailing
+from modules.auth.origin import Origin
+from modules.auth.rules import normal_email
 
 __all__ = [
+    "Mailing",
+    "Origin",
     "TokenRefreshed",
     "TokenReuseDetected",
     "UserSignedIn",
     "UserSignedOut",
     "UserSignedUp",
     "UserUpdated",
+    "build_mailing",
     "claims_of_user",
+    "normal_email",
 ]

@@ -20,6 +20,7 @@ LinkPath = Annotated[str, Meta(pattern=r"^(/|https?://)[^\s#]*$")]
 PATHS: Final[Mapping[str, str]] = {
     "confirmation": "confirmation",
     "invite": "invite",
+    "team_invite": "team_invite",
     "recovery": "recovery",
     "magic_link": "recovery",
     "email_change": "email_change",
@@ -36,6 +37,9 @@ class LetterSettings(HookSettings, frozen=True, kw_only=True):
     ] = None
     mailer_subjects_invite: Annotated[
         Subject | None, Meta(description=f"Subject of invitations; {_TEMPLATE}")
+    ] = None
+    mailer_subjects_team_invite: Annotated[
+        Subject | None, Meta(description=f"Subject of invitations into teams; {_TEMPLATE}")
     ] = None
     mailer_subjects_magic_link: Annotated[
         Subject | None, Meta(description=f"Subject of mails to sign in with; {_TEMPLATE}")
@@ -75,6 +79,13 @@ class LetterSettings(HookSettings, frozen=True, kw_only=True):
     ] = None
     mailer_urlpaths_invite: Annotated[
         LinkPath | None, Meta(description=f"Where links of invitations lead. {_PATH_WORDS}")
+    ] = None
+    mailer_urlpaths_team_invite: Annotated[
+        LinkPath | None,
+        Meta(
+            description="Where links of invitations into teams lead. "
+            "A path of the application, or an address; unset: site_url."
+        ),
     ] = None
     mailer_urlpaths_recovery: Annotated[
         LinkPath | None,

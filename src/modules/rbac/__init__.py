@@ -16,14 +16,24 @@ from modules.rbac.events import (
     RoleTaken,
     RoleUpdated,
 )
-from modules.rbac.models import Team
+from modules.rbac.models import OWNER_ID, Role, RoleAssignment, Team
+from modules.rbac.permissions import demand_held
+from modules.rbac.repositories import AccessRepository, RoleRepository
+from modules.rbac.services.roles import get_role
 
 __all__ = [
     "ACCESS_EVENTS",
+    "OWNER_ID",
+    "AccessRepository",
+    "Role",
     "RoleAssigned",
+    "RoleAssignment",
     "RoleCreated",
     "RoleDeleted",
+    "RoleRepository",
     "RoleTaken",
     "RoleUpdated",
     "Team",
+    "demand_held",
+    "get_role",
 ]

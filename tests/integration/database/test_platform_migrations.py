@@ -106,7 +106,7 @@ OPEN_TO = """
                 else false end
      order by name
 """
-ASKED_BY_POLICIES = ["has_permission", "has_role", "teams"]
+ASKED_BY_POLICIES = ["active_team", "has_permission", "has_role", "teams"]
 
 
 async def test_every_foreign_key_has_an_index_and_our_schema_is_closed(pristine: Cluster) -> None:

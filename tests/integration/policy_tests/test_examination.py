@@ -12,6 +12,7 @@ from modules.policy_tests.differences import compare
 from modules.policy_tests.errors import CannotFill, CannotProve
 from modules.policy_tests.matrix import read
 from modules.policy_tests.project import read_declaration
+from modules.teams.tenancy import Tenancy
 from monohull.kernel.database.migrations import upgrade
 from tests.integration.database.cluster import LOGIN, Cluster
 from tests.integration.policy_tests.conftest import CLUBS, SCOPE, STOREFRONT, call, look, run_migrations
@@ -212,7 +213,6 @@ async def test_the_project_states_owner_and_tenant(database: asyncpg.Connection)
 
 
 async def test_policies_that_ask_for_teams_of_the_platform(database: asyncpg.Connection) -> None:
-    await database.execute(TEAMS)
     await database.execute(
         "create table plans (id int primary key, team_id uuid not null, body text not null);"
         "alter table plans enable row level security;"
@@ -223,21 +223,17 @@ async def test_policies_that_ask_for_teams_of_the_platform(database: asyncpg.Con
     assert cells["stranger"]["give"] == "refused"
 
 
-TEAMS = """
-do $$ begin
-if to_regclass('monohull.teams') is null then
-    create table monohull.teams (id uuid primary key default gen_random_uuid(), slug text not null unique
-        check (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'));
-    create table monohull.roles (id uuid primary key default gen_random_uuid(), name text not null);
-    insert into monohull.roles (name) values ('member');
-    create table monohull.role_assignments (id uuid primary key default gen_random_uuid(),
-        role_id uuid not null references monohull.roles (id), user_id uuid, team_id uuid);
-    create function monohull.teams() returns setof uuid language sql stable security definer
-        set search_path = '' as
-        'select a.team_id from monohull.role_assignments a where a.user_id = auth.uid()';
-    grant usage on schema monohull to authenticated;
-end if; end $$
-"""
+async def test_a_table_that_was_given_to_teams(database: asyncpg.Connection) -> None:
+    await database.execute("create table plans (id int primary key, body text not null)")
+    await database.execute(Tenancy(schema="public", table="plans", column="team_id").sql())
+    matrix = await examined(database)
+    cells = matrix.tables["public.plans"].cells["authenticated"]
+    assert [cells[row]["select"] for row in ("own", "colleague", "stranger")] == ["allow", "allow", "hidden"]
+    assert [cells["stranger"][verb] for verb in ("update", "delete", "give")] == [
+        "hidden",
+        "hidden",
+        "refused",
+    ]
 
 
 async def test_a_circle_of_policies_shows_as_what_it_is(notes: asyncpg.Connection) -> None:

@@ -30,6 +30,7 @@ NAMES: Final = (
     "recovery",
     "magic_link",
     "invite",
+    "team_invite",
     "email_change",
     "email_change_current",
     "reauthentication",

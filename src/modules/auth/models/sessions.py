@@ -12,6 +12,7 @@ from sqlalchemy import Identity as IdentityColumn
 from sqlalchemy.dialects.postgresql import INET
 from sqlalchemy.orm import Mapped, mapped_column
 
+import modules.rbac  # noqa: F401 has the table that a key of ours names
 from modules.auth.models.columns import SCHEMA, enum
 from monohull.kernel.clock import now
 from monohull.kernel.database.base import Base
@@ -28,6 +29,7 @@ class Session(Base):
         Index("ix_sessions_user_id", "user_id", "created_at"),
         Index("ix_sessions_not_after", "not_after"),
         Index("ix_sessions_oauth_client_id", "oauth_client_id"),
+        Index("ix_sessions_team_id", "team_id", postgresql_where=text("team_id is not null")),
         {"schema": SCHEMA},
     )
 
@@ -48,6 +50,7 @@ class Session(Base):
         ForeignKey("auth.oauth_clients.id", ondelete="CASCADE")
     )
     scopes: Mapped[str | None] = mapped_column(Text)
+    team_id: Mapped[UUID | None] = mapped_column(ForeignKey("monohull.teams.id", ondelete="SET NULL"))
 
 
 class RefreshToken(Base):

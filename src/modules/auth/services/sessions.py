@@ -146,6 +146,8 @@ class SessionIssuer:
         }
         if self._grants is not None and session.oauth_client_id is None:
             claims["app_metadata"] = await with_roles(claims["app_metadata"], user, self._grants)
+        if session.team_id is not None:
+            claims["app_metadata"] = {"active_team": str(session.team_id), **claims["app_metadata"]}
         method = amr[0].authentication_method if amr else ""
         claims = await self.hooks.custom_access_token(claims, method, work)
         claims |= _delegated(session)  # again: no hook makes an application's token one of the user's own

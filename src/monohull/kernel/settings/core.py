@@ -15,6 +15,7 @@ BUILTIN_MODULES: Final = (
     "modules.auth",
     "modules.api_keys",
     "modules.audit",
+    "modules.teams",
     "modules.rest",
     "modules.policy",
     "modules.platform",

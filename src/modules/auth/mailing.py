@@ -1,0 +1,103 @@
+"""Mails that other rooms send: written from templates that lie here, counted and sent like ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from modules.auth.jobs import send_mail, send_sms
+from modules.auth.messages.courier import Courier, Seal
+from modules.auth.messages.letters import Variables
+from modules.auth.redirects import Redirects, with_query
+from modules.auth.send_limits import SendLimits
+from modules.auth.settings import AuthSettings
+from monohull.kernel.home import jwt_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from modules.auth.origin import Origin
+    from monohull.kernel.runtime import Runtime
+
+
+class Mailing:
+    """Promises mails whose links lead into the application.
+
+    Args:
+        courier: Takes them.
+        limits: Counts them.
+        redirects: Knows where links may lead.
+        settings: Has the paths of links.
+    """
+
+    def __init__(
+        self, courier: Courier, limits: SendLimits, redirects: Redirects, settings: AuthSettings
+    ) -> None:
+        self._courier = courier
+        self._limits = limits
+        self._redirects = redirects
+        self._settings = settings
+
+    def require(self) -> None:
+        """Make sure that a mail can be sent.
+
+        Raises:
+            MailUnavailable: 422.
+        """
+        self._courier.require_mail()
+
+    async def admit(self, template: str, to: str, origin: Origin) -> None:
+        """Count a mail that ``origin`` asks for.
+
+        Raises:
+            TooManyMails: 429. RedisUnavailable: 503.
+        """
+        await self._limits.mail(template, to, origin)
+
+    async def send(  # noqa: PLR0913 what it says, to whom, and where its link leads
+        self,
+        work: AsyncSession,
+        template: str,
+        to: str,
+        *,
+        link: Mapping[str, str],
+        redirect_to: str | None = None,
+        data: Mapping[str, str],
+    ) -> None:
+        """Promise the mail ``template`` in the transaction that needs it.
+
+        Args:
+            work: The transaction.
+            template: One of `messages.letters.NAMES`.
+            to: Address.
+            link: What the link carries in its query, one secret at most.
+            redirect_to: Where it should lead; without it, or where that is not allowed, into the
+                application at the path of the settings.
+            data: What the template may print as ``.Data.name``.
+        """
+        site = self._redirects.site_url
+        page = urljoin(site, self._settings.link_path(template) or "")
+        target = redirect_to if redirect_to and self._redirects.allows(redirect_to) else page
+        variables = Variables(
+            confirmation_url=with_query(target, link),
+            token_hash=next(iter(link.values()), ""),
+            site_url=site,
+            redirect_to=target,
+            email=to,
+            data=dict(data),
+        )
+        await self._courier.mail(work, template, to, variables)
+
+
+def build_mailing(runtime: Runtime) -> Mailing:
+    """Return what sends mails in this process."""
+    core, auth = runtime.settings.core, runtime.settings.of(AuthSettings)
+    seal = Seal(jwt_secret(runtime.settings))
+    return Mailing(
+        Courier(seal, auth, mail_job=send_mail, sms_job=send_sms, keeps=not core.is_production),
+        SendLimits(runtime.limits, auth),
+        Redirects(auth.site_url or core.public_url, auth.uri_allow_list),
+        auth,
+    )
