@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
-from modules.auth.jobs import send_mail, send_sms
 from modules.auth.messages.courier import Courier, Seal
 from modules.auth.messages.letters import Variables
 from modules.auth.redirects import Redirects, with_query
@@ -92,11 +91,21 @@ class Mailing:
 
 
 def build_mailing(runtime: Runtime) -> Mailing:
-    """Return what sends mails in this process."""
+    """Return what sends mails in this process.
+
+    The jobs are looked up by name: their file needs more of this room than its face may load.
+    """
+    jobs = {job.name: job for module in runtime.modules for job in module.jobs}
     core, auth = runtime.settings.core, runtime.settings.of(AuthSettings)
     seal = Seal(jwt_secret(runtime.settings))
     return Mailing(
-        Courier(seal, auth, mail_job=send_mail, sms_job=send_sms, keeps=not core.is_production),
+        Courier(
+            seal,
+            auth,
+            mail_job=jobs["auth.send_mail"],
+            sms_job=jobs["auth.send_sms"],
+            keeps=not core.is_production,
+        ),
         SendLimits(runtime.limits, auth),
         Redirects(auth.site_url or core.public_url, auth.uri_allow_list),
         auth,

@@ -203,7 +203,8 @@ class Filling:
             return email_of(number)
         if path == TEAMS:
             teams = next((rows for oid, rows in self._rows.items() if self._is_teams(oid)), None)
-            return None if teams is None else teams[number].values["id"]
+            # a table that refers to teams says of their own ids whose they are: they come first
+            return teams[number].values["id"] if teams is not None and number < len(teams) else None
         return self._tenants[path, TENANTS[number]]
 
     def _is_teams(self, oid: int) -> bool:
