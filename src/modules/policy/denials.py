@@ -3,8 +3,8 @@
     Explain-Denial: {"summary": …, "culprits": [{"kind": "policy", "policy": "own orders", …}]}
 
 The header is ASCII and short; a refusal has the whole explanation in its body too, as ``explanation``.
-In development everybody may ask, elsewhere who holds ``policy.explanations:read``; and that alone lets
-values of hidden rows out.
+In development everybody may ask who is not limited to some columns, elsewhere who holds
+``policy.explanations:read``; and that alone lets values of hidden rows and columns out.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Denials:
     ) -> Explained | None:
         """Return the explanation, or None for callers who are not to have it, or where it fails."""
         may_see_rows = grants(principal.permissions, READ_EXPLANATIONS.name)
-        if not (may_see_rows or self._is_development):
+        may_ask = self._is_development and principal.columns is None  # policies name hidden columns
+        if not (may_see_rows or may_ask):
             return None
         try:
             found = await self._explanations.explain_parsed(

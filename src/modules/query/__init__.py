@@ -41,6 +41,8 @@ from modules.query.columns import TableColumn
 from modules.query.compiler import Compiled, Compiler
 from modules.query.errors import (
     CatalogMissing,
+    ColumnAbsent,
+    ColumnNotWritable,
     EmbedNotSelected,
     NotOneRow,
     OffsetBeyondEnd,
@@ -79,6 +81,8 @@ __all__ = [
     "Catalog",
     "CatalogMissing",
     "Column",
+    "ColumnAbsent",
+    "ColumnNotWritable",
     "Compiled",
     "Compiler",
     "Condition",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from modules.query.columns import Key, TableColumn
     from modules.query.routines import Routine
+    from monohull.kernel.column_limits import ColumnRule
 
 RelationKind: TypeAlias = Literal["table", "partitioned table", "view", "materialized view", "foreign table"]
 Cardinality: TypeAlias = Literal["one-to-many", "many-to-one", "one-to-one", "many-to-many"]
@@ -37,6 +38,8 @@ class Relation(Struct, frozen=True, gc=False):
         is_security_invoker: A view that reads its tables as its caller.
         bases: What a view or materialized view reads; empty for the others.
         allows_insert, allows_update, allows_delete: By structure, not by privilege.
+        rule: What the caller may read and write of it; None in a catalog that nobody is limited by.
+        stored: With a rule, all columns, also those that may not be read.
     """
 
     schema: str
@@ -53,6 +56,8 @@ class Relation(Struct, frozen=True, gc=False):
     allows_insert: bool = False
     allows_update: bool = False
     allows_delete: bool = False
+    rule: ColumnRule | None = None
+    stored: Mapping[str, TableColumn] = {}
 
     @property
     def key(self) -> Key:

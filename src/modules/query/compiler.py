@@ -2,12 +2,14 @@
 
 A statement depends on the shape of a request and on the catalog alone, never on
 values and never on who asks. So it is kept under the shape, for everybody;
-whether this caller may see the relations in it is looked up each time. When the
+whether this caller may see the relations in it is looked up each time. Who sees
+some columns alone has another catalog (`limited`), and statements of it. When the
 catalog is replaced, so is the whole `Compiler`: there is nothing to invalidate.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, assert_never
 
@@ -16,6 +18,7 @@ from msgspec import Struct
 from modules.query.ast import AllColumns, Call, Mutation, Read
 from modules.query.catalog import Handlers, MediaHandler
 from modules.query.exposure import Closure, Exposure, find_closures
+from modules.query.limits import hidden_names, limit_catalog
 from modules.query.marks import filter_shape, marks_of, sensitive_columns
 from modules.query.plan.call import plan_call, routine_of
 from modules.query.plan.mutate import plan_mutation
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from modules.query.columns import Key
     from modules.query.probe import Plan
     from modules.query.routines import Routine
+    from monohull.kernel.column_limits import ColumnLimits
 
 MAX_STATEMENTS: Final = 2000
 """Shapes kept; the least recently used one goes. A project has some hundred."""
@@ -94,6 +98,18 @@ class Compiler:
         self._handlers = _exposed_handlers(catalog, exposure)
         self._marks = marks_of(catalog)
         self._kept: OrderedDict[Request, Compiled] = OrderedDict()
+        self.hidden: frozenset[str] = frozenset()
+
+    def limited(self, limits: ColumnLimits) -> Compiler:
+        """Return the compiler for callers who see some columns alone; it shares what columns do not change.
+
+        Its ``hidden`` are the names of the others.
+        """
+        other = copy.copy(self)
+        other.catalog = limit_catalog(self.catalog, limits)
+        other.hidden = hidden_names(other.catalog)
+        other._kept = OrderedDict()  # noqa: SLF001 another of its own
+        return other
 
     def compile(
         self, request: Request, *, role: str, anonymous: bool, is_explained: bool = False
@@ -167,12 +183,17 @@ class Compiler:
         if isinstance(request, Call):
             routine = routine_of(request, self.catalog)
             is_row = routine.is_row
-            key = (routine.schema, (routine.relation or routine.key)[1])
+            key, rows = (routine.schema, (routine.relation or routine.key)[1]), routine.relation
         else:
-            key = (request.schema, request.relation)
-        own = self._handlers.get(key, {}) if request.selection.items == (AllColumns(),) else {}
+            key = rows = (request.schema, request.relation)
+        is_whole = request.selection.items == (AllColumns(),) and not self._hides_some(rows)
+        own = self._handlers.get(key, {}) if is_whole else {}
         own = {name: handler for name, handler in own.items() if handler.is_aggregate == is_row}
         return Handlers(own, self._handlers.get(None, {}))
+
+    def _hides_some(self, key: Key | None) -> bool:
+        relation = None if key is None else self.catalog.relations.get(key)
+        return relation is not None and len(relation.columns) < len(relation.stored)
 
     def _closed(self, relations: frozenset[Key]) -> frozenset[Key]:
         return frozenset(key for key in relations if key in self._closures)

@@ -15,6 +15,8 @@ from monohull.kernel.errors import Problem, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from modules.query.columns import Key
+
 
 class QueryProblem(Problem):
     """A refusal of the compiler. ``candidates`` is set where the details are a list."""
@@ -211,6 +213,41 @@ class ColumnNotFound(QueryProblem):
 
     def __init__(self, column: str, relation: str) -> None:
         super().__init__(f"Could not find the '{column}' column of '{relation}' in the schema cache")
+
+
+class ColumnAbsent(QueryProblem):
+    """A relation that the caller is limited in has no such column, for them. Words and code are PostgreSQL's.
+
+    Args:
+        column: As the client named it.
+        relation: Schema and name, for explanations.
+        owner: What its statement calls the relation; None where the column stands alone.
+    """
+
+    code = "42703"
+    status = 400
+
+    def __init__(self, column: str, relation: Key, owner: str | None = None) -> None:
+        shown = f'"{column}"' if owner is None else f"{owner}.{column}"
+        super().__init__(f"column {shown} does not exist")
+        self.column = column
+        self.relation = relation
+
+
+class ColumnNotWritable(QueryProblem):
+    """The roles of the caller leave the column, if there is one, out of what may be written."""
+
+    code = "MH104"
+    status = 403
+
+    def __init__(self, column: str, relation: Key, roles: Sequence[str]) -> None:
+        super().__init__(
+            f"You may not write the column '{column}' of '{relation[1]}'",
+            details=f"Limited by: {', '.join(roles)}",
+            hint="Leave it out of the body and of columns, or have one of your roles list it.",
+        )
+        self.column = column
+        self.relation = relation
 
 
 class OffsetBeyondEnd(QueryProblem):

@@ -11,6 +11,8 @@ from __future__ import annotations
 from modules.rbac.events import (
     ACCESS_EVENTS,
     RoleAssigned,
+    RoleColumnsFreed,
+    RoleColumnsLimited,
     RoleCreated,
     RoleDeleted,
     RoleTaken,
@@ -20,6 +22,7 @@ from modules.rbac.models import OWNER_ID, Role, RoleAssignment, Team
 from modules.rbac.permissions import demand_held
 from modules.rbac.repositories import AccessRepository, RoleRepository
 from modules.rbac.services.roles import get_role
+from modules.rbac.source import RoleSource
 
 __all__ = [
     "ACCESS_EVENTS",
@@ -28,9 +31,12 @@ __all__ = [
     "Role",
     "RoleAssigned",
     "RoleAssignment",
+    "RoleColumnsFreed",
+    "RoleColumnsLimited",
     "RoleCreated",
     "RoleDeleted",
     "RoleRepository",
+    "RoleSource",
     "RoleTaken",
     "RoleUpdated",
     "Team",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
+from modules.rbac.cli_columns import columns
 from monohull.kernel.commands import emit, home_option, json_option, run
 from monohull.kernel.errors import NotFound
 from monohull.kernel.pagination import Page
@@ -45,7 +46,10 @@ def holder_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group(name="roles", context_settings={"help_option_names": ["-h", "--help"]})
 def roles() -> None:
-    """Roles: list, create, assign and revoke. The first owner is made here."""
+    """Roles: list, create, limit, assign and revoke. The first owner is made here."""
+
+
+roles.add_command(columns)
 
 
 @roles.command(name="list")

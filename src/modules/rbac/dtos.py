@@ -48,6 +48,39 @@ class RoleView(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+ColumnName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^\x00\ud800-\udfff]+$")]
+ColumnNames: TypeAlias = Annotated[tuple[ColumnName, ...], Meta(max_length=1600)]
+
+
+class LimitColumns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a role leaves of a relation: names, or ``*`` for all of them.
+
+    Without ``write`` that is what may be read; without ``read`` the role says nothing about reading.
+    """
+
+    read: ColumnNames | None = None
+    write: ColumnNames | None = None
+
+    def __post_init__(self) -> None:
+        if self.read is None and self.write is None:
+            raise ValueError("one of read and write says what is left")
+
+
+class ColumnsView(Struct, frozen=True, kw_only=True):
+    """What a role leaves of a relation; null where it says nothing, ``*`` for all of it.
+
+    ``is_present`` is false where there is no such relation: a rule does not follow one that is renamed.
+    """
+
+    role: str
+    schema: str
+    relation: str
+    read: tuple[str, ...] | None
+    write: tuple[str, ...] | None
+    is_present: bool
+    updated_at: datetime
+
+
 class DeclarePermission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A permission of the application: ``orders:update``, ``shop.orders:update`` or ``orders.update``."""
 

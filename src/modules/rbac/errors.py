@@ -15,6 +15,20 @@ class UnknownRolePermission(InvalidRequest):
     )
 
 
+class UnknownRelation(InvalidRequest):
+    """A rule of columns is about a table or view that is not there."""
+
+    code = "unknown_relation"
+    hint = "Name schema and relation as the database has them, in the case it has them in."
+
+
+class UnknownColumn(InvalidRequest):
+    """A rule of columns lists something that the relation does not have."""
+
+    code = "unknown_column"
+    hint = "List columns, for reading also computed fields; * stands for all of them."
+
+
 class BeyondOwnRoles(Forbidden):
     """Nobody gives, changes or takes what they do not hold."""
 

@@ -66,6 +66,32 @@ class RoleTaken(Event, frozen=True):
     team_id: str | None = None
 
 
+class RoleColumnsLimited(Event, frozen=True):
+    """A role leaves other columns of a relation than before; None where it says nothing, ``*`` for all."""
+
+    name: ClassVar[str] = "rbac.role_columns_limited"
+
+    role_id: str
+    role_name: str
+    relation: str
+    reads: tuple[str, ...] | None
+    writes: tuple[str, ...] | None
+    previous_reads: tuple[str, ...] | None = None
+    previous_writes: tuple[str, ...] | None = None
+
+
+class RoleColumnsFreed(Event, frozen=True):
+    """A role says nothing about the columns of a relation any more; the fields are what it said."""
+
+    name: ClassVar[str] = "rbac.role_columns_freed"
+
+    role_id: str
+    role_name: str
+    relation: str
+    reads: tuple[str, ...] | None
+    writes: tuple[str, ...] | None
+
+
 class GroupCreated(Event, frozen=True):
     """A group exists that did not."""
 
@@ -139,6 +165,8 @@ ACCESS_EVENTS: Final = (
     RoleDeleted,
     RoleAssigned,
     RoleTaken,
+    RoleColumnsLimited,
+    RoleColumnsFreed,
     GroupCreated,
     GroupUpdated,
     GroupDeleted,

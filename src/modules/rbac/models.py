@@ -1,4 +1,4 @@
-"""The tables of rbac in the schema ``monohull``: roles, groups, teams, permissions, and who has what."""
+"""The tables of rbac: roles with their columns, groups, teams, permissions, and who has what."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ class RolePermission(Base):
     role_id: Mapped[UUID] = mapped_column(
         ForeignKey("monohull.roles.id", ondelete="CASCADE"), primary_key=True
     )
+
+
+class RoleColumns(Timestamped, Base):
+    """The columns that a role leaves of a relation; None where it says nothing, ``*`` for all of them."""
+
+    __tablename__ = "role_columns"
+    __table_args__ = (CheckConstraint("num_nonnulls(reads, writes) > 0", name="says"), SCHEMA)
+
+    role_id: Mapped[UUID] = mapped_column(
+        ForeignKey("monohull.roles.id", ondelete="CASCADE"), primary_key=True
+    )
+    schema_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    relation_name: Mapped[str] = mapped_column(Text, primary_key=True)
+    reads: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    writes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
 
 class DeclaredPermission(Base):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from modules.rbac.controllers import CONTROLLERS
 from modules.rbac.events import ACCESS_EVENTS
 from modules.rbac.permissions import PERMISSIONS
-from modules.rbac.services import Assignments, Groups, PermissionCatalogue, Roles
+from modules.rbac.services import Assignments, Columns, Groups, PermissionCatalogue, Roles
 from modules.rbac.services.changes import Changes
 from modules.rbac.source import RoleSource
 from modules.rbac.watch import AccessWatch
@@ -26,6 +26,7 @@ def parts(runtime: Runtime) -> Parts:
     changes = Changes(runtime.database, watch.announce)
     roles = Roles(runtime.database, changes, runtime.permissions)
     catalogue = PermissionCatalogue(runtime.database, changes, runtime.permissions)
+    columns = Columns(runtime.database, changes)
     groups = Groups(runtime.database, changes)
     assignments = Assignments(runtime.database, changes)
     return Parts(
@@ -33,6 +34,7 @@ def parts(runtime: Runtime) -> Parts:
         dependencies={
             "roles": lambda: roles,
             "catalogue": lambda: catalogue,
+            "columns": lambda: columns,
             "groups": lambda: groups,
             "assignments": lambda: assignments,
         },

@@ -12,6 +12,7 @@ from modules.rbac.models import (
     GroupMember,
     Role,
     RoleAssignment,
+    RoleColumns,
     RolePermission,
     Team,
 )
@@ -38,6 +39,29 @@ FIND_USER: Final = text(
     """
 )
 
+NAMES_IN: Final = text(
+    """
+    select array(
+        select a.attname::text from pg_catalog.pg_attribute as a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum
+    ) as columns, array(
+        select p.proname::text from pg_catalog.pg_proc as p
+        where p.pronargs = 1 and p.proargtypes[0] = c.reltype and p.prokind = 'f' order by p.proname
+    ) as fields
+    from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where n.nspname = :schema and c.relname = :relation and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    """
+)
+PRESENT: Final = text(
+    """
+    select n.nspname::text, c.relname::text
+    from unnest(cast(:schemas as text[]), cast(:relations as text[])) as asked(schema, relation)
+    join pg_catalog.pg_namespace as n on n.nspname = asked.schema
+    join pg_catalog.pg_class as c on c.relnamespace = n.oid and c.relname = asked.relation
+    where c.relkind in ('r', 'p', 'v', 'm', 'f')
+    """
+)
+
 VERSION: Final = "select version from monohull.access_version"
 
 HOLDERS: Final = """
@@ -47,7 +71,31 @@ HOLDERS: Final = """
         left join monohull.group_members as m on m.group_id = a.group_id
         where a.team_id is null and coalesce(a.user_id, a.key_id, m.user_id) is not null
         limit $1
-    ) as holders
+    ) as holders, array(
+        select distinct coalesce(a.user_id, a.key_id, m.user_id)
+        from (select distinct role_id from monohull.role_columns) as c
+        join monohull.role_assignments as a on a.role_id = c.role_id
+        left join monohull.group_members as m on m.group_id = a.group_id
+        where coalesce(a.user_id, a.key_id, m.user_id) is not null
+        limit $1
+    ) as limited
+"""
+LIMITS_OF: Final = """
+    select coalesce(json_agg(found), '[]')::text as rules
+    from (
+        select held.is_of_key, r.name as role, c.schema_name as schema, c.relation_name as relation,
+               c.reads, c.writes
+        from (
+            select a.role_id, a.key_id is not null as is_of_key
+            from monohull.role_assignments as a where a.user_id = $1::uuid or a.key_id = $2::uuid
+            union
+            select a.role_id, false
+            from monohull.group_members as m join monohull.role_assignments as a on a.group_id = m.group_id
+            where m.user_id = $1::uuid
+        ) as held
+        join monohull.role_columns as c on c.role_id = held.role_id
+        join monohull.roles as r on r.id = c.role_id
+    ) as found
 """
 HELD_BY_USER: Final = """
     select r.name, r.permissions
@@ -141,6 +189,42 @@ class RoleRepository(Repository[Role]):
         """Say whether a role names ``permission`` itself."""
         statement = select(RolePermission.role_id).where(RolePermission.permission == permission).limit(1)
         return (await self.session.execute(statement)).first() is not None
+
+
+class ColumnsRepository(Repository[RoleColumns]):
+    """What roles leave of relations."""
+
+    model_type = RoleColumns
+
+    async def of_role(self, role_id: UUID) -> Sequence[RoleColumns]:
+        """Return what a role leaves, by the names of schema and relation."""
+        return await self.list_by(
+            role_id=role_id, order_by=[RoleColumns.schema_name, RoleColumns.relation_name]
+        )
+
+    async def find(self, role_id: UUID, schema: str, relation: str) -> RoleColumns | None:
+        return await self.session.get(RoleColumns, (role_id, schema, relation))
+
+    async def relations_of(self, *conditions: ColumnElement[bool]) -> Sequence[tuple[str, str]]:
+        """Return the relations about which roles say something, for rules where all conditions hold."""
+        statement = select(RoleColumns.schema_name, RoleColumns.relation_name).where(*conditions).distinct()
+        return [(row[0], row[1]) for row in (await self.session.execute(statement)).all()]
+
+    async def names_in(self, schema: str, relation: str) -> tuple[list[str], list[str]] | None:
+        """Return columns and computed fields of a relation; None where there is none."""
+        found = await self.session.execute(NAMES_IN, {"schema": schema, "relation": relation})
+        row = found.one_or_none()
+        return None if row is None else (row.columns, row.fields)
+
+    async def present(self, keys: Sequence[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        """Return which of these relations there are."""
+        schemas, relations = [key[0] for key in keys], [key[1] for key in keys]
+        found = await self.session.execute(PRESENT, {"schemas": schemas, "relations": relations})
+        return {(row[0], row[1]) for row in found.all()}
+
+    async def remove(self, row: RoleColumns) -> None:
+        await self.session.delete(row)
+        await self.session.flush()
 
 
 class PermissionRepository(Repository[DeclaredPermission]):

@@ -1,8 +1,9 @@
-"""What principals hold, for the kernel: read from the tables, once a principal and epoch.
+"""What principals hold and what limits them, for the kernel: read once a principal and epoch.
 
 Most users of an application hold nothing for the instance. So who holds
 anything at all is read once an epoch, and the others cost no query; only where
-those who do are more than `MAX_HOLDERS` is each principal asked about.
+those who do are more than `MAX_HOLDERS` is each principal asked about. The same goes for
+those whose roles limit columns.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from uuid import UUID
 
 import msgspec
 
-from modules.rbac.repositories import HELD_BY_KEY, HELD_BY_USER, HOLDERS
-from monohull.kernel.grants import NOTHING, Granted
+from modules.rbac.repositories import HELD_BY_KEY, HELD_BY_USER, HOLDERS, LIMITS_OF
+from monohull.kernel.column_limits import RoleRule, narrowed, united
+from monohull.kernel.grants import NOTHING, Granted, is_lent
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from monohull.kernel.column_limits import ColumnLimits
     from monohull.kernel.database.engine import Database
     from monohull.kernel.grants import Grants
     from monohull.kernel.principal import Principal
@@ -38,7 +43,14 @@ class HeldRole(msgspec.Struct, frozen=True):
     permissions: tuple[str, ...]
 
 
+class HeldRule(RoleRule, frozen=True, kw_only=True):
+    """A rule of a role that somebody has anywhere; ``is_of_key`` where a key has the role itself."""
+
+    is_of_key: bool
+
+
 _roles: Final = msgspec.json.Decoder(tuple[HeldRole, ...]).decode
+_rules: Final = msgspec.json.Decoder(tuple[HeldRule, ...]).decode
 
 
 class RoleSource:
@@ -54,22 +66,26 @@ class RoleSource:
         self._grants = grants
         self._reading = asyncio.Lock()
         self._holders: frozenset[UUID] | None = None
+        self._limited: frozenset[UUID] | None = None
         self._holders_epoch = -1
 
     async def granted(self, principal: Principal) -> Granted:
-        """Return the roles that ``principal`` has for the whole instance, and what they bundle.
+        """Return the roles that ``principal`` has for the whole instance, and what limits it.
 
         Raises:
             Unavailable: 503.
         """
-        sql, holder = (
-            (HELD_BY_USER, principal.subject) if principal.key_id is None else (HELD_BY_KEY, principal.key_id)
-        )
-        try:
-            holder_id = UUID(holder or "")
-        except ValueError:  # tokens of other issuers name their users as they like
+        user_id, key_id = _id(principal.subject), _id(principal.key_id)
+        if user_id is None and key_id is None:
             return NOTHING
-        if not await self._may_hold(holder_id):
+        await self._refresh()
+        columns = await self._columns(user_id, key_id)
+        sql, holder_id = (HELD_BY_USER, user_id) if principal.key_id is None else (HELD_BY_KEY, key_id)
+        held = NOTHING if is_lent(principal) else await self._held(sql, holder_id)
+        return held if columns is None else msgspec.structs.replace(held, columns=columns)
+
+    async def _held(self, sql: str, holder_id: UUID | None) -> Granted:
+        if holder_id is None or (self._holders is not None and holder_id not in self._holders):
             return NOTHING
         row = await self._database.run(_HELD.format(sql), holder_id)
         assert row is not None
@@ -82,12 +98,23 @@ class RoleSource:
             version=row["version"],
         )
 
-    async def _may_hold(self, holder_id: UUID) -> bool:
-        """Say whether a user or key is among those who hold something, as far as these are known."""
+    async def _columns(self, user_id: UUID | None, key_id: UUID | None) -> ColumnLimits | None:
+        """Return what limits a user, a key, or a key that acts for a user: what both leave."""
+        if self._limited is not None and self._limited.isdisjoint((user_id, key_id)):
+            return None
+        row = await self._database.run(LIMITS_OF, user_id, key_id)
+        assert row is not None
+        rules = _rules(row["rules"])
+        return narrowed(
+            united(rule for rule in rules if rule.is_of_key),
+            united(rule for rule in rules if not rule.is_of_key),
+        )
+
+    async def _refresh(self) -> None:
+        """Know who holds anything and who is limited, as of this epoch."""
         if self._holders_epoch != self._grants.epoch:
             async with self._reading:
                 await self._read()
-        return self._holders is None or holder_id in self._holders
 
     async def _read(self) -> None:
         """Read who holds anything, unless somebody did while this waited."""
@@ -96,6 +123,17 @@ class RoleSource:
             return
         row = await self._database.run(HOLDERS, MAX_HOLDERS + 1)
         assert row is not None
-        found = row["holders"]
-        self._holders = None if len(found) > MAX_HOLDERS else frozenset(UUID(str(holder)) for holder in found)
+        self._holders, self._limited = _ids(row["holders"]), _ids(row["limited"])
         self._holders_epoch = epoch
+
+
+def _ids(found: Collection[object]) -> frozenset[UUID] | None:
+    return None if len(found) > MAX_HOLDERS else frozenset(UUID(str(holder)) for holder in found)
+
+
+def _id(text: str | None) -> UUID | None:
+    """Return an id, or None: tokens of other issuers name their users as they like."""
+    try:
+        return None if text is None else UUID(text)
+    except ValueError:
+        return None

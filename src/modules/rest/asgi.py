@@ -34,7 +34,6 @@ from modules.rest.body import is_json
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
-from modules.rest.known import Known, Memory, View
 from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.openapi import MEDIA_TYPE
@@ -57,10 +56,12 @@ from modules.rest.root import (
     answer_headers,
     describe_schema,
 )
-from modules.rest.scopes import Scopes, Sight
+from modules.rest.scopes import Sight
 from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
 from modules.rest.transaction import begin_transaction, bind_settings, template_of
+from modules.rest.vantage import Vantage
+from modules.rest.veil import veil
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.database.statements import Statement
@@ -70,6 +71,7 @@ from monohull.kernel.errors import ClientGone, Problem, Unauthenticated, Unavail
 if TYPE_CHECKING:
     from modules.rest.config import Config
     from modules.rest.gate import Gate
+    from modules.rest.known import Known, View
     from modules.rest.rehearsal import Explained, Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.events import Event
@@ -146,9 +148,7 @@ class DataApi:
         is_development = self._surroundings.is_development
         self._allows_plan = settings.allows_plan(is_development=is_development)
         self._is_timed = settings.is_timed(is_development=is_development)
-        self._scopes = Scopes(settings.schemas[0])
-        self._compiler: Compiler | None = None
-        self._memory: Memory | None = None
+        self._vantage: Vantage | None = None
 
     def explain_by(self, explainer: Explainer) -> None:
         """Have ``explainer`` asked where a client prefers to know why a request came to nothing."""
@@ -158,6 +158,11 @@ class DataApi:
     def settings(self) -> RestSettings:
         """What is in force, the configuration in the database included."""
         return self._settings
+
+    @property
+    def gate(self) -> Gate:
+        """Counts the requests of each caller."""
+        return self._gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"]["route"] = ROUTE
@@ -203,7 +208,7 @@ class DataApi:
             DatabaseRefused: The database refused the statement.
             Unavailable: There is no catalog, no server, or no free connection.
         """
-        request, compiled = await self._compile(request, principal)
+        vantage, request, compiled = await self._compile(request, principal)
         if request.media is UNAVAILABLE:
             raise not_available(request.head.accept)
         transaction = self._transaction(scope, request, compiled, principal)
@@ -212,7 +217,7 @@ class DataApi:
         watch.lap("plan")
         try:
             if request.media.explain is not None:
-                return await self._explain(request, compiled, transaction, watch)
+                return await self._explain(request, compiled, transaction, principal, watch)
             result = await execute_request(
                 self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
             )
@@ -229,19 +234,12 @@ class DataApi:
         except BaseException:
             result.close()
             raise
-        if scope["method"] == "GET" and not transaction.before:
-            self._learn(scope, request, compiled, answer)
+        if scope["method"] == "GET" and not (transaction.before or compiled.sensitive):
+            vantage.memory.learn(scope, request, compiled, answer)
         if not result.rows and request.preferences.explain_denial:
             explained = await self._why(scope, request, principal)
             answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
         return answer
-
-    def _learn(
-        self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, answer: Answer
-    ) -> None:
-        """Remember a read, unless somebody has to be told of each."""
-        if self._memory is not None and not compiled.sensitive:
-            self._memory.learn(scope, request, compiled, answer)
 
     async def _answer_explained(
         self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF
@@ -275,13 +273,14 @@ class DataApi:
             QueryProblem: It does not fit the catalog. CatalogMissing: 503, there is none.
             MediaTypeNotAvailable: PGRST107.
         """
-        request, compiled = await self._compile(request, principal)
+        vantage, request, compiled = await self._compile(request, principal)
         if request.media is UNAVAILABLE:
             raise not_available(request.head.accept)
         is_anonymous = self._is_anonymous(principal)
-        plan = self._compiler_of_now().plan(request.asked, role=principal.role, anonymous=is_anonymous)
+        plan = vantage.compiler.plan(request.asked, role=principal.role, anonymous=is_anonymous)
         transaction = self._transaction(scope, request, compiled, principal)
-        return Prepared(request, compiled, plan, transaction, is_anonymous)
+        hidden = None if principal.columns is None else vantage.compiler.hidden
+        return Prepared(request, compiled, plan, transaction, is_anonymous, hidden)
 
     def parse(self, scope: Mapping[str, Any], body: bytes) -> ApiRequest:
         """Parse a request as it is parsed when it is served.
@@ -313,24 +312,24 @@ class DataApi:
             RelationClosed: MH100, a relation in it is closed to the role.
             ScopeMissing: MH103, the key's scopes lack something that it touches.
         """
-        compiler = self._compiler_of_now()
-        if self._memory is None or self._memory.compiler is not compiler:
-            self._memory = Memory(compiler)
-        found = self._memory.find(scope)
+        vantage = self._vantage_of(principal)
+        found = vantage.memory.find(scope)
         if found is None:
             return None
         known, given = found
         if principal.scopes is not None:
-            self._scopes.demand(principal.scopes, known.request.asked, known.compiled)
+            vantage.scopes.demand(principal.scopes, known.request.asked, known.compiled)
         view = known.views.get(principal.role)
         if view is None:
-            view = self._look(known, scope, principal)
+            view = self._look(vantage, known, scope, principal)
         return None if view is None else (known, view, given)
 
-    def _look(self, known: Known, scope: Mapping[str, Any], principal: Principal) -> View | None:
+    def _look(
+        self, vantage: Vantage, known: Known, scope: Mapping[str, Any], principal: Principal
+    ) -> View | None:
         """Return how the caller's role sees a known read; None where that takes more than settings."""
         head, role, config = known.request.head, principal.role, self._config
-        self._compile_with(self._compiler_of_now(), known.request, principal)
+        self._compile_with(vantage, known.request, principal)
         if config.pre_request or config.read_isolation or config.of_role(role).isolation:
             return None
         template = template_of(
@@ -371,19 +370,26 @@ class DataApi:
             self._live.suspect()
         if _is_about_json(error, request):
             return BodyInvalid("Empty or invalid json")
+        if principal.columns is not None:
+            error = veil(error, self._vantage_of(principal).compiler.hidden)
         return refusal(error, anonymous=self._is_anonymous(principal))
 
     async def _explain(
-        self, request: ApiRequest, compiled: Compiled, transaction: Transaction, watch: Stopwatch
+        self,
+        request: ApiRequest,
+        compiled: Compiled,
+        transaction: Transaction,
+        principal: Principal,
+        watch: Stopwatch,
     ) -> Answer:
-        """Answer with the plan of the statement.
+        """Answer with the plan of the statement, which names columns that the statement does not.
 
         Raises:
-            MediaTypeNotAvailable: PGRST107, plans are not given out.
+            MediaTypeNotAvailable: PGRST107, plans are not given out, or not to a caller with hidden columns.
         """
         explain = request.media.explain
         assert explain is not None
-        if not self._allows_plan:
+        if not self._allows_plan or principal.columns is not None:
             raise MediaTypeNotAvailable([explain.media_type])
         body = await execute_plan(self._source, compiled, request.values, transaction, explain.clause)
         watch.lap("transaction")
@@ -392,31 +398,34 @@ class DataApi:
             return Answer(200, headers, b"")
         return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
 
-    async def _compile(self, request: ApiRequest, principal: Principal) -> tuple[ApiRequest, Compiled]:
+    async def _compile(
+        self, request: ApiRequest, principal: Principal
+    ) -> tuple[Vantage, ApiRequest, Compiled]:
         """Negotiate and compile; where a name is unknown look once whether the database has it by now."""
-        compiler = self._compiler_of_now()
+        vantage = self._vantage_of(principal)
         try:
-            return self._compile_with(compiler, request, principal)
+            return vantage, *self._compile_with(vantage, request, principal)
         except (RelationNotFound, RelationshipNotFound, RoutineNotFound):
-            if await self._live.refreshed(compiler.catalog) is compiler.catalog:
+            if await self._live.refreshed(vantage.catalog) is vantage.catalog:
                 raise
-        return self._compile_with(self._compiler_of_now(), request, principal)
+        vantage = self._vantage_of(principal)
+        return vantage, *self._compile_with(vantage, request, principal)
 
     def _compile_with(
-        self, compiler: Compiler, request: ApiRequest, principal: Principal
+        self, vantage: Vantage, request: ApiRequest, principal: Principal
     ) -> tuple[ApiRequest, Compiled]:
         if principal.scopes is not None:
-            self._scopes.demand_target(principal.scopes, request.asked)
-        request = negotiate(request, compiler)
+            vantage.scopes.demand_target(principal.scopes, request.asked)
+        request = negotiate(request, vantage.compiler)
         anonymous = self._is_anonymous(principal)
-        compiled = compiler.compile(
+        compiled = vantage.compiler.compile(
             request.asked,
             role=principal.role,
             anonymous=anonymous,
             is_explained=request.media.explain is not None,
         )
         if principal.scopes is not None:
-            self._scopes.demand(principal.scopes, request.asked, compiled)
+            vantage.scopes.demand(principal.scopes, request.asked, compiled)
         return request, compiled
 
     def _allowed(self, scope: Scope, principal: Principal) -> Answer:
@@ -429,20 +438,20 @@ class DataApi:
         """
         kind, name = parse_target({**scope, "method": "GET"}, self._settings.root_spec)
         schema = parse_profile(scope, self._settings)
-        compiler = self._compiler_of_now()
-        scopes = principal.scopes
+        vantage = self._vantage_of(principal)
+        compiler, scopes = vantage.compiler, principal.scopes
         allow = ALLOWS_ROOT
         if kind == "function":
             if scopes is not None:
-                self._scopes.demand_call(scopes, schema, name)
+                vantage.scopes.demand_call(scopes, schema, name)
             allow = allowed_on_routine(compiler.catalog, schema, name)
         elif kind == "relation":
             if scopes is not None:
-                self._scopes.demand_any(scopes, schema, name)
+                vantage.scopes.demand_any(scopes, schema, name)
             anonymous = self._is_anonymous(principal)
             allow = allowed_on_relation(compiler.find(schema, name, role=principal.role, anonymous=anonymous))
             if scopes is not None:
-                allow = self._scopes.allowed(scopes, schema, name, allow)
+                allow = vantage.scopes.allowed(scopes, schema, name, allow)
         return Answer(200, answer_headers(allow), b"")
 
     async def _describe(self, scope: Scope, principal: Principal, watch: Stopwatch) -> Answer:
@@ -453,7 +462,8 @@ class DataApi:
         """
         head = parse_head(scope, self._settings)
         watch.lap("parse")
-        compiler = self._compiler_of_now()
+        vantage = self._vantage_of(principal)
+        compiler = vantage.compiler
         search_path = self._search_paths[head.schema]
         transaction = begin_transaction(
             scope, head, principal, search_path, read_only=True, config=self._config
@@ -470,7 +480,10 @@ class DataApi:
                     head.schema,
                     frozenset(closed),
                     self._surroundings.address,
-                    None if principal.scopes is None else Sight(self._scopes, principal.scopes, head.schema),
+                    None
+                    if principal.scopes is None
+                    else Sight(vantage.scopes, principal.scopes, head.schema),
+                    principal.columns,
                 ),
             )
         except PostgresError as error:
@@ -483,19 +496,20 @@ class DataApi:
             return Answer(200, headers, b"")
         return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
 
-    def _compiler_of_now(self) -> Compiler:
+    def _vantage_of(self, principal: Principal) -> Vantage:
+        """Return how the caller sees the catalog of now."""
         catalog = self._live.current()
-        compiler = self._compiler
-        if compiler is None or compiler.catalog is not catalog:
-            compiler = self._compiler = Compiler(
+        vantage = self._vantage
+        if vantage is None or vantage.catalog is not catalog:
+            compiler = Compiler(
                 catalog,
                 self._exposure,
                 aggregates=self._settings.allows_aggregates,
                 bypassing_roles=_SEES_EVERYTHING,
                 asides=SETTINGS,
             )
-            self._scopes = Scopes(self._settings.schemas[0])
-        return compiler
+            vantage = self._vantage = Vantage(catalog, compiler, self._settings.schemas[0])
+        return vantage if principal.columns is None else vantage.limited(principal.columns)
 
     def _is_anonymous(self, principal: Principal) -> bool:
         """Say whether a refusal means "sign in" (401) and not "not you" (403): an anonymous key is nobody."""

@@ -14,6 +14,7 @@ from modules.query import execute_request
 from modules.rest.errors import wire_code
 from modules.rest.raised import refusal
 from modules.rest.response import build_answer
+from modules.rest.veil import veil
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.errors import Problem
 
@@ -37,6 +38,7 @@ class Prepared(Struct, frozen=True):
         plan: What the statement was made of.
         transaction: What it would run in.
         is_anonymous: A refusal means that somebody should sign in.
+        hidden: Columns that the database's messages may not name; None where the caller is not limited.
     """
 
     request: ApiRequest
@@ -44,6 +46,7 @@ class Prepared(Struct, frozen=True):
     plan: Plan
     transaction: Transaction
     is_anonymous: bool
+    hidden: frozenset[str] | None = None
 
 
 class Outcome(Struct, frozen=True, omit_defaults=True):
@@ -99,7 +102,8 @@ async def rehearse(prepared: Prepared, source: DataSource, *, max_rows: int | No
         is_void = routine is not None and routine.is_void
         answer = build_answer(prepared.request, result, is_void=is_void)
     except PostgresError as error:
-        return refused(refusal(error, anonymous=prepared.is_anonymous))
+        shown = error if prepared.hidden is None else veil(error, prepared.hidden)
+        return refused(refusal(shown, anonymous=prepared.is_anonymous))
     except Problem as problem:
         return refused(problem)
     return Outcome(answer.status, rows=result.rows)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modules.query import Catalog, DataSource, Relation, Steps
     from modules.rest.scopes import Sight
     from modules.rest.settings import RestSettings
+    from monohull.kernel.column_limits import ColumnLimits
 
 ALLOWS_ROOT: Final = "OPTIONS,GET,HEAD"
 _DESCRIBED_AS: Final = frozenset({"*/*", "application/*", "application/openapi+json", "application/json"})
@@ -38,6 +39,7 @@ class Standpoint(Struct, frozen=True):
         closed: Names of relations that are closed to the caller.
         address: Where clients reach the data API, unless the settings know better.
         sight: What a limited key sees of it; None for everything.
+        columns: What the caller is limited to; None for nothing.
     """
 
     catalog: Catalog
@@ -46,6 +48,7 @@ class Standpoint(Struct, frozen=True):
     closed: frozenset[str]
     address: str
     sight: Sight | None = None
+    columns: ColumnLimits | None = None
 
 
 async def describe_schema(source: DataSource, transaction: Transaction, standpoint: Standpoint) -> bytes:
@@ -76,6 +79,7 @@ def _write(document: bytes, standpoint: Standpoint) -> Steps[bytes]:
     for fact in facts.tables:
         table = fact if sight is None else sight.table(fact)
         if table is not None and table.name not in standpoint.closed:
+            table = shown_columns(table, standpoint.columns, schema)
             tables.append(with_keys(table, _keys(catalog, schema, table.name)))
             references[table.name] = find_references(catalog, schema, table.name)
         yield
@@ -88,6 +92,15 @@ def _write(document: bytes, standpoint: Standpoint) -> Steps[bytes]:
         has_security=settings.openapi_security_active,
     )
     return _ENCODER.encode(described)
+
+
+def shown_columns(table: TableFacts, limits: ColumnLimits | None, schema: str) -> TableFacts:
+    """Return ``table`` with the columns that the caller may read."""
+    rule = None if limits is None else limits.of(schema, table.name)
+    if rule is None:
+        return table
+    columns = tuple(column for column in table.columns if rule.shows(column.name))
+    return msgspec.structs.replace(table, columns=columns)
 
 
 def with_keys(table: TableFacts, keys: tuple[str, ...]) -> TableFacts:

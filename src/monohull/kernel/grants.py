@@ -6,8 +6,9 @@ may. It is asked once a principal, and the answer counts for as long as the
 a new one. So a warm request compares two numbers.
 
 Nobody and the service hold what they hold whatever roles say, and cost nothing
-here. So does a token that an application got from a user (claim ``client_id``):
-a user lends an application their data, and not their office.
+here. A token that an application got from a user (claim ``client_id``) is limited
+like the user and holds nothing: a user lends an application their data, and not
+their office.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from monohull.kernel.column_limits import ColumnLimits  # noqa: TC001 msgspec reads it
 from monohull.kernel.principal import PrincipalKind
 
 if TYPE_CHECKING:
@@ -33,15 +35,22 @@ class Granted(msgspec.Struct, frozen=True):
     Attributes:
         roles: Names of the roles that it has for the whole instance, sorted.
         permissions: What these bundle, patterns as in `permissions`.
+        columns: What they limit it to; None for nothing.
         version: Grows with each change of what anybody holds; 0 where nothing is held.
     """
 
     roles: tuple[str, ...] = ()
     permissions: frozenset[str] = frozenset()
+    columns: ColumnLimits | None = None
     version: int = 0
 
 
 NOTHING: Final = Granted()
+
+
+def is_lent(principal: Principal) -> bool:
+    """Say whether a user gave an application the token."""
+    return "client_id" in principal.claims
 
 
 class GrantSource(Protocol):
@@ -92,11 +101,9 @@ class Grants:
         self._began.append(callback)
 
     def concerns(self, principal: Principal) -> bool:
-        """Say whether roles may give something to ``principal``."""
-        return (
-            self._source is not None
-            and (principal.kind is PrincipalKind.USER or principal.kind is PrincipalKind.KEY)
-            and "client_id" not in principal.claims
+        """Say whether roles may give something to ``principal``, or limit it."""
+        return self._source is not None and (
+            principal.kind is PrincipalKind.USER or principal.kind is PrincipalKind.KEY
         )
 
     async def complete(self, bare: Principal) -> Principal:
@@ -154,7 +161,7 @@ class _Remembered:
         self._completed: Principal | None = None
 
     def complete(self, bare: Principal) -> Principal:
-        if not self.granted.roles:
+        if not self.granted.roles and self.granted.columns is None:
             return bare
         if self._completed is None or self._bare is not bare:
             self._bare = bare
@@ -162,6 +169,7 @@ class _Remembered:
                 bare,
                 permissions=bare.permissions | self.granted.permissions,
                 roles=self.granted.roles,
+                columns=self.granted.columns,
             )
         return self._completed
 
@@ -186,4 +194,6 @@ class _Holding:
 
 def _name(principal: Principal) -> str:
     """Return under what a principal is remembered: a key is itself, also when it acts for a user."""
-    return f"k{principal.key_id}" if principal.key_id is not None else f"u{principal.subject}"
+    if principal.key_id is not None:
+        return f"k{principal.key_id}"
+    return f"{'a' if is_lent(principal) else 'u'}{principal.subject}"

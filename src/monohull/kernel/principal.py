@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from monohull.kernel.column_limits import ColumnLimits  # noqa: TC001 msgspec reads it
+
 KEY_CLAIM: Final = "monohull_key_id"
 """Tells functions in SQL which API key a request came with. A token that has it says nothing by it."""
 
@@ -39,6 +41,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         roles: Names of the roles it has for the whole instance; what they bundle is in ``permissions``.
         key_id: The API key that the request came with, or None.
         scopes: The data permissions that limit its data requests; None where they are not limited.
+        columns: Of which relations it may read and write some columns alone; None where of none.
         is_legacy_key: True for a JWT of the shared secret that stands for a role and nobody.
         is_default: True when no credential was sent and the anonymous role was assumed.
     """
@@ -51,6 +54,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     roles: tuple[str, ...] = ()
     key_id: str | None = None
     scopes: frozenset[str] | None = None
+    columns: ColumnLimits | None = None
     is_legacy_key: bool = False
     is_default: bool = False
 

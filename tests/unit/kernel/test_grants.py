@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from monohull.kernel.authentication import Authentication, Credentials
+from monohull.kernel.column_limits import ColumnLimits, ColumnRule
 from monohull.kernel.grants import NOTHING, Granted, Grants
 from monohull.kernel.principal import Principal, PrincipalKind
 
@@ -70,14 +72,8 @@ async def test_who_holds_nothing_stays_the_same_principal() -> None:
     [
         Principal(kind=PrincipalKind.ANONYMOUS, role="anon"),
         Principal(kind=PrincipalKind.SERVICE, role="service_role", permissions=frozenset({"*"})),
-        Principal(
-            kind=PrincipalKind.USER,
-            role="authenticated",
-            subject="u1",
-            claims={"sub": "u1", "client_id": "app"},
-        ),
     ],
-    ids=["anonymous", "service", "application of a user"],
+    ids=["anonymous", "service"],
 )
 async def test_nobody_asks_about_those_whom_roles_do_not_concern(principal: Principal) -> None:
     source = Source()
@@ -86,6 +82,24 @@ async def test_nobody_asks_about_those_whom_roles_do_not_concern(principal: Prin
     inner = Kept(principal)
     assert grants.standing(inner) is inner
     assert source.asked == []
+
+
+async def test_what_an_application_got_from_a_user_is_remembered_apart() -> None:
+    source = Source()
+    grants = grants_of(source)
+    lent = msgspec.structs.replace(USER, claims={"sub": "u1", "client_id": "app"})
+    await grants.complete(USER)
+    source.given = NOTHING
+    assert await grants.complete(lent) is lent
+    assert source.asked == [USER, lent]
+
+
+async def test_limits_alone_are_put_into_a_principal() -> None:
+    rule = ColumnRule("public", "people", frozenset({"id"}), None, ("support",))
+    limited = await grants_of(Source(Granted(columns=ColumnLimits((rule,))))).complete(USER)
+    assert limited.columns is not None
+    assert limited.columns.of("public", "people") is rule
+    assert (limited.roles, limited.permissions) == ((), frozenset())
 
 
 async def test_an_epoch_ends_what_was_known() -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from modules.query.catalog import Relation
 from modules.query.errors import AffectedNotCountable
 from modules.query.plan.model import Called, CallPlan, Source
@@ -55,10 +57,17 @@ def routine_of(call: Call, catalog: Catalog) -> Routine:
 
 
 def _rows_of(routine: Routine, catalog: Catalog) -> Relation:
-    """Return what the rows are like; relationships are looked for in the function's own schema."""
+    """Return what the rows are like; relationships are looked for in the function's own schema.
+
+    Rows of a relation that the caller is limited in are those of that relation, whoever gives them.
+    """
     name = routine.relation[1] if routine.relation is not None else routine.name
     found = catalog.find(routine.schema, name) if routine.relation is not None else None
-    return found or Relation(routine.schema, name, "table", routine.columns)
+    rows = found or Relation(routine.schema, name, "table", routine.columns)
+    returned = catalog.relations.get(routine.relation) if routine.relation is not None else None
+    if returned is None or returned.rule is None:
+        return rows
+    return replace(rows, columns=returned.columns, rule=returned.rule, stored=returned.stored)
 
 
 def _called(call: Call, routine: Routine) -> Called:

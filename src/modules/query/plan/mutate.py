@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from modules.query.ast import Filter
 from modules.query.catalog import Representation
-from modules.query.errors import ColumnNotFound, KeyFiltersInvalid, KeyMismatch, RelationNotWritable
+from modules.query.errors import (
+    ColumnAbsent,
+    ColumnNotFound,
+    ColumnNotWritable,
+    KeyFiltersInvalid,
+    KeyMismatch,
+    RelationNotWritable,
+)
 from modules.query.plan.model import (
     BodyColumn,
     MutationPlan,
@@ -59,6 +68,7 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
         RelationClosed: MH100.
         RelationNotWritable: MH102.
         ColumnNotFound: PGRST204.
+        ColumnNotWritable: MH104, the caller is limited to others.
         KeyFiltersInvalid: PGRST105.
         KeyMismatch: PGRST115.
         QueryProblem: What `plan_read` refuses, in the representation.
@@ -68,7 +78,8 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
     _check_writable(mutation, relation)
     if mutation.matches_key:
         _check_key_filters(mutation, relation)
-    columns = tuple(_body_column(name, relation, catalog) for name in mutation.columns)
+    written = _written(relation)
+    columns = tuple(_body_column(name, written, catalog) for name in mutation.columns)
     read, touched = _representation(mutation, relation, catalog, rules)
     key = relation.primary_key if mutation.returning == "keys" else ()
     return MutationPlan(
@@ -81,7 +92,7 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
             BODY if mutation.matches_key else Source(relation.key),
             catalog,
         ),
-        is_exact=_needs_json(mutation, relation, columns),
+        is_exact=_needs_json(mutation, written, columns),
         returned=_returned(read) if read is not None else key,
         read=read,
         conflict=_conflict(mutation, relation),
@@ -127,7 +138,14 @@ def _representation(
     return (read, touched) if mutation.returning == "representation" else (None, frozenset())
 
 
+def _written(relation: Relation) -> Relation:
+    """Return the relation with all its columns: some may be written and not read."""
+    return relation if relation.rule is None else replace(relation, columns=relation.stored)
+
+
 def _body_column(name: str, relation: Relation, catalog: Catalog) -> BodyColumn:
+    if relation.rule is not None and not relation.rule.takes(name):
+        raise ColumnNotWritable(name, relation.rule.key, relation.rule.roles)
     column = relation.columns.get(name)
     if column is None:
         raise ColumnNotFound(name, relation.name)
@@ -151,7 +169,12 @@ def _needs_json(mutation: Mutation, relation: Relation, columns: tuple[BodyColum
 def _conflict(mutation: Mutation, relation: Relation) -> tuple[str, ...]:
     if mutation.conflict is None:
         return ()
-    return relation.primary_key if mutation.conflict.columns is None else mutation.conflict.columns
+    if mutation.conflict.columns is None:
+        return relation.primary_key
+    for name in mutation.conflict.columns:
+        if relation.rule is not None and not relation.rule.shows(name):
+            raise ColumnAbsent(name, relation.rule.key)
+    return mutation.conflict.columns
 
 
 def _returned(read: ReadPlan) -> tuple[str, ...] | None:

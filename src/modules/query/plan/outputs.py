@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from modules.query import ast
-from modules.query.errors import AggregatesOff, GeometryMissing, NotImplementedYet
+from modules.query.errors import AggregatesOff, ColumnAbsent, GeometryMissing, NotImplementedYet
 from modules.query.plan.model import (
     PlannedColumn,
     PlannedEmbed,
@@ -58,10 +58,11 @@ def plan_columns(
 
 
 def _all_columns(catalog: Catalog, relation: Relation, source: Source) -> list[PlannedOutput]:
-    """Write ``*`` out where a column represents itself as something else than its value."""
+    """Write ``*`` out where a column is hidden, or represents itself as something else than its value."""
+    is_limited = relation.rule is not None and relation.rule.reads is not None
     ways = catalog.representations
     found = [ways.get(column.type) for column in relation.columns.values()] if ways else []
-    if not any(way is not None and way.to_json for way in found):
+    if not is_limited and not any(way is not None and way.to_json for way in found):
         return [PlannedStar(source)]
     return [
         output
@@ -87,7 +88,14 @@ def _path_name(field: ast.Field) -> str | None:
 
 
 def plan_field(field: ast.Field, relation: Relation, source: Source | str) -> PlannedField:
-    """Resolve a column, or a place inside one, of a relation's rows that ``source`` has."""
+    """Resolve a column, or a place inside one, of a relation's rows that ``source`` has.
+
+    Raises:
+        ColumnAbsent: 42703, the caller is limited to others.
+    """
+    if relation.rule is not None and not relation.rule.shows(field.name):
+        owner = source if isinstance(source, str) else source.alias or source.key[1]
+        raise ColumnAbsent(field.name, relation.rule.key, owner)
     column = relation.columns.get(field.name)
     return PlannedField(
         source,

@@ -9,6 +9,7 @@ from modules.rbac.errors import AlreadyAssigned
 from modules.rbac.events import RoleAssigned, RoleTaken
 from modules.rbac.models import RoleAssignment
 from modules.rbac.permissions import demand_held
+from modules.rbac.reach import demand_reach
 from modules.rbac.repositories import AccessRepository, AssignmentRepository, GroupRepository, RoleRepository
 from modules.rbac.services.roles import get_role
 from monohull.kernel import clock, outbox
@@ -78,6 +79,7 @@ class Assignments:
             await _demand_there(work, wanted)
             role = await get_role(work, wanted.role)
             demand_held(role.permissions, by.permissions)
+            await demand_reach(work, by, role_id=role.id)
             row = RoleAssignment(
                 id=uuid7(),
                 role_id=role.id,
@@ -107,6 +109,7 @@ class Assignments:
             row = await assignments.get_by_id(assignment_id)
             role = await RoleRepository(work).get_by_id(row.role_id)
             demand_held(role.permissions, by.permissions)
+            await demand_reach(work, by, role_id=role.id)
             await outbox.publish(work, RoleTaken(**_told(row, role.name)), key=str(holder(row)[1]))
             await assignments.remove(row)
 

@@ -17,6 +17,7 @@ from modules.rbac.events import (
 )
 from modules.rbac.models import Group, RoleAssignment
 from modules.rbac.permissions import demand_held
+from modules.rbac.reach import demand_reach
 from modules.rbac.repositories import AccessRepository, AssignmentRepository, GroupRepository
 from monohull.kernel import clock, outbox
 from monohull.kernel.errors import NotFound
@@ -101,6 +102,7 @@ class Groups:
             row = await get_group(work, group)
             assignments = AssignmentRepository(work)
             demand_held(await assignments.permissions_of_group(row.id), by.permissions)
+            await demand_reach(work, by, group_id=row.id)
             _, members = await GroupRepository(work).members(row.id, Page(1))
             gone = GroupDeleted(
                 group_id=str(row.id),
@@ -135,6 +137,7 @@ class Groups:
             await access.lock()
             row = await get_group(work, group)
             demand_held(await AssignmentRepository(work).permissions_of_group(row.id), by.permissions)
+            await demand_reach(work, by, group_id=row.id)
             groups = GroupRepository(work)
             if await groups.find_member(row.id, user_id) is None:
                 await groups.add_member(row.id, user_id)
@@ -154,6 +157,7 @@ class Groups:
             if (member := await groups.find_member(row.id, user_id)) is None:
                 raise NotFound("The user is not in this group.")
             demand_held(await AssignmentRepository(work).permissions_of_group(row.id), by.permissions)
+            await demand_reach(work, by, group_id=row.id)
             await groups.remove_member(member)
             removed = GroupMemberRemoved(group_id=str(row.id), group_name=row.name, user_id=str(user_id))
             await outbox.publish(work, removed, key=str(row.id))

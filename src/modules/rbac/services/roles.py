@@ -12,6 +12,7 @@ from modules.rbac.errors import BuiltinRole
 from modules.rbac.events import RoleCreated, RoleDeleted, RoleUpdated
 from modules.rbac.models import Role, RoleAssignment
 from modules.rbac.permissions import demand_held, demand_known
+from modules.rbac.reach import demand_reach
 from modules.rbac.repositories import (
     AccessRepository,
     AssignmentRepository,
@@ -127,6 +128,7 @@ class Roles:
             row = await get_role(work, role)
             _demand_own(row)
             demand_held(row.permissions, by.permissions)
+            await demand_reach(work, by, role_id=row.id)
             assignments = await AssignmentRepository(work).count_of(RoleAssignment.role_id == row.id)
             gone = RoleDeleted(
                 role_id=str(row.id),
