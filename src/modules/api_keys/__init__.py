@@ -9,6 +9,13 @@ Supabase's clients know these prefixes. Neighbours meet a key as a `Principal`.
 from __future__ import annotations
 
 from modules.api_keys.events import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked, ApiKeyRotated
-from modules.api_keys.lookup import find_key_principal
+from modules.api_keys.lookup import find_key_principal, look_at_key_limits
 
-__all__ = ["ApiKeyChanged", "ApiKeyCreated", "ApiKeyRevoked", "ApiKeyRotated", "find_key_principal"]
+__all__ = [
+    "ApiKeyChanged",
+    "ApiKeyCreated",
+    "ApiKeyRevoked",
+    "ApiKeyRotated",
+    "find_key_principal",
+    "look_at_key_limits",
+]

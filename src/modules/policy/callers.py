@@ -56,7 +56,7 @@ async def find_caller(
             found = await _key(runtime, name)
         case _:
             raise CallerNotUnderstood(f"{text[:100]!r} names no caller.")
-    return _with(found, role, claims)
+    return _with(await runtime.grants.complete(found), role, claims)
 
 
 def _with(found: Principal, role: str | None, claims: Mapping[str, Any] | None) -> Principal:

@@ -61,8 +61,10 @@ def explain(  # noqa: PLR0913, PLR0917 click passes one an option
         from modules.policy.asked import parse_line, scope_of  # noqa: PLC0415 start-up time
         from modules.policy.callers import find_caller  # noqa: PLC0415 start-up time
         from modules.policy.services import Explanations  # noqa: PLC0415 start-up time
+        from modules.rbac import RoleSource  # noqa: PLC0415 start-up time
         from modules.rest import data_service  # noqa: PLC0415 start-up time
 
+        runtime.grants.use(RoleSource(runtime.database, runtime.grants))
         async with data_service(runtime).standing_by() as api:
             line = parse_line(request)
             principal = await find_caller(runtime, caller, role=role, claims=given)

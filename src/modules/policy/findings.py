@@ -21,7 +21,9 @@ Kind: TypeAlias = Literal[
     "no_rows",
     "no_related_row",
     "request",
+    "rate",
     "scope",
+    "column_rule",
     "exposure",
     "schema_privilege",
     "table_privilege",
@@ -136,6 +138,10 @@ class Findings:
         """Add steps at the end."""
         self.steps += steps
 
+    def precede(self, *steps: Step) -> None:
+        """Add steps in front of those that were found already."""
+        self.steps[:0] = steps
+
     def blame(self, *culprits: Culprit) -> None:
         """Add culprits; one that is known has met one more row."""
         for culprit in culprits:
@@ -157,5 +163,5 @@ class Findings:
 
     @property
     def is_refused(self) -> bool:
-        """Whether a step was found that ends the request."""
-        return any(step.verdict == "refuses" for step in self.steps)
+        """Whether a step was found that ends the request, whenever it is made."""
+        return any(step.verdict == "refuses" and step.kind != "rate" for step in self.steps)

@@ -40,7 +40,7 @@ def cli() -> click.Group:
 
 module = Module(
     name="policy",
-    requires=("query", "rest", "auth", "api_keys"),
+    requires=("query", "rest", "auth", "api_keys", "rbac"),
     permissions=(READ_EXPLANATIONS,),
     events=(PolicyExplained,),
     cli={"policy": cli},

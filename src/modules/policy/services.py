@@ -1,7 +1,7 @@
 """`Explanations`: what a request would come to, and why, found by doing it and undoing it.
 
-Without the database: route → credential → rate rule → key scope → catalog and exposure. Then, in one
-transaction that is rolled back: the request itself → privileges → rows, one policy at a time.
+Without the database: route → credential → rate rules → key scope → catalog and exposure → column rules.
+Then, in one transaction that is rolled back: the request itself → privileges → rows, one policy at a time.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from modules.policy.columns import blame_rule, examine_columns
 from modules.policy.events import PolicyExplained
 from modules.policy.findings import Caller, Culprit, Explanation, Findings, Step
 from modules.policy.held import hold
 from modules.policy.judging import Judge
+from modules.policy.rates import examine_rates
 from modules.policy.reads import examine_read
 from modules.policy.relations import examine_privileges
-from modules.policy.surroundings import before_the_database
+from modules.policy.surroundings import before_the_catalog, before_the_database
 from modules.policy.writes import WriteExamination
-from modules.query import CallPlan, DocumentPlan, touched
+from modules.query import CallPlan, ColumnAbsent, ColumnNotWritable, DocumentPlan, touched
 from modules.rest import refused, rehearse
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.errors import Problem, Unavailable
@@ -73,9 +75,13 @@ class Explanations:
             Problem: The request does not parse. DatabaseUnavailable: 503.
         """
         request = self._api.parse(scope, body)
-        return await self.explain_parsed(scope, request, principal, rows=rows, shows_rows=shows_rows)
+        findings = Findings()
+        await examine_rates(self._runtime, self._api, scope, principal, findings)
+        return await self.explain_parsed(
+            scope, request, principal, rows=rows, shows_rows=shows_rows, found=findings
+        )
 
-    async def explain_parsed(
+    async def explain_parsed(  # noqa: PLR0913 what there is to know
         self,
         scope: Mapping[str, Any],
         request: ApiRequest,
@@ -83,10 +89,15 @@ class Explanations:
         *,
         rows: int = DEFAULT_ROWS,
         shows_rows: bool = True,
+        found: Findings | None = None,
     ) -> Explanation:
-        """Explain a request that was parsed already; as `explain`."""
-        findings = Findings()
-        findings.add(*before_the_database(request, principal, self._api.settings))
+        """Explain a request that was parsed already; as `explain`.
+
+        One that was admitted has passed the rate rules; of others ``found`` is what these would say.
+        """
+        findings = Findings() if found is None else found
+        findings.precede(*before_the_database(request, principal, self._api.settings))
+        findings.add(*before_the_catalog(principal))
         async with self._slots:
             outcome = await self._examine(scope, request, principal, findings, rows, shows_rows=shows_rows)
         explanation = _explanation(scope, principal, outcome, findings)
@@ -117,7 +128,10 @@ class Explanations:
         except Problem as problem:
             if isinstance(problem, Unavailable):
                 raise
-            _blame_catalog(problem, request, findings)
+            if isinstance(problem, ColumnAbsent | ColumnNotWritable):
+                blame_rule(problem, principal, findings)
+            else:
+                _blame_catalog(problem, request, findings)
             return refused(problem)
         head = request.head
         name = f"{head.schema}.{head.name}"
@@ -125,6 +139,7 @@ class Explanations:
             Step("catalog", "passes", f"{name} is in an exposed schema"),
             Step("exposure", "passes", f"nothing that the request touches is closed to {principal.role}"),
         )
+        examine_columns(principal, prepared.plan, findings)
         if self._runtime.data.login is None:
             await self._runtime.data.open()
         effective = self._runtime.data.effective_role

@@ -1,9 +1,10 @@
-"""What is decided about a request before the database is asked: route, credential, rate rule, key scope."""
+"""What is known of a request before the catalog is: route, credential, rate rule, key scope, column rules."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modules.policy.columns import limits_of
 from modules.policy.findings import Step
 from monohull.kernel.principal import PrincipalKind
 
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
 def before_the_database(
     request: ApiRequest, principal: Principal, settings: RestSettings
 ) -> tuple[Step, ...]:
-    """Return the steps that come first."""
-    return (_route(request), _credential(principal), _rate(principal, settings), _scope(principal))
+    """Return the steps that come first, up to the rate rule of the data API."""
+    return (_route(request), _credential(principal), _rate(principal, settings))
+
+
+def before_the_catalog(principal: Principal) -> tuple[Step, ...]:
+    """Return what limits the caller whatever is asked for."""
+    return (_scope(principal), limits_of(principal))
 
 
 def _route(request: ApiRequest) -> Step:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from monohull.kernel.principal import Principal
-    from monohull.kernel.ratelimit import RateLimits
+    from monohull.kernel.ratelimit import Decision, RateLimits
 
 NAME: Final = "rest"
 BURST_SECONDS: Final = 10
@@ -55,6 +55,18 @@ class Gate:
             caller = _caller(principal, scope["state"]["address"])
             if not allowance.has(caller) and not _is_exempt(principal, scope):
                 raise allowance.refusal(caller)
+
+    async def look(self, principal: Principal, scope: Mapping[str, Any]) -> Decision | None:
+        """Return what a request would be told now, without counting it; None for who is not counted.
+
+        Nobody knows the bucket of a caller without a user whose address is not known.
+        """
+        address = scope["state"]["address"]
+        if self._allowance is None or principal.kind is PrincipalKind.SERVICE:
+            return None
+        if principal.subject is None and address is None:
+            return None
+        return await self._allowance.look(_caller(principal, address))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

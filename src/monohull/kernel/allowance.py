@@ -26,7 +26,7 @@ from monohull.kernel.tasks import beside
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from monohull.kernel.ratelimit import Limit, RateLimits
+    from monohull.kernel.ratelimit import Decision, Limit, RateLimits
 
 INTERVAL_SECONDS: Final = 1.0
 MAX_CALLERS: Final = 10_000
@@ -101,6 +101,19 @@ class Allowance:
             f"Too many requests: {limit.capacity} in {limit.window_seconds} s are allowed.",
             headers=headers(decision),
         )
+
+    async def look(self, caller: str) -> Decision:
+        """Return what a request of ``caller`` would be told now, by all processes; nothing is taken."""
+        limit = self._limit
+        tokens = float(limit.capacity)
+        settled = await self._limits.settle(limit, {caller: 0})
+        bucket = self._buckets.get(caller)
+        if bucket is not None:
+            gained = (monotonic_seconds() - bucket.at) * limit.refill_per_second
+            tokens = min(tokens, bucket.tokens + gained)
+        if caller in settled:
+            tokens = min(tokens, settled[caller] - (0 if bucket is None else bucket.untold))
+        return decide(limit, tokens, 1, allowed=tokens >= 1)
 
     def _add(self, caller: str, now: float) -> _Bucket:
         bucket = self._buckets[caller] = _Bucket(float(self._limit.capacity), now)
