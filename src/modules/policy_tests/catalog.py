@@ -225,11 +225,28 @@ order by p.polrelid, p.polname
 
 
 async def read_tables(connection: asyncpg.Connection) -> dict[int, Table]:
-    """Read every table of the database that is no partition, by oid.
+    """Read every table of the database that is no partition, by oid."""
+    return await _read(connection, await connection.fetch(_TABLES))
 
-    Partitions are left out as the data API leaves them out.
-    """
-    tables = await connection.fetch(_TABLES)
+
+async def read_partitions(connection: asyncpg.Connection) -> list[tuple[Table, int]]:
+    """Read every partition, each with the oid of the table that is parted."""
+    rows = await connection.fetch(_TABLES.replace("not c.relispartition", "c.relispartition"))
+    found = await _read(connection, rows)
+    roots = await connection.fetch(
+        "select p::int8 as oid, pg_partition_root(p::oid)::oid::int8 as root from unnest($1::int8[]) as p",
+        list(found),
+    )
+    return [(found[row["oid"]], row["root"]) for row in roots]
+
+
+async def read_columns(connection: asyncpg.Connection, oids: Sequence[int]) -> dict[int, dict[str, Column]]:
+    """Read the columns of any relations, by oid."""
+    rows = _by_relation(await connection.fetch(_COLUMNS, list(oids)))
+    return {oid: {column.name: column for column in map(_column, found)} for oid, found in rows.items()}
+
+
+async def _read(connection: asyncpg.Connection, tables: Sequence[Any]) -> dict[int, Table]:
     oids = [row["oid"] for row in tables]
     columns = _by_relation(await connection.fetch(_COLUMNS, oids))
     constraints = _by_relation(await connection.fetch(_CONSTRAINTS, oids))

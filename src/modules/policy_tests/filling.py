@@ -61,10 +61,14 @@ class Row(Struct, frozen=True):
 
 
 class People(Struct, frozen=True):
-    """All rows, by oid of the table and number of the person; and the claims of the three."""
+    """All rows, by oid of the table and number of the person; and the claims of the three.
+
+    ``others`` are those of views and partitions; None for a person whose row is not in it.
+    """
 
     rows: Mapping[int, tuple[Row, ...]]
     claims: tuple[dict[str, Any], ...]
+    others: Mapping[int, tuple[Row | None, ...]] = {}
 
 
 class Filling:

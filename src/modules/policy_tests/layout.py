@@ -18,7 +18,7 @@ from modules.policy_tests.expressions import (
 from modules.policy_tests.ordering import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from modules.policy_tests.catalog import ForeignKey, Table
     from modules.policy_tests.project import Declaration, DeclaredTable
@@ -66,8 +66,10 @@ class Layout(Struct, frozen=True):
         }
 
 
-def lay_out(tables: Mapping[int, Table], declaration: Declaration) -> Layout:
+def lay_out(tables: Mapping[int, Table], declaration: Declaration, beside: Collection[str] = ()) -> Layout:
     """Find whose the rows are, from policies, foreign keys and what the project states.
+
+    ``beside`` are titles of views and partitions, of which the project may state why they are left out.
 
     Raises:
         BadDeclaration: The project names a table or column that does not exist.
@@ -78,6 +80,8 @@ def lay_out(tables: Mapping[int, Table], declaration: Declaration) -> Layout:
     if (users := titles.get(USERS)) is not None:
         claims.setdefault(users.oid, {}).update({"id": SUB, "email": EMAIL})
     for title, declared in declaration.tables.items():
+        if title in beside:
+            continue
         if title not in titles:
             raise BadDeclaration(
                 f'[policies.tables."{title}"] in monohull.toml: there is no such table; write schema.name'

@@ -32,10 +32,10 @@ from modules.policy_tests.statements import (
 from modules.policy_tests.variants import variants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from modules.policy_tests.catalog import Table
-    from modules.policy_tests.filling import People
+    from modules.policy_tests.filling import People, Row
     from modules.policy_tests.grants import Grants
     from modules.policy_tests.layout import Layout
     from modules.policy_tests.people import Caller
@@ -47,6 +47,12 @@ ROW_SECURITY_CHECK: Final = "ExecWithCheckOptions"
 
 FORBIDDEN: Final = "42501"
 CONSTRAINTS: Final = "23"
+
+
+SWITCHES: Final = ("off", "on", "forced")
+"""Row security of tables; a view has none, and no place where its rows are stored."""
+
+_FORMS: Final = {"give": "update", "take": "update"}
 
 
 class State(Struct, frozen=True):
@@ -77,27 +83,43 @@ class Trial:
         self._grants = grants
 
     async def table(
-        self, table: Table, callers: Sequence[Caller], declared: DeclaredTable
+        self,
+        table: Table,
+        callers: Sequence[Caller],
+        declared: DeclaredTable,
+        commands: Collection[str] = COMMANDS,
     ) -> dict[str, dict[str, dict[str, str]]]:
-        """Return the cells of ``table``: caller → row → command → outcome."""
+        """Return the cells of ``table``: caller → row → command → outcome.
+
+        Args:
+            table: A table, a view or a partition.
+            callers: Who tries.
+            declared: What the project states about it.
+            commands: What can be done to it at all.
+        """
         found: dict[str, dict[str, dict[str, str]]] = {caller.name: {} for caller in callers}
         for state in self._states(table, declared):
             async with undone(self._connection):
                 if not await self._bring_about(table, state, is_demanded=state.name in declared.variants):
                     continue
                 for caller in callers:
-                    found[caller.name][state.label] = await self._row(table, caller, state)
+                    found[caller.name][state.label] = await self._row(table, caller, state, commands)
         return found
 
+    def _rows(self, table: Table) -> Sequence[Row | None]:
+        return self._people.rows.get(table.oid) or self._people.others[table.oid]
+
     def _states(self, table: Table, declared: DeclaredTable) -> Iterator[State]:
-        rows = self._people.rows[table.oid]
+        rows = self._rows(table)
         for number, name in enumerate(NAMES):
-            if number == COLLEAGUE and rows[number] is rows[OWN]:
+            if rows[number] is None or (number == COLLEAGUE and rows[number] is rows[OWN]):
                 continue  # the row of the tenant itself, which both share
             yield State(name, number)
         carriers = self._layout.carriers(table)
         for number in (OWN, STRANGER):
-            states = variants(table, rows[number].values, carriers, declared)
+            if (row := rows[number]) is None:
+                continue
+            states = variants(table, row.values, carriers, declared)
             for name, changes in states.items():
                 yield State(f"{NAMES[number]}, {name}", number, changes, name)
 
@@ -109,7 +131,7 @@ class Trial:
         """
         if not state.changes:
             return True
-        row = self._people.rows[table.oid][state.number]
+        row = self._row_of(table, state.number)
         change = update(table, state.changes, found_by(table, row.values))
         try:
             async with unforced(self._connection, table):
@@ -120,8 +142,15 @@ class Trial:
             return False
         return True
 
-    async def _row(self, table: Table, caller: Caller, state: State) -> dict[str, str]:
-        row = self._people.rows[table.oid][state.number]
+    def _row_of(self, table: Table, number: int) -> Row:
+        row = self._rows(table)[number]
+        assert row is not None, "a state is of a row that is there"
+        return row
+
+    async def _row(
+        self, table: Table, caller: Caller, state: State, commands: Collection[str]
+    ) -> dict[str, str]:
+        row = self._row_of(table, state.number)
         values = {**row.values, **state.changes}
         written = {name: values[name] for name in {*row.written, *state.changes}}
         statements = {
@@ -133,9 +162,9 @@ class Trial:
             cells: dict[str, str] = {
                 command: await self._cell(statements[command], counts=command != "insert")
                 for command in COMMANDS
-                if command in statements
+                if command in statements and _FORMS.get(command, command) in commands
             }
-        if cells["select"] != ALLOW:
+        if cells["select"] != ALLOW and table.row_security in SWITCHES:
             await self._try_blindly(table, caller, values, cells)
         return cells
 
@@ -147,7 +176,10 @@ class Trial:
             "update": update(table, self._touched(table, self._grants[caller.role], values), where),
             "delete": deletion(table, where),
         }
-        own = self._people.rows[table.oid][OWN].values
+        mine = self._rows(table)[OWN]
+        if mine is None:
+            return found
+        own = mine.values
         theirs = {name: values[name] for name in self._layout.carriers(table) if values[name] != own[name]}
         if theirs and state.number != OWN and not state.changes:
             ours = {name: own[name] for name in theirs}

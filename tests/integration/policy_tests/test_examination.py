@@ -56,8 +56,14 @@ async def role(database: asyncpg.Connection) -> AsyncIterator[str]:
     )
 
 
+AS_OWNER = "public.product_ratings: row security: as its caller → as its owner"
+
+
 async def test_every_major_gives_the_same_matrix(pristine: Cluster) -> None:
-    """As an owner who is no superuser and is held by policies itself."""
+    """As an owner who is no superuser and is held by policies itself.
+
+    But for the view of the storefront, which PostgreSQL 14 cannot tell to read as its caller.
+    """
     for project in (STOREFRONT, CLUBS):
         await pristine.wipe()
         async with pristine.owned(attributes="CREATEROLE") as database:
@@ -69,7 +75,12 @@ async def test_every_major_gives_the_same_matrix(pristine: Cluster) -> None:
             await upgrade(database, LOGIN)
             async with database.connection() as connection:
                 await run_migrations(connection, project)
-                assert compare(read(project / "policies.toml"), await look(connection, project)) == []
+                found = compare(read(project / "policies.toml"), await look(connection, project))
+                is_old = await connection.fetchval(
+                    "select current_setting('server_version_num')::int < 150000"
+                )
+                expected = [AS_OWNER] if is_old and project is STOREFRONT else []
+                assert [difference.text for difference in found] == expected
                 assert await connection.fetchval("select count(*) from auth.users") == 0
 
 
@@ -109,6 +120,90 @@ async def test_three_people_and_two_tenants(database: asyncpg.Connection) -> Non
     assert audit["own"] == {"select": "hidden", "insert": "allow", "update": "hidden", "delete": "blind"}
     assert audit["stranger"]["delete"] == "hidden"
     assert tables["public.profiles"].cells["authenticated"]["own"]["update"] == "allow"
+
+
+VIEWS = """
+create view all_notes as select id, owner_id, body from notes;
+create view readable_notes as select id, upper(body) as shouted from notes;
+create view note_counts as select owner_id, count(*) from notes group by 1;
+create view long_notes as select * from notes where length(body) > 100000;
+create materialized view kept_notes as select * from notes;
+"""
+NO_KEY = "no table that it reads has its key in it, under the same names"
+NO_ROW = "none of the rows that are made is in it"
+
+
+async def test_views_have_cells(notes: asyncpg.Connection) -> None:
+    await notes.execute(VIEWS)
+    tables = (await examined(notes)).tables
+    whole = tables["public.all_notes"]
+    assert (whole.row_security, whole.whose) == ("as its owner", ("owner_id",))
+    allowed = dict.fromkeys(("select", "insert", "update", "delete", "give", "take"), "allow")
+    assert whole.cells["authenticated"]["stranger"] == allowed, "it goes round the policy"
+    assert tables["public.notes"].cells["authenticated"]["stranger"]["select"] == "hidden"
+    assert tables["public.readable_notes"].cells["authenticated"]["stranger"]["select"] == "allow"
+    reasons = {
+        name.removeprefix("public."): entry.left_out for name, entry in tables.items() if not entry.cells
+    }
+    assert reasons == {
+        "note_counts": NO_KEY,
+        "long_notes": NO_ROW,
+        "kept_notes": "a materialized view holds what was there when it was refreshed",
+    }
+    await notes.execute("revoke select on all_notes from anon")
+    without = (await examined(notes)).tables["public.all_notes"]
+    assert without.cells["anon"]["own"]["select"] == "no grant"
+
+
+async def test_a_view_that_reads_as_its_caller_is_as_open_as_its_table(notes: asyncpg.Connection) -> None:
+    if await notes.fetchval("select current_setting('server_version_num')::int < 150000"):
+        return  # such views came with PostgreSQL 15
+    await notes.execute("create view own_notes with (security_invoker) as select * from notes")
+    before = await examined(notes)
+    assert before.tables["public.own_notes"].row_security == "as its caller"
+    assert before.tables["public.own_notes"].cells == before.tables["public.notes"].cells
+    await notes.execute("alter view own_notes reset (security_invoker)")
+    found = [difference.text for difference in compare(before, await examined(notes))]
+    assert "public.own_notes: row security: as its caller → as its owner" in found
+    assert any("authenticated · stranger · select: hidden → allow" in text for text in found)
+
+
+PARTED = """
+create table readings (
+    id int, at date, owner_id uuid not null references auth.users (id), primary key (id, at)
+) partition by range (at);
+create table readings_now partition of readings default;
+create table readings_old partition of readings for values from ('1900-01-01') to ('1901-01-01');
+alter table readings enable row level security;
+create policy own on readings to authenticated using (owner_id = (select auth.uid()));
+"""
+
+
+async def test_partitions_have_cells_of_their_own(database: asyncpg.Connection) -> None:
+    await database.execute(PARTED)
+    open_ = (await examined(database)).tables
+    assert open_["public.readings"].cells["authenticated"]["stranger"]["select"] == "hidden"
+    assert open_["public.readings_now"].row_security == "off"
+    assert open_["public.readings_now"].cells["authenticated"]["stranger"]["select"] == "allow"
+    assert open_["public.readings_old"].left_out == NO_ROW
+    await database.execute(
+        "alter table readings_now enable row level security;"
+        "create policy mine on readings_now for select to authenticated"
+        " using (owner_id = (select auth.uid()))"
+    )
+    closed = (await examined(database)).tables["public.readings_now"]
+    assert closed.cells["authenticated"]["own"]["select"] == "allow"
+    assert closed.cells["authenticated"]["own"]["update"] == "hidden"
+    assert closed.cells["authenticated"]["stranger"]["select"] == "hidden"
+    assert closed.policies.keys() == {"mine"}
+
+
+async def test_a_view_may_be_left_out(notes: asyncpg.Connection) -> None:
+    await notes.execute(VIEWS)
+    declared = {"public.all_notes": {"leave_out": "made for the reports"}}
+    assert (await examined(notes, tables=declared)).tables["public.all_notes"].left_out == (
+        "made for the reports"
+    )
 
 
 async def test_nothing_is_left(project: Path, database: asyncpg.Connection) -> None:
