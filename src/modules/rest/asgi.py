@@ -71,7 +71,7 @@ from monohull.kernel.errors import ClientGone, Problem, Unauthenticated, Unavail
 if TYPE_CHECKING:
     from modules.rest.config import Config
     from modules.rest.gate import Gate
-    from modules.rest.known import Known, View
+    from modules.rest.known import Known, Memory, View
     from modules.rest.rehearsal import Explained, Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.events import Event
@@ -208,7 +208,7 @@ class DataApi:
             DatabaseRefused: The database refused the statement.
             Unavailable: There is no catalog, no server, or no free connection.
         """
-        vantage, request, compiled = await self._compile(request, principal)
+        memory, request, compiled = await self._compile(request, principal)
         if request.media is UNAVAILABLE:
             raise not_available(request.head.accept)
         transaction = self._transaction(scope, request, compiled, principal)
@@ -235,7 +235,7 @@ class DataApi:
             result.close()
             raise
         if scope["method"] == "GET" and not (transaction.before or compiled.sensitive):
-            vantage.memory.learn(scope, request, compiled, answer)
+            memory.learn(scope, request, compiled, answer)
         if not result.rows and request.preferences.explain_denial:
             explained = await self._why(scope, request, principal)
             answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
@@ -273,9 +273,10 @@ class DataApi:
             QueryProblem: It does not fit the catalog. CatalogMissing: 503, there is none.
             MediaTypeNotAvailable: PGRST107.
         """
-        vantage, request, compiled = await self._compile(request, principal)
+        _, request, compiled = await self._compile(request, principal)
         if request.media is UNAVAILABLE:
             raise not_available(request.head.accept)
+        vantage = self._vantage_of(principal)
         is_anonymous = self._is_anonymous(principal)
         plan = vantage.compiler.plan(request.asked, role=principal.role, anonymous=is_anonymous)
         transaction = self._transaction(scope, request, compiled, principal)
@@ -400,16 +401,19 @@ class DataApi:
 
     async def _compile(
         self, request: ApiRequest, principal: Principal
-    ) -> tuple[Vantage, ApiRequest, Compiled]:
-        """Negotiate and compile; where a name is unknown look once whether the database has it by now."""
+    ) -> tuple[Memory, ApiRequest, Compiled]:
+        """Negotiate and compile; where a name is unknown look once whether the database has it by now.
+
+        Returns what may remember the answer, too; who waits for the database holds no catalog.
+        """
         vantage = self._vantage_of(principal)
         try:
-            return vantage, *self._compile_with(vantage, request, principal)
+            return vantage.memory, *self._compile_with(vantage, request, principal)
         except (RelationNotFound, RelationshipNotFound, RoutineNotFound):
             if await self._live.refreshed(vantage.catalog) is vantage.catalog:
                 raise
         vantage = self._vantage_of(principal)
-        return vantage, *self._compile_with(vantage, request, principal)
+        return vantage.memory, *self._compile_with(vantage, request, principal)
 
     def _compile_with(
         self, vantage: Vantage, request: ApiRequest, principal: Principal

@@ -27,7 +27,7 @@ from modules.rest.request import recall_shape
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from modules.query import Compiled, Compiler
+    from modules.query import Compiled
     from modules.rest.request import ApiRequest
     from modules.rest.response import Answer, RawHeaders
     from monohull.kernel.database.role import SettingsTemplate
@@ -131,14 +131,9 @@ class Known(Struct, frozen=True):
 
 
 class Memory:
-    """The reads that are known for one catalog and one configuration.
+    """The reads that are known for one catalog and one configuration, neither of which it holds."""
 
-    Args:
-        compiler: Of the catalog.
-    """
-
-    def __init__(self, compiler: Compiler) -> None:
-        self.compiler = compiler
+    def __init__(self) -> None:
         self._known: dict[Key, Known] = {}
 
     def __len__(self) -> int:

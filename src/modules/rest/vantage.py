@@ -40,7 +40,7 @@ class Vantage:
     def __init__(self, catalog: Catalog, compiler: Compiler, first: str) -> None:
         self.catalog = catalog
         self.compiler = compiler
-        self.memory = Memory(compiler)
+        self.memory = Memory()
         self.scopes = Scopes(first)
         self._first = first
         self._limited: OrderedDict[ColumnLimits, Vantage] = OrderedDict()
