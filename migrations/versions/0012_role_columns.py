@@ -1,7 +1,7 @@
 """Which columns of a relation a role may read and write.
 
 Revision ID: 0012
-Revises: 0010
+Revises: 0011
 
 Relations and columns are named and not referred to: a rule outlives a view that is
 dropped and made again. A change counts like one of the roles themselves. So does
@@ -15,7 +15,7 @@ from alembic import op
 from monohull.kernel.database.sql_text import split
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Ask for keys by what they hold, find roles by a permission, and audit rows whatever they hold.
 
-Revision ID: 0014
-Revises: 0010
+Revision ID: 0013
+Revises: 0012
 
 The functions that policies ask know a key by the claim ``monohull_key_id``, which
 the process sets and no token can. A key answers by its own permissions and by
@@ -25,8 +25,8 @@ from monohull.kernel.database.sql_text import split
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-revision: Final = "0014"
-down_revision: Final = "0010"
+revision: Final = "0013"
+down_revision: Final = "0012"
 branch_labels: Final = None
 depends_on: Final = None
 
