@@ -167,7 +167,7 @@ class Recovery:
     async def _strengthen(
         self, user_id: UUID, session_id: UUID, code_hash: str, origin: Origin
     ) -> SessionView | None:
-        async with self._database.unit_of_work() as work:
+        async def spend(work: AsyncSession) -> SessionView | None:
             if (user := await UserRepository(work).lock(user_id)) is None:
                 raise UnknownBearer
             if user.is_banned:
@@ -187,6 +187,8 @@ class Recovery:
             )
             await outbox.publish(work, event, key=str(user_id))
             return await strengthen(work, self._issuer, user, session, None, RECOVERY_METHOD)
+
+        return await self._hooks.transact(self._database, spend)
 
 
 def codes_id(user_id: UUID) -> UUID:

@@ -200,7 +200,8 @@ class FactorVerification:
         )
         if refusal is not None:
             raise refusal
-        async with self._database.unit_of_work() as work:
+
+        async def spend(work: AsyncSession) -> SessionView:
             user, session = await _lock(work, asked)
             factor = await _factor_of(work, user, asked.factor.id)
             if not await ChallengeRepository(work).take(asked.challenge.id):
@@ -210,6 +211,8 @@ class FactorVerification:
             method = kind.method if recovery_hash is None else RECOVERY_METHOD
             await self._put_in_use(work, kind, user, session, factor, method, origin)
             return await strengthen(work, self._issuer, user, session, factor, method)
+
+        return await self._hooks.transact(self._database, spend)
 
     async def _recovery_hash(self, asked: Asked, body: VerifyFactorBody) -> str | None:
         """Return the hash of a recovery code that holds, or None when the answer is none."""

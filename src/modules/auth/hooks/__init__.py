@@ -12,5 +12,6 @@ from __future__ import annotations
 
 from modules.auth.hooks.errors import HookFailed, HookRejected, HookTimeout
 from modules.auth.hooks.points import Hooks, build_hooks
+from modules.auth.hooks.rehearsal import once
 
-__all__ = ["HookFailed", "HookRejected", "HookTimeout", "Hooks", "build_hooks"]
+__all__ = ["HookFailed", "HookRejected", "HookTimeout", "Hooks", "build_hooks", "once"]

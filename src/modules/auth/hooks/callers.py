@@ -49,9 +49,15 @@ class NoAnswer(Exception):
 
 
 class Caller(Protocol):
-    """Asks one hook."""
+    """Asks one hook.
+
+    Attributes:
+        seconds: How long it may take.
+        joins: Whether it is asked within the caller's transaction, and has to be quick about it.
+    """
 
     seconds: float
+    joins: bool
 
     async def call(self, payload: Mapping[str, Any], work: AsyncSession | None) -> Mapping[str, Any]:
         """Return the hook's answer. Whatever it raises means that there was none."""
@@ -65,6 +71,7 @@ class DatabaseCaller:
     """
 
     seconds = DATABASE_SECONDS
+    joins = True
 
     def __init__(self, database: Database, schema: str, function: str) -> None:
         self._database = database
@@ -99,6 +106,7 @@ class HttpCaller:
     """An endpoint that gets a signed POST, as Standard Webhooks has it."""
 
     seconds = CALL_SECONDS
+    joins = False
 
     def __init__(self, outbound: Outbound, url: str, secrets: str | None) -> None:
         self._outbound = outbound
@@ -131,6 +139,7 @@ class PythonCaller:
     """A coroutine function, or a plain one, which then runs in a thread."""
 
     seconds = CALL_SECONDS
+    joins = False
 
     def __init__(self, function: Callable[[Mapping[str, Any]], Any]) -> None:
         self._function = function

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from modules.auth.hooks.callers import build_caller
 from modules.auth.hooks.errors import HookFailed, HookRejected, HookTimeout
+from modules.auth.hooks.rehearsal import Question, TooManyQuestions, current, rehearse
 from monohull.kernel import clock
 from monohull.kernel.errors import Unavailable
 from monohull.kernel.ids import uuid7
 from monohull.kernel.observation import SILENT, Level, Observation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from monohull.kernel.observation import Observer
     from monohull.kernel.outbound import Outbound
 
+T = TypeVar("T")
+
 POINTS: Final = (
     "custom_access_token",
     "before_user_created",
@@ -32,6 +35,9 @@ POINTS: Final = (
     "send_email",
     "send_sms",
 )
+WITHIN_UNITS: Final = ("custom_access_token", "before_user_created")
+"""Points that a unit of work comes to in its middle."""
+
 GRACE_SECONDS: Final = 0.5
 """Beyond the time that a hook has, for whoever calls it to say so itself."""
 
@@ -74,11 +80,34 @@ class Hooks:
 
     def __init__(self, callers: Mapping[str, Caller] | None = None, observer: Observer = SILENT) -> None:
         self._callers = dict(callers or {})
+        self._has_slow = any(
+            point in self._callers and not self._callers[point].joins for point in WITHIN_UNITS
+        )
         self._observer = observer
 
     def has(self, point: str) -> bool:
         """Say whether somebody is asked at ``point``, one of `POINTS`."""
         return point in self._callers
+
+    async def transact(self, database: Database, body: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Run ``body`` in a unit of work that waits for no hook.
+
+        ``body`` runs again from its beginning when a hook was asked; outside of the database it may
+        change nothing before it comes to one.
+
+        Raises:
+            HookRejected, HookTimeout, HookFailed: Nothing was done.
+        """
+        if not self._has_slow:
+            async with database.unit_of_work() as work:
+                return await body(work)
+        try:
+            return await rehearse(database, body, self._answer)
+        except TooManyQuestions as error:
+            raise self._failed(str(error), "what it is asked about changes all the time") from error
+
+    async def _answer(self, question: Question) -> Mapping[str, Any]:
+        return await self._call(question.point, self._callers[question.point], question.payload, None)
 
     async def custom_access_token(
         self, claims: dict[str, Any], method: str, work: AsyncSession | None = None
@@ -89,7 +118,10 @@ class Hooks:
             HookRejected, HookTimeout, HookFailed: No token is signed.
         """
         payload = {"user_id": claims["sub"], "claims": claims, "authentication_method": method}
-        answer = await self._ask("custom_access_token", payload, work)
+        # the hook need not be asked again because a second went by
+        methods = [claim.get("method") for claim in claims.get("amr", ())]
+        gist = {**claims, "exp": None, "amr": methods}
+        answer = await self._ask("custom_access_token", payload, work, gist)
         if answer is None:
             return claims
         changed = answer.get("claims")
@@ -115,7 +147,8 @@ class Hooks:
             "name": "before-user-created",
             "ip_address": origin.address,
         }
-        await self._ask("before_user_created", {"metadata": metadata, "user": user}, work)
+        gist = {name: value for name, value in user.items() if not name.endswith("_at")}
+        await self._ask("before_user_created", {"metadata": metadata, "user": user}, work, gist)
 
     async def password_verification_attempt(self, user_id: str, *, valid: bool) -> None:
         """Let the hook refuse a password.
@@ -166,12 +199,23 @@ class Hooks:
         raise self._failed(point, "the decision is neither continue nor reject")
 
     async def _ask(
-        self, point: str, payload: Mapping[str, Any], work: AsyncSession | None = None
+        self,
+        point: str,
+        payload: Mapping[str, Any],
+        work: AsyncSession | None = None,
+        gist: Any = None,
     ) -> Mapping[str, Any] | None:
         """Return the hook's answer, None when there is no hook."""
         caller = self._callers.get(point)
         if caller is None:
             return None
+        if work is not None and not caller.joins and (rehearsal := current()) is not None:
+            return rehearsal.answer(Question(point, payload, gist))
+        return await self._call(point, caller, payload, work)
+
+    async def _call(
+        self, point: str, caller: Caller, payload: Mapping[str, Any], work: AsyncSession | None
+    ) -> Mapping[str, Any]:
         try:
             async with asyncio.timeout(caller.seconds + GRACE_SECONDS):
                 answer = await caller.call(payload, work)

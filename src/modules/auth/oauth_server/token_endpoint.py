@@ -115,15 +115,17 @@ class TokenEndpoint:
         for name in ("code", "code_verifier", "redirect_uri"):
             if name not in form:
                 raise OauthInvalidRequest(f"{name} is required")
-        async with self._database.unit_of_work() as work:
+
+        async def exchange(work: AsyncSession) -> TokenView | OauthRefusal:
             found = await AuthorizationRepository(work).lock_by_code(hash_token(form["code"]))
             if found is None or found.client_id != client.id or found.user_id is None:
                 raise InvalidGrant(NO_CODE)
             if found.status != "approved":
                 await self._end_reused(work, found, found.user_id, origin)
-                answer: TokenView | OauthRefusal = InvalidGrant(NO_CODE)
-            else:
-                answer = await self._open(work, found, form, client, origin)
+                return InvalidGrant(NO_CODE)
+            return await self._open(work, found, form, client, origin)
+
+        answer = await self._issuer.hooks.transact(self._database, exchange)
         if isinstance(answer, OauthRefusal):
             raise answer  # after the commit: ending what the code opened is part of refusing
         return answer

@@ -171,7 +171,8 @@ class Passkeys:
             credential_id, handle = credential_id_of(credential), user_handle_of(credential)
         except CeremonyFailed as error:
             raise PasskeyVerificationFailed from error
-        async with self._database.unit_of_work() as work:
+
+        async def open_(work: AsyncSession) -> SessionView:
             passkeys = PasskeyRepository(work)
             owner = await passkeys.find_owner(credential_id)
             user = await UserRepository(work).lock(owner) if owner is not None else None
@@ -191,6 +192,8 @@ class Passkeys:
             passkey.sign_count, passkey.backed_up = signed.sign_count, signed.backed_up
             passkey.last_used_at = clock.now()
             return await self._issuer.open(work, user, method=METHOD, origin=origin)
+
+        return await self._issuer.hooks.transact(self._database, open_)
 
     async def show_all(self, principal: Principal) -> Sequence[PasskeyView]:
         """Return the caller's passkeys, oldest first."""

@@ -106,24 +106,27 @@ class Administration:
         email, phone, hashed = await self._read(body)
         columns: dict[str, Any] = {"banned_until": _banned_until(body.ban_duration)}
         columns |= {"role": body.role} if body.role else {}
+
+        async def create(work: AsyncSession) -> UserView:
+            await _check_free(work, email, phone)
+            user = await create_user(
+                work,
+                admission=Admission(self._hooks, origin),
+                email=email,
+                phone=phone,
+                encrypted_password=hashed,
+                data=body.user_metadata or {},
+                app_metadata=body.app_metadata,
+                confirms=False,
+                id=_uuid(body.id),
+                **columns,
+            )
+            await self._confirm(work, user, body)
+            await work.flush()
+            return await view_of(work, user)
+
         with refusals(CHANGED):
-            async with self._database.unit_of_work() as work:
-                await _check_free(work, email, phone)
-                user = await create_user(
-                    work,
-                    admission=Admission(self._hooks, origin),
-                    email=email,
-                    phone=phone,
-                    encrypted_password=hashed,
-                    data=body.user_metadata or {},
-                    app_metadata=body.app_metadata,
-                    confirms=False,
-                    id=_uuid(body.id),
-                    **columns,
-                )
-                await self._confirm(work, user, body)
-                await work.flush()
-                return await view_of(work, user)
+            return await self._hooks.transact(self._database, create)
 
     async def update(self, user_id: str, body: AdminUser) -> UserView:
         """Change a user at once.

@@ -37,6 +37,8 @@ from monohull.kernel.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from modules.auth.dtos import Challenge, SessionView
     from modules.auth.origin import Origin
     from modules.auth.providers.profiles import Profile
@@ -244,20 +246,23 @@ class ExternalSignIn:
             challenge=visit.challenge,
             invite_hash=visit.invite_hash,
         )
+
+        async def admit(work: AsyncSession) -> str:
+            if visit.linking_user_id is not None:
+                user = await self._users.link(work, visit.linking_user_id, arrival)
+            else:
+                admission = await self._users.admit(work, arrival)
+                if not isinstance(admission, User):
+                    return arrive(visit.redirect_to, refusal(admission), in_query=True)
+                user = admission
+            if visit.challenge is None:
+                session = await self._issuer.open(work, user, method=METHOD, origin=origin)
+                return with_fragment(visit.redirect_to, _fragment(session, given))
+            code = await self._keep(work, user, visit, visit.challenge, given)
+            return with_query(visit.redirect_to, {"code": code})
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                if visit.linking_user_id is not None:
-                    user = await self._users.link(work, visit.linking_user_id, arrival)
-                else:
-                    admission = await self._users.admit(work, arrival)
-                    if not isinstance(admission, User):
-                        return arrive(visit.redirect_to, refusal(admission), in_query=True)
-                    user = admission
-                if visit.challenge is None:
-                    session = await self._issuer.open(work, user, method=METHOD, origin=origin)
-                    return with_fragment(visit.redirect_to, _fragment(session, given))
-                code = await self._keep(work, user, visit, visit.challenge, given)
-                return with_query(visit.redirect_to, {"code": code})
+            return await self._issuer.hooks.transact(self._database, admit)
 
     async def _keep(
         self, work: Any, user: User, visit: Visit, challenge: CodeChallenge, given: Mapping[str, str]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from modules.auth.errors import UserAlreadyExists, ValidationFailed
+from modules.auth.errors import AuthProblem, UserAlreadyExists, ValidationFailed
 from modules.auth.models import User
 from modules.auth.providers.catalogue import CATALOGUE
 from modules.auth.providers.errors import BadIdToken, ManualLinkingDisabled, ProviderDisabled
@@ -24,6 +24,8 @@ from monohull.kernel.crypto import constant_time_equal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncSession
 
     from modules.auth.dtos import IdTokenGrant, SessionView
     from modules.auth.origin import Origin
@@ -81,16 +83,21 @@ class IdTokenSignIn:
             return await self._open(arrival, linking)
 
     async def _open(self, arrival: Arrival, linking: Principal | None) -> SessionView:
+        async def admit(work: AsyncSession) -> SessionView | AuthProblem:
+            if linking is not None:
+                user_id = (await linking_user(work, linking)).id
+                user = await self._users.link(work, user_id, arrival)
+                return await self._issuer.open(work, user, method=METHOD, origin=arrival.origin)
+            admission = await self._users.admit(work, arrival)
+            if isinstance(admission, User):
+                return await self._issuer.open(work, admission, method=METHOD, origin=arrival.origin)
+            return admission
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                if linking is not None:
-                    user_id = (await linking_user(work, linking)).id
-                    user = await self._users.link(work, user_id, arrival)
-                    return await self._issuer.open(work, user, method=METHOD, origin=arrival.origin)
-                admission = await self._users.admit(work, arrival)
-                if isinstance(admission, User):
-                    return await self._issuer.open(work, admission, method=METHOD, origin=arrival.origin)
-        raise admission
+            outcome = await self._issuer.hooks.transact(self._database, admit)
+        if isinstance(outcome, AuthProblem):
+            raise outcome
+        return outcome
 
     async def _find(self, grant: IdTokenGrant) -> Provider:
         """Return the provider that the request names, by its name or by its issuer."""

@@ -65,12 +65,15 @@ class Invitations:
         email = normal_email(body.email or "")
         check_storable(body.data)
         self._sender.courier.require_mail()
+
+        async def send(work: AsyncSession) -> UserView:
+            user = await _invitee(work, email, body.data or {}, self._admission(origin))
+            await self._sender.mail(work, user, INVITE, Target(email, redirect_to))
+            await work.flush()
+            return await view_of(work, user)
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                user = await _invitee(work, email, body.data or {}, self._admission(origin))
-                await self._sender.mail(work, user, INVITE, Target(email, redirect_to))
-                await work.flush()
-                return await view_of(work, user)
+            return await self._sender.hooks.transact(self._database, send)
 
     async def make_link(self, body: LinkBody, redirect_to: str, origin: Origin) -> dict[str, Any]:
         """Return the user, the link and the code that a mail would carry; send nothing.
@@ -84,22 +87,24 @@ class Invitations:
         email = normal_email(body.email or "")
         check_storable(body.data)
         hashed = await self._hash(body) if kind == "signup" else None
+
+        async def make(work: AsyncSession) -> dict[str, Any]:
+            user = await UserRepository(work).find_by_email(email)
+            made = "signup" if user is None and kind == "magiclink" else kind
+            if made == "invite":
+                user = await _invitee(work, email, body.data or {}, self._admission(origin))
+            elif made == "signup":
+                user = await self._newcomer(work, user, body, hashed, origin)
+            elif user is None:
+                raise UserNotFound("User with this email not found")
+            elif made.startswith("email_change"):
+                await self._want(work, user, made, body)
+            purpose = PURPOSES[made]
+            to = user.email_change if purpose is CHANGE_NEW else email
+            return await self._link(work, user, made, Target(to or email, redirect_to))
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                user = await UserRepository(work).find_by_email(email)
-                if user is None and kind == "magiclink":
-                    kind = "signup"
-                if kind == "invite":
-                    user = await _invitee(work, email, body.data or {}, self._admission(origin))
-                elif kind == "signup":
-                    user = await self._newcomer(work, user, body, hashed, origin)
-                elif user is None:
-                    raise UserNotFound("User with this email not found")
-                elif kind.startswith("email_change"):
-                    await self._want(work, user, kind, body)
-                purpose = PURPOSES[kind]
-                to = user.email_change if purpose is CHANGE_NEW else email
-                return await self._link(work, user, kind, Target(to or email, redirect_to))
+            return await self._sender.hooks.transact(self._database, make)
 
     async def _hash(self, body: LinkBody) -> str:
         if not body.password:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from modules.auth.errors import SavingRefused, UserAlreadyExists
 from modules.auth.events import UserSignedUp
 from modules.auth.flow_errors import EmailExists, PhoneExists
+from modules.auth.hooks import once
 from modules.auth.models import Identity, User
 from modules.auth.origin import Origin
 from modules.auth.repositories import related_to
@@ -88,7 +89,7 @@ async def create_user(  # noqa: PLR0913 columns, by name
     own = {"provider": provider, "providers": providers} if provider else {}
     verified = {"email_verified": True} if email and confirms else {}
     user = User(
-        id=columns.pop("id", None) or uuid7(),
+        id=columns.pop("id", None) or once("user", uuid7),
         aud=columns.pop("aud", "authenticated"),
         role=columns.pop("role", "authenticated"),
         email=email,

@@ -19,6 +19,8 @@ from modules.auth.rules import normal_phone
 from monohull.kernel import clock
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from modules.auth.dtos import PasswordGrant, SessionView
     from modules.auth.limits import Gate
     from modules.auth.models import User
@@ -63,13 +65,16 @@ class SignIn:
         user = await self._check(address, password, origin)
         stored = user.encrypted_password or ""
         renewed = await self._passwords.rehash(password) if self._passwords.is_outdated(stored) else stored
-        async with self._database.unit_of_work() as work:
+
+        async def open_(work: AsyncSession) -> SessionView:
             locked = await UserRepository(work).lock(user.id)
             if locked is None or locked.encrypted_password != stored:
                 raise InvalidCredentials
             locked.encrypted_password = renewed
             await IdentityRepository(work).touch(locked.id, "phone" if grant.phone else "email", clock.now())
             return await self._issuer.open(work, locked, method="password", origin=origin)
+
+        return await self._hooks.transact(self._database, open_)
 
     def _address(self, grant: PasswordGrant) -> str:
         if grant.email and grant.phone:

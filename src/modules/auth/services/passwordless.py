@@ -77,16 +77,19 @@ class Passwordless:
         email = normal_email(body.email or "")
         self._sender.courier.require_mail()
         await self._sender.limits.mail("magiclink", email, origin)
+
+        async def send(work: AsyncSession) -> None:
+            confirms = self._sender.autoconfirms
+            known = await UserRepository(work).find_by_email(email)
+            user = known or await self._create(work, body, origin, email=email, confirms=confirms)
+            purpose = CONFIRM if known is None and not confirms else MAGIC_LINK
+            is_pkce = await begin_flow(work, user.id, challenge, purpose.method)
+            await self._sender.mail(work, user, purpose, Target(email, redirect_to, is_pkce))
+            await _tell(work, user, SignInLinkRequested(user_id=str(user.id), address=email))
+
         async with even_pace():
             with refusals():
-                async with self._database.unit_of_work() as work:
-                    confirms = self._sender.autoconfirms
-                    known = await UserRepository(work).find_by_email(email)
-                    user = known or await self._create(work, body, origin, email=email, confirms=confirms)
-                    purpose = CONFIRM if known is None and not confirms else MAGIC_LINK
-                    is_pkce = await begin_flow(work, user.id, challenge, purpose.method)
-                    await self._sender.mail(work, user, purpose, Target(email, redirect_to, is_pkce))
-                    await _tell(work, user, SignInLinkRequested(user_id=str(user.id), address=email))
+                await self._sender.hooks.transact(self._database, send)
 
     async def recover(self, body: OtpBody, origin: Origin, redirect_to: str) -> None:
         """Send a mail to set a new password with, if the address is somebody's."""
@@ -130,17 +133,19 @@ class Passwordless:
         await self._sender.limits.text("otp", phone, origin)
         async with even_pace():
             with refusals():
-                async with self._database.unit_of_work() as work:
-                    user = await UserRepository(work).find_by_phone(phone)
-                    if user is None:
-                        confirms = self._settings.sms_autoconfirm
-                        user = await self._create(work, body, origin, phone=phone, confirms=confirms)
-                    user.confirmation_sent_at = clock.now()
-                    await _tell(work, user, SignInLinkRequested(user_id=str(user.id), address=phone))
-                    sent = await self._sender.text(
-                        work, user, one_time.CONFIRMATION, to=phone, channel=body.channel
-                    )
-                    return None if sent is None else str(sent)
+                return await self._sender.hooks.transact(
+                    self._database, lambda work: self._text_to(work, phone, body, origin)
+                )
+
+    async def _text_to(self, work: AsyncSession, phone: str, body: OtpBody, origin: Origin) -> str | None:
+        user = await UserRepository(work).find_by_phone(phone)
+        if user is None:
+            confirms = self._settings.sms_autoconfirm
+            user = await self._create(work, body, origin, phone=phone, confirms=confirms)
+        user.confirmation_sent_at = clock.now()
+        await _tell(work, user, SignInLinkRequested(user_id=str(user.id), address=phone))
+        sent = await self._sender.text(work, user, one_time.CONFIRMATION, to=phone, channel=body.channel)
+        return None if sent is None else str(sent)
 
     async def _create(self, work: AsyncSession, body: OtpBody, origin: Origin, **columns: Any) -> User:
         if not body.create_user:

@@ -127,24 +127,29 @@ class PkceExchange:
         """
         if not grant.auth_code or not grant.code_verifier:
             raise ValidationFailed("invalid request: both auth code and code verifier should be non-empty")
-        async with self._database.unit_of_work() as work:
-            flow = await FlowRepository(work).find_by_code(hash_token(grant.auth_code))
-            if flow is None or flow.auth_code_issued_at is None:
-                raise FlowStateNotFound
-            if flow.auth_code_issued_at + timedelta(seconds=CODE_SECONDS) < clock.now():
-                raise FlowStateExpired
-            challenge = CodeChallenge(flow.code_challenge or "", flow.code_challenge_method or "s256")
-            if not challenge.fits(grant.code_verifier):
-                raise BadCodeVerifier
-            user = await UserRepository(work).lock(flow.user_id) if flow.user_id else None
-            if user is None:
-                raise UserNotFound
-            if user.is_banned:
-                raise BannedBearer
-            method = flow.authentication_method
-            await work.delete(flow)
-            session = await self._issuer.open(work, user, method=method, origin=origin)
-            return self._with_provider_tokens(session, flow)
+        code, verifier = grant.auth_code, grant.code_verifier
+        return await self._issuer.hooks.transact(
+            self._database, lambda work: self._exchange(work, code, verifier, origin)
+        )
+
+    async def _exchange(self, work: AsyncSession, code: str, verifier: str, origin: Origin) -> SessionView:
+        flow = await FlowRepository(work).find_by_code(hash_token(code))
+        if flow is None or flow.auth_code_issued_at is None:
+            raise FlowStateNotFound
+        if flow.auth_code_issued_at + timedelta(seconds=CODE_SECONDS) < clock.now():
+            raise FlowStateExpired
+        challenge = CodeChallenge(flow.code_challenge or "", flow.code_challenge_method or "s256")
+        if not challenge.fits(verifier):
+            raise BadCodeVerifier
+        user = await UserRepository(work).lock(flow.user_id) if flow.user_id else None
+        if user is None:
+            raise UserNotFound
+        if user.is_banned:
+            raise BannedBearer
+        method = flow.authentication_method
+        await work.delete(flow)
+        session = await self._issuer.open(work, user, method=method, origin=origin)
+        return self._with_provider_tokens(session, flow)
 
     def _with_provider_tokens(self, session: SessionView, flow: FlowState) -> SessionView:
         """Hand over what a provider gave us for its owner."""

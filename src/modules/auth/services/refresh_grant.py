@@ -75,8 +75,9 @@ class Refresh:
                     following,
                     factors=renewed.factors,
                 )
-            async with self._database.unit_of_work() as work:
-                outcome = await self._decide(work, token, origin, client_id)
+            outcome = await self._issuer.hooks.transact(
+                self._database, lambda work: self._decide(work, token, origin, client_id)
+            )
             if isinstance(outcome, AuthProblem):
                 raise outcome  # after the commit: revoking a family is part of refusing
             if outcome is not None:

@@ -131,22 +131,28 @@ class Registration:
             raise SignupDisabled
         check_storable(body.data)
         await self._sender.limits.anonymous(origin)
+
+        async def create(work: AsyncSession) -> SessionView:
+            user = await create_user(
+                work, admission=Admission(self._sender.hooks, origin), data=body.data or {}
+            )
+            return await self._issuer.open(work, user, method="anonymous", origin=origin)
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                user = await create_user(
-                    work, admission=Admission(self._sender.hooks, origin), data=body.data or {}
-                )
-                return await self._issuer.open(work, user, method="anonymous", origin=origin)
+            return await self._sender.hooks.transact(self._database, create)
 
     async def _at_once(self, application: Application, origin: Origin) -> SessionView:
         """Create a user who may sign in at once; whoever exists, confirmed or not, is refused."""
         hashed = await self._passwords.hash(application.password)
+
+        async def create(work: AsyncSession) -> SessionView:
+            if await self._find(work, application) is not None:
+                raise UserAlreadyExists
+            user = await self._create(work, application, hashed, origin, confirms=True)
+            return await self._issuer.open(work, user, method="password", origin=origin)
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                if await self._find(work, application) is not None:
-                    raise UserAlreadyExists
-                user = await self._create(work, application, hashed, origin, confirms=True)
-                return await self._issuer.open(work, user, method="password", origin=origin)
+            return await self._sender.hooks.transact(self._database, create)
 
     async def _to_be_confirmed(self, application: Application, origin: Origin, redirect_to: str) -> UserView:
         """Send what confirms the sign-up; a user who has confirmed already gets nothing."""
@@ -163,17 +169,20 @@ class Registration:
             known = await self._find(work, application)
             stored = known.encrypted_password if known else None
         is_same = await self._passwords.verify(application.password, stored)
+
+        async def create(work: AsyncSession) -> UserView:
+            user = await self._find(work, application)
+            if user is not None and _is_confirmed(user, application):
+                await outbox.publish(work, SignUpRepeated(user_id=str(user.id)), key=str(user.id))
+                return _nobody(application)
+            purpose = CONFIRM if user is None or is_same else CONFIRM_AGAIN
+            user = user or await self._create(work, application, hashed, origin, confirms=False)
+            await self._send(work, user, application, purpose, redirect_to)
+            await work.flush()
+            return await view_of(work, user)
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                user = await self._find(work, application)
-                if user is not None and _is_confirmed(user, application):
-                    await outbox.publish(work, SignUpRepeated(user_id=str(user.id)), key=str(user.id))
-                    return _nobody(application)
-                purpose = CONFIRM if user is None or is_same else CONFIRM_AGAIN
-                user = user or await self._create(work, application, hashed, origin, confirms=False)
-                await self._send(work, user, application, purpose, redirect_to)
-                await work.flush()
-                return await view_of(work, user)
+            return await self._sender.hooks.transact(self._database, create)
 
     async def _send(
         self, work: AsyncSession, user: User, application: Application, purpose: Purpose, redirect_to: str

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from modules.auth.dtos import SessionView
 from modules.auth.events import UserSignedIn
-from modules.auth.hooks import Hooks
+from modules.auth.hooks import Hooks, once
+from modules.auth.hooks.rehearsal import ISSUED_AT
 from modules.auth.models import AmrClaim, Factor, Identity, RefreshToken, Session, User
 from modules.auth.repositories import (
     AmrRepository,
@@ -89,7 +90,10 @@ class SessionIssuer:
         """
         at = clock.now()
         user.last_sign_in_at = at
-        session = Session(id=uuid7(), user_id=user.id, created_at=at, user_agent=origin.agent, ip=origin.ip)
+        session_id = once("session", uuid7)
+        session = Session(
+            id=session_id, user_id=user.id, created_at=at, user_agent=origin.agent, ip=origin.ip
+        )
         if delegation is not None:
             session.id, session.scopes = delegation.session_id, delegation.scopes
             session.oauth_client_id = delegation.client_id
@@ -135,7 +139,7 @@ class SessionIssuer:
             SigningUnavailable: 503. HookRejected, HookTimeout, HookFailed: The hook gives no token.
         """
         await self._codec.ready()
-        issued_at = clock.unix_seconds()
+        issued_at = once(ISSUED_AT, clock.unix_seconds)
         expires_at = self._expiry(session, issued_at)
         claims = {
             "iss": self._issuer,

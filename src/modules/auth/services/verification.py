@@ -141,24 +141,33 @@ class Verification:
     async def _take_link(self, token: str, kind: str, origin: Origin, *, ends_with_code: bool) -> Outcome:
         if (types := MAIL_TYPES.get(kind)) is None:
             raise ValidationFailed(f"Unsupported verification type {kind[:40]!r}")
+
+        async def take(work: AsyncSession) -> Outcome:
+            row = await OneTimeTokenRepository(work).take([hash_token(token)], types)
+            if row is None or not self._sender.secrets.is_alive(row.relates_to, row.created_at):
+                raise OtpExpired(LINK_TEXT)
+            return await self._verify(work, row, kind, origin, ends_with_code=ends_with_code)
+
         with refusals(CHANGED):
-            async with self._database.unit_of_work() as work:
-                row = await OneTimeTokenRepository(work).take([hash_token(token)], types)
-                if row is None or not self._sender.secrets.is_alive(row.relates_to, row.created_at):
-                    raise OtpExpired(LINK_TEXT)
-                return await self._verify(work, row, kind, origin, ends_with_code=ends_with_code)
+            return await self._issuer.hooks.transact(self._database, take)
 
     async def _take_code(self, body: VerifyBody, origin: Origin) -> Outcome:
         kind, address = self._address(body)
         types = (PHONE_TYPES if body.phone else MAIL_TYPES)[kind]
         await self._sender.limits.admit_guess(address)
+
+        async def take(work: AsyncSession) -> Outcome | None:
+            row = await self._find_by_code(work, address, body.token or "", types)
+            if row is None:
+                return None
+            return await self._verify(work, row, kind, origin, ends_with_code=False)
+
         with refusals(CHANGED):
-            async with self._database.unit_of_work() as work:
-                row = await self._find_by_code(work, address, body.token or "", types)
-                if row is not None:
-                    return await self._verify(work, row, kind, origin, ends_with_code=False)
-        await self._sender.limits.count_guess(address)
-        raise OtpExpired
+            outcome = await self._issuer.hooks.transact(self._database, take)
+        if outcome is None:
+            await self._sender.limits.count_guess(address)
+            raise OtpExpired
+        return outcome
 
     @staticmethod
     def _address(body: VerifyBody) -> tuple[str, str]:
