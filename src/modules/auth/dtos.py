@@ -83,7 +83,7 @@ class IdTokenGrant(Struct, frozen=True, kw_only=True):
 
 
 class Web3Grant(Struct, frozen=True):
-    """``POST /token?grant_type=web3``. ``signature`` is base64url of 64 bytes."""
+    """``POST /token?grant_type=web3``. ``signature`` is base64url (Solana) or 0x and hexadecimal."""
 
     chain: str | None = None
     message: str | None = None

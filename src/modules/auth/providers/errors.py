@@ -166,7 +166,7 @@ class Web3ProviderDisabled(AuthProblem):
 
     code = "web3_provider_disabled"
     status = 422
-    hint = "Set MONOHULL_AUTH_EXTERNAL_WEB3_SOLANA_ENABLED=true; Ethereum is not served."
+    hint = "Set MONOHULL_AUTH_EXTERNAL_WEB3_SOLANA_ENABLED or …_ETHEREUM_ENABLED to true."
 
 
 class Web3UnsupportedChain(AuthProblem):

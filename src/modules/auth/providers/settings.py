@@ -23,6 +23,15 @@ class LinkingSettings(Struct, frozen=True, kw_only=True):
     security_manual_linking_enabled: Annotated[
         bool, Meta(description="Let signed-in users add and remove identities of their own.")
     ] = False
+    external_web3_ethereum_enabled: Annotated[bool, Meta(description="Sign-in with wallets of Ethereum.")] = (
+        False
+    )
+    external_web3_ethereum_maximum_validity_duration: Annotated[
+        str,
+        Meta(
+            pattern=r"^(\d+|(\d+(\.\d+)?(h|m|s))+)$", description="How old a message may be that one signed."
+        ),
+    ] = "10m"
     external_web3_solana_enabled: Annotated[bool, Meta(description="Sign-in with wallets of Solana.")] = False
     external_web3_solana_maximum_validity_duration: Annotated[
         str,

@@ -1,21 +1,20 @@
 """``grant_type=web3``: a session for a message that a wallet signed.
 
 The message names the application, so one that was signed for another opens
-nothing here; it is young, and it works once. Solana only: wallets of
-Ethereum sign in a way that takes libraries which we do not ship.
+nothing here; it is young, and it works once.
 
 Source: supabase/auth, ``internal/api/web3.go``.
 """
 
 from __future__ import annotations
 
-import re
-from base64 import urlsafe_b64decode
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from modules.auth.errors import UserAlreadyExists, ValidationFailed
+from msgspec import Struct
+
+from modules.auth.errors import AuthProblem, UserAlreadyExists, ValidationFailed
 from modules.auth.models import User
 from modules.auth.providers.errors import InvalidGrant, Web3ProviderDisabled, Web3UnsupportedChain
 from modules.auth.providers.profiles import Profile
@@ -23,25 +22,35 @@ from modules.auth.providers.provider import Provider
 from modules.auth.services.new_users import refusals
 from modules.auth.services.provider_users import Arrival, ProviderUsers
 from modules.auth.settings import seconds
-from modules.auth.wallets import SIGNATURE_BYTES, MessageError, SignedMessage, is_signed, parse_message
+from modules.auth.wallets import CHAINS, Chain, MessageError, SignedMessage, parse_message
 from monohull.kernel import clock
 from monohull.kernel.ratelimit import Limit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from modules.auth.dtos import SessionView, Web3Grant
     from modules.auth.origin import Origin
     from modules.auth.redirects import Redirects
     from modules.auth.services.sending import Sender
     from modules.auth.services.sessions import SessionIssuer
+    from modules.auth.settings import AuthSettings
     from monohull.kernel.database.engine import Database
     from monohull.kernel.ratelimit import RateLimits
 
 METHOD: Final = "web3"
-CHAINS: Final = ("ethereum", "solana")
 SKEW: Final = timedelta(minutes=1)
 WALLETS: Final = Provider(name=METHOD, client_ids=("",), secret="", redirect_uri="", email_optional=True)
 
-_SIGNATURE: Final = re.compile(r"[A-Za-z0-9_-]{86}(==)?")
+
+class ServedChain(Struct, frozen=True):
+    """A chain whose wallets sign in, how old their messages may be, and that each of them works once."""
+
+    chain: Chain
+    validity: timedelta
+    once: Limit
 
 
 class Web3SignIn:
@@ -62,10 +71,7 @@ class Web3SignIn:
         self._issuer = issuer
         self._redirects = redirects
         self._limits = limits
-        self._settings = sender.settings
-        validity = seconds(self._settings.external_web3_solana_maximum_validity_duration) or 0.0
-        self._validity = timedelta(seconds=validity)
-        self._once = Limit("auth.web3_message", 1, 1 / (validity + 2 * SKEW.total_seconds() + 1))
+        self._served = served_chains(sender.settings)
 
     async def open_session(self, grant: Web3Grant, origin: Origin) -> SessionView:
         """Open a session of whoever has the wallet.
@@ -74,15 +80,16 @@ class Web3SignIn:
             ValidationFailed, Web3UnsupportedChain, InvalidGrant: 400. BannedBearer: 403.
             Web3ProviderDisabled, SignupDisabled: 422.
         """
-        self._check_chain(grant.chain or "")
-        message = self._believe(grant)
-        spent = await self._limits.take(self._once, f"{message.address} {grant.message}")
+        served = self._serving(grant.chain or "")
+        chain = served.chain
+        message = self._believe(grant, served)
+        spent = await self._limits.take(served.once, f"{message.address} {grant.message}")
         if not spent.allowed:
-            raise InvalidGrant("Signed Solana message was used before")
-        subject = f"web3:solana:{message.address}"
+            raise InvalidGrant(f"Signed {chain.title} message was used before")
+        subject = f"web3:{chain.name}:{message.address}"
         custom = {
             "address": message.address,
-            "chain": "solana",
+            "chain": chain.name,
             "network": message.chain_id or "",
             "domain": message.domain,
             "statement": message.statement or "",
@@ -102,52 +109,74 @@ class Web3SignIn:
             return await self._open(arrival)
 
     async def _open(self, arrival: Arrival) -> SessionView:
+        async def admit(work: AsyncSession) -> SessionView | AuthProblem:
+            admission = await self._users.admit(work, arrival)
+            if isinstance(admission, User):
+                return await self._issuer.open(work, admission, method=METHOD, origin=arrival.origin)
+            return admission
+
         with refusals():
-            async with self._database.unit_of_work() as work:
-                admission = await self._users.admit(work, arrival)
-                if isinstance(admission, User):
-                    return await self._issuer.open(work, admission, method=METHOD, origin=arrival.origin)
-        raise admission
+            outcome = await self._issuer.hooks.transact(self._database, admit)
+        if isinstance(outcome, AuthProblem):
+            raise outcome
+        return outcome
 
-    def _check_chain(self, chain: str) -> None:
-        if not self._settings.external_web3_solana_enabled:
+    def _serving(self, name: str) -> ServedChain:
+        if not self._served:
             raise Web3ProviderDisabled("Web3 provider is disabled")
-        if chain not in CHAINS:
+        if (chain := CHAINS.get(name)) is None:
             raise Web3UnsupportedChain
-        if chain == "ethereum":
-            raise Web3ProviderDisabled("Ethereum Web3 provider is disabled")
+        if (served := self._served.get(name)) is None:
+            raise Web3ProviderDisabled(f"{chain.title} Web3 provider is disabled")
+        return served
 
-    def _believe(self, grant: Web3Grant) -> SignedMessage:
+    def _believe(self, grant: Web3Grant, served: ServedChain) -> SignedMessage:
         """Return the message if it was signed, for us, and just now."""
-        text, signature = grant.message or "", grant.signature or ""
+        text, chain = grant.message or "", served.chain
         if "\0" in text:
             raise ValidationFailed("message must not contain the character U+0000")
         try:
-            message = parse_message(text)
+            message = parse_message(text, chain)
+            signature = chain.read_signature(grant.signature or "")
         except MessageError as error:
             raise ValidationFailed(str(error)) from error
-        if not _SIGNATURE.fullmatch(signature):
-            raise ValidationFailed(f"signature must be {SIGNATURE_BYTES} bytes in base64url")
-        self._check_application(message)
-        if not is_signed(text, message.address, urlsafe_b64decode(signature.rstrip("=") + "==")):
+        self._check_application(message, chain.title)
+        if not chain.is_signed(text, message.address, signature):
             raise InvalidGrant("Signature does not match address in message")
-        self._check_times(message)
+        _check_times(message, served)
         return message
 
-    def _check_application(self, message: SignedMessage) -> None:
+    def _check_application(self, message: SignedMessage, title: str) -> None:
         if not self._redirects.allows(message.uri):
-            raise InvalidGrant("Signed Solana message is using URI which is not allowed on this server")
+            raise InvalidGrant(f"Signed {title} message is using URI which is not allowed on this server")
         parts = urlsplit(message.uri)
         if message.domain not in (parts.netloc, parts.hostname):
-            raise InvalidGrant("Signed Solana message is using a Domain that does not match the one in URI")
+            raise InvalidGrant(f"Signed {title} message is using a Domain that does not match the one in URI")
+        if message.scheme not in (None, parts.scheme):
+            raise InvalidGrant(f"Signed {title} message is using a scheme that does not match the one in URI")
 
-    def _check_times(self, message: SignedMessage) -> None:
-        at = clock.now()
-        if message.not_before is not None and message.not_before > at + SKEW:
-            raise InvalidGrant("Signed Solana message becomes valid in the future")
-        if message.expires_at is not None and message.expires_at <= at:
-            raise InvalidGrant("Signed Solana message is expired")
-        if message.issued_at > at + SKEW:
-            raise InvalidGrant("Solana message was issued too far in the future")
-        if message.issued_at + self._validity + SKEW < at:
-            raise InvalidGrant("Solana message was issued too long ago")
+
+def served_chains(settings: AuthSettings) -> Mapping[str, ServedChain]:
+    """Return the chains whose wallets sign in, by name."""
+    found = {}
+    for chain in CHAINS.values():
+        if not getattr(settings, f"external_web3_{chain.name}_enabled"):
+            continue
+        duration = getattr(settings, f"external_web3_{chain.name}_maximum_validity_duration")
+        validity = timedelta(seconds=seconds(duration) or 0.0)
+        remembered = validity + 2 * SKEW + timedelta(seconds=1)
+        once = Limit("auth.web3_message", 1, 1 / remembered.total_seconds())
+        found[chain.name] = ServedChain(chain, validity, once)
+    return found
+
+
+def _check_times(message: SignedMessage, served: ServedChain) -> None:
+    at, title = clock.now(), served.chain.title
+    if message.not_before is not None and message.not_before > at + SKEW:
+        raise InvalidGrant(f"Signed {title} message becomes valid in the future")
+    if message.expires_at is not None and message.expires_at <= at:
+        raise InvalidGrant(f"Signed {title} message is expired")
+    if message.issued_at > at + SKEW:
+        raise InvalidGrant(f"{title} message was issued too far in the future")
+    if message.issued_at + served.validity + SKEW < at:
+        raise InvalidGrant(f"{title} message was issued too long ago")
