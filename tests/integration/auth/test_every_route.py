@@ -114,6 +114,7 @@ TABLE: Final = (
     public("GET", "/oauth/authorize", OAUTH),
     public("POST", "/oauth/token", OAUTH),
     public("POST", "/oauth/revoke", OAUTH),
+    public("POST", "/oauth/introspect", OAUTH),
     public("POST", "/oauth/clients/register", OAUTH, body={}),
     public("GET", "/.well-known/openid-configuration", OAUTH),
     public("GET", "/.well-known/oauth-authorization-server", OAUTH),

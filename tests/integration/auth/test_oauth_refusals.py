@@ -343,7 +343,7 @@ async def test_token_endpoint(apps: Applications, person: Person, form: dict[str
 async def test_bodies_that_cannot_be_read(
     apps: Applications, app: App, content: bytes, media_type: str
 ) -> None:
-    for path in ("token", "revoke"):
+    for path in ("token", "revoke", "introspect"):
         answer = await apps.client.post(
             f"/auth/v1/oauth/{path}", content=content, headers={**app.basic, "content-type": media_type}
         )
@@ -367,7 +367,7 @@ async def test_client_authentication(apps: Applications, app: App) -> None:
         ({"Authorization": "Basic eA=="}, {}),
         ({"Authorization": "Basic /////w=="}, {}),
     ]
-    for path in ("token", "revoke"):
+    for path in ("token", "revoke", "introspect"):
         for headers, form in refused:
             answer = await apps.client.post(
                 f"/auth/v1/oauth/{path}", data={**REFRESH_GRANT, "token": "x", **form}, headers=headers
@@ -404,6 +404,7 @@ EVERY: Final = [
     ("", "GET", "/oauth/authorize"),
     ("", "POST", "/oauth/token"),
     ("", "POST", "/oauth/revoke"),
+    ("", "POST", "/oauth/introspect"),
     ("", "POST", "/oauth/clients/register"),
     ("", "GET", "/.well-known/openid-configuration"),
     ("", "GET", "/.well-known/oauth-authorization-server"),

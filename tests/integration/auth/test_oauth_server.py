@@ -14,7 +14,7 @@ from joserfc.jwk import KeySet
 
 from monohull.kernel import ids
 from monohull.kernel.ids import hash_token
-from tests.application import running_app
+from tests.application import anon_key, running_app
 from tests.integration.auth.applications import (
     ADMIN,
     CALLBACK,
@@ -101,6 +101,8 @@ async def test_a_whole_flow_with_authlib(apps: Applications) -> None:
             "updated_at": user["updated_at"],
         }
         renewed = await client.refresh_token(found["token_endpoint"], token["refresh_token"])
+        looked = await client.introspect_token(found["introspection_endpoint"], renewed["access_token"])
+        assert (looked.json()["active"], looked.json()["client_id"]) == (True, app.id)
         assert renewed["refresh_token"] != token["refresh_token"]
         assert (await client.get("/auth/v1/user")).json()["id"] == str(person.id)
         await client.revoke_token(found["revocation_endpoint"], renewed["refresh_token"], "refresh_token")
@@ -355,6 +357,90 @@ async def test_revocation(apps: Applications) -> None:
     assert (await apps.client.get("/auth/v1/user", headers=person.bearer)).status_code == 200
     assert await revoke(app, tokens["access_token"]) == 200
     assert (await apps.client.get("/auth/v1/user", headers=bearer(tokens))).status_code == 403
+
+
+async def look(apps: Applications, headers: Mapping[str, str], token: str) -> Mapping[str, Any]:
+    answer = await apps.client.post("/auth/v1/oauth/introspect", data={"token": token}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    found: Mapping[str, Any] = answer.json()
+    return found
+
+
+async def test_introspection(apps: Applications) -> None:
+    person, app, other = await apps.sign_up(), await apps.register(), await apps.register()
+    tokens = await apps.signed_in_at(app, person)
+    claims = await apps.claims(tokens["access_token"])
+    known = {
+        "active": True,
+        "iss": ISSUER,
+        "sub": str(person.id),
+        "client_id": app.id,
+        "scope": "openid email",
+    }
+    timed = {name: claims[name] for name in ("aud", "exp", "iat", "session_id")}
+    for headers in (app.basic, ADMIN):
+        access = await look(apps, headers, tokens["access_token"])
+        assert access == {**known, **timed, "token_type": "bearer"}
+        assert await look(apps, headers, tokens["refresh_token"]) == known
+        assert await look(apps, headers, tokens["id_token"]) == {"active": False}
+    for token in (tokens["access_token"], tokens["refresh_token"], "nonsense", person.refresh_token):
+        assert await look(apps, other.basic, token) == {"active": False}, "another application's"
+    assert (await look(apps, app.basic, person.tokens["access_token"])) == {"active": False}
+    own = await look(apps, ADMIN, person.tokens["access_token"])
+    assert (own["active"], own["sub"], "client_id" in own) == (True, str(person.id), False)
+    renewed = await apps.token(app.basic, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert await look(apps, app.basic, tokens["refresh_token"]) == {"active": False}, "it was rotated"
+    token = renewed.json()["access_token"]
+    await apps.execute(
+        "update auth.users set banned_until = now() + interval '1 hour' where id = $1", person.id
+    )
+    assert await look(apps, app.basic, token) == {"active": False}
+    await apps.execute("update auth.users set banned_until = null where id = $1", person.id)
+    assert (await look(apps, app.basic, token))["active"]
+    await apps.client.post("/auth/v1/oauth/revoke", data={"token": token}, headers=app.basic)
+    for headers in (app.basic, ADMIN):
+        assert await look(apps, headers, token) == {"active": False}
+
+
+async def test_who_may_not_look_at_tokens(apps: Applications) -> None:
+    person, app = await apps.sign_up(), await apps.register()
+    public = await apps.register(client_type="public")
+    tokens = await apps.signed_in_at(app, person)
+    form = {"token": tokens["access_token"]}
+    for headers, more in (
+        ({}, {"client_id": public.id}),
+        (person.bearer, {}),
+        (bearer(tokens), {}),
+        ({"apikey": anon_key()}, {}),
+    ):
+        answer = await apps.client.post("/auth/v1/oauth/introspect", data=form | more, headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client"), answer.text
+    missing = await apps.client.post("/auth/v1/oauth/introspect", headers=ADMIN)
+    assert (missing.status_code, missing.json()["error"]) == (400, "invalid_request")
+
+
+async def test_an_api_key_that_may_only_look(apps: Applications) -> None:
+    """What a resource server is given: its key opens nothing else."""
+    person, app = await apps.sign_up(), await apps.register()
+    tokens = await apps.signed_in_at(app, person)
+    keys = {}
+    for permission in ("auth.tokens:introspect", "auth.mailbox:read"):
+        made = await apps.client.post(
+            "/platform/v1/api-keys",
+            json={"name": permission, "kind": "secret", "permissions": [permission]},
+            headers=ADMIN,
+        )
+        assert made.status_code == 201, made.text
+        keys[permission] = {"apikey": made.json()["key"]}
+    found = await look(apps, keys["auth.tokens:introspect"], tokens["access_token"])
+    assert (found["active"], found["client_id"]) == (True, app.id)
+    refused = await apps.client.post(
+        "/auth/v1/oauth/introspect",
+        data={"token": tokens["access_token"]},
+        headers=keys["auth.mailbox:read"],
+    )
+    assert refused.json()["error"] == "invalid_client"
 
 
 async def test_a_deleted_client_is_gone_with_its_sessions(apps: Applications) -> None:

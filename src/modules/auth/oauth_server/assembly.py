@@ -10,6 +10,7 @@ from modules.auth.oauth_server.clients import Clients
 from modules.auth.oauth_server.consents import Consents
 from modules.auth.oauth_server.discovery import Discovery
 from modules.auth.oauth_server.id_tokens import IdTokens
+from modules.auth.oauth_server.introspection import Introspection
 from modules.auth.oauth_server.limits import OauthLimits
 from modules.auth.oauth_server.token_endpoint import TokenEndpoint
 from modules.auth.settings import AuthSettings
@@ -43,6 +44,7 @@ def build_oauth_server(
         "oauth_clients": Clients(runtime.database, allows_registration=allows_registration),
         "oauth_consents": Consents(runtime.database),
         "oauth_discovery": Discovery(url, id_tokens, allows_registration=allows_registration),
+        "oauth_introspection": Introspection(runtime.database, codec, issuer=url),
         "oauth_limits": OauthLimits(runtime.limits, settings),
         "oauth_tokens": TokenEndpoint(runtime.database, issuer, refresh, codec, id_tokens),
     }

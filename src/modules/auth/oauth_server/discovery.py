@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from modules.auth.oauth_server.client_rules import AUTH_METHODS, GRANT_TYPES, RESPONSE_TYPES, SCOPES
 from modules.auth.oauth_server.id_tokens import CLAIMS, OPENID
+from modules.auth.oauth_server.introspection import AUTH_METHODS as LOOKING_METHODS
 
 if TYPE_CHECKING:
     from modules.auth.oauth_server.id_tokens import IdTokens
@@ -42,6 +43,7 @@ class Discovery:
             "token_endpoint": f"{base}/oauth/token",
             "userinfo_endpoint": f"{base}/oauth/userinfo",
             "revocation_endpoint": f"{base}/oauth/revoke",
+            "introspection_endpoint": f"{base}/oauth/introspect",
             "jwks_uri": f"{base}/.well-known/jwks.json",
             "scopes_supported": [name for name in SCOPES if has_openid or name != OPENID],
             "response_types_supported": list(RESPONSE_TYPES),
@@ -51,6 +53,7 @@ class Discovery:
             "id_token_signing_alg_values_supported": [await self._id_tokens.algorithm()],
             "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
             "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+            "introspection_endpoint_auth_methods_supported": list(LOOKING_METHODS),
             "code_challenge_methods_supported": ["S256"],
             "claims_supported": list(CLAIMS),
             "authorization_response_iss_parameter_supported": True,

@@ -5,6 +5,7 @@ Wire source: supabase/auth, ``internal/api/oauthserver/{authorize,handlers}.go``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from litestar import Controller, Request, Response, get, post
@@ -18,10 +19,11 @@ from modules.auth.oauth_server.client_auth import shown_by
 from modules.auth.oauth_server.clients import Clients
 from modules.auth.oauth_server.dtos import ClientIn, ClientView, TokenView
 from modules.auth.oauth_server.forms import read_body, read_form
+from modules.auth.oauth_server.introspection import Introspection
 from modules.auth.oauth_server.limits import OauthLimits
 from modules.auth.oauth_server.token_endpoint import TokenEndpoint
 from modules.auth.wire import decode, origin_of
-from monohull.kernel.guards import public
+from monohull.kernel.guards import principal_of, public
 
 
 class OauthController(Controller):
@@ -76,6 +78,20 @@ class OauthController(Controller):
         if shown.secret is None:
             await oauth_limits.count_token(origin)
         return Response(None, headers=NO_STORE)
+
+    @post("/introspect", status_code=HTTP_200_OK, operation_id="IntrospectOauthToken")
+    async def introspect(
+        self,
+        request: Request[Any, Any, Any],
+        oauth_introspection: NamedDependency[Introspection],
+        oauth_limits: NamedDependency[OauthLimits],
+    ) -> Response[Mapping[str, Any]]:
+        """Say what a token is worth (RFC 7662): to its application, or to an API key that may ask."""
+        async with oauth_limits.token(origin_of(request)):
+            form = read_body(await request.body(), request.headers.get("content-type"))
+            authorization = request.headers.get("authorization")
+            told = await oauth_introspection.look(form, authorization, principal_of(request))
+        return Response(told, headers=NO_STORE)
 
     @post("/clients/register", operation_id="RegisterOauthClient", operation_class=takes(ClientIn))
     async def register(
