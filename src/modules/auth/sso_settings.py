@@ -17,10 +17,14 @@ class SsoSettings(OauthServerSettings, frozen=True, kw_only=True):
     saml_private_key: Annotated[
         Secret | None,
         Meta(
-            description="RSA key that signs our requests: PEM, or its DER in base64. "
+            description="RSA key that signs our requests and decrypts assertions: PEM, or its DER in base64. "
             "Unset: they are not signed, which most identity providers accept."
         ),
     ] = None
+    saml_allow_encrypted_assertions: Annotated[
+        bool,
+        Meta(description="Accept assertions that are encrypted for the private key, and publish that."),
+    ] = False
     saml_allow_idp_initiated: Annotated[
         bool,
         Meta(description="Accept sign-ins that begin at the identity provider; ours."),

@@ -58,16 +58,21 @@ def build_saml(runtime: Runtime, issuer: SessionIssuer, *, url: str) -> Mapping[
         url: Of the wire, below which our addresses are.
 
     Raises:
-        SettingsError: The private key cannot be used.
+        SettingsError: The private key cannot be used, or is missing where it is needed.
     """
     settings = runtime.settings.of(AuthSettings)
     key = service_key(runtime.settings)
+    decrypts = settings.saml_allow_encrypted_assertions
+    if decrypts and key is None:
+        raise _fault(
+            runtime.settings, "ALLOW_ENCRYPTED_ASSERTIONS", "it takes MONOHULL_AUTH_SAML_PRIVATE_KEY"
+        )
     service = Service(entity_id=f"{url}/sso/saml/metadata", acs_url=f"{url}/sso/saml/acs")
     site_url = settings.site_url or runtime.settings.core.public_url
     ourselves = Ourselves(service, key, Redirects(site_url, settings.uri_allow_list))
     parts: dict[str, Any] = {
         "saml_gate": SamlGate(runtime.limits, settings),
-        "saml_metadata": SamlMetadata(write_metadata(service, key)),
+        "saml_metadata": SamlMetadata(write_metadata(service, key, decrypts=decrypts)),
         "saml_organisations": Organisations(runtime.database, runtime.outbound),
         "saml_sign_on": SignOn(runtime.database, issuer, settings, ourselves),
     }
@@ -86,9 +91,13 @@ def service_key(settings: Settings) -> ServiceKey | None:
     try:
         return ServiceKey(str(secret))
     except ValueError as error:
-        variable = "MONOHULL_AUTH_SAML_PRIVATE_KEY"
-        source = settings.sources.get(variable, "default")
-        raise SettingsError([SettingsFault(variable, source, str(error))]) from error
+        raise _fault(settings, "PRIVATE_KEY", str(error)) from error
+
+
+def _fault(settings: Settings, name: str, text: str) -> SettingsError:
+    variable = f"MONOHULL_AUTH_SAML_{name}"
+    source = settings.sources.get(variable, "default")
+    return SettingsError([SettingsFault(variable, source, text)])
 
 
 def _giving(part: Any, is_enabled: bool) -> Callable[[], Any]:

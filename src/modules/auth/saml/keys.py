@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import OAEP, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -26,7 +26,7 @@ SIGNATURE_METHOD: Final = "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"
 
 
 class ServiceKey:
-    """Signs our requests.
+    """Signs our requests, and reads what was encrypted for us.
 
     Args:
         text: PEM, or the DER of PKCS #1 or #8 in base64.
@@ -45,6 +45,14 @@ class ServiceKey:
     def sign(self, payload: bytes) -> bytes:
         """Return the signature that `SIGNATURE_METHOD` names."""
         return self._key.sign(payload, PKCS1v15(), SHA256())
+
+    def unwrap(self, wrapped: bytes, padding: OAEP) -> bytes:
+        """Return a key that somebody wrapped with the public half.
+
+        Raises:
+            ValueError: It was wrapped for somebody else, or otherwise.
+        """
+        return self._key.decrypt(wrapped, padding)
 
 
 def _load(text: str) -> object:

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from modules.auth.saml.keys import ServiceKey
 
 MAX_ENTITY_ID_CHARACTERS: Final = 1024
+OFFERED_METHODS: Final = (
+    "http://www.w3.org/2009/xmlenc11#aes256-gcm",
+    "http://www.w3.org/2009/xmlenc11#aes128-gcm",
+    "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p",
+)
+"""How assertions should be encrypted for us, best first; more is understood."""
 
 
 class IdentityProvider(Struct, frozen=True, kw_only=True):
@@ -113,8 +119,8 @@ def _is_over(until: str) -> bool:
     return (end if end.tzinfo else end.replace(tzinfo=UTC)) <= datetime.now(UTC)
 
 
-def write_metadata(service: Service, key: ServiceKey | None) -> bytes:
-    """Return what identity providers need to know of us."""
+def write_metadata(service: Service, key: ServiceKey | None, *, decrypts: bool = False) -> bytes:
+    """Return what identity providers need to know of us; ``decrypts``: that they may encrypt for ``key``."""
     root = etree.Element(f"{{{MD}}}EntityDescriptor", nsmap={"md": MD, "ds": DS}, entityID=service.entity_id)
     descriptor = etree.SubElement(
         root,
@@ -124,10 +130,11 @@ def write_metadata(service: Service, key: ServiceKey | None) -> bytes:
         protocolSupportEnumeration=SAMLP,
     )
     if key is not None:
-        holder = etree.SubElement(descriptor, f"{{{MD}}}KeyDescriptor", use="signing")
-        for name in ("KeyInfo", "X509Data", "X509Certificate"):
-            holder = etree.SubElement(holder, f"{{{DS}}}{name}")
-        holder.text = key.certificate
+        _add_key(descriptor, "signing", key)
+        if decrypts:
+            described = _add_key(descriptor, "encryption", key)
+            for method in OFFERED_METHODS:
+                etree.SubElement(described, f"{{{MD}}}EncryptionMethod", Algorithm=method)
     for form in NAME_ID_FORMATS.values():
         etree.SubElement(descriptor, f"{{{MD}}}NameIDFormat").text = form
     etree.SubElement(
@@ -139,3 +146,11 @@ def write_metadata(service: Service, key: ServiceKey | None) -> bytes:
         isDefault="true",
     )
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + write(root)
+
+
+def _add_key(descriptor: etree._Element, use: str, key: ServiceKey) -> etree._Element:
+    described = holder = etree.SubElement(descriptor, f"{{{MD}}}KeyDescriptor", use=use)
+    for name in ("KeyInfo", "X509Data", "X509Certificate"):
+        holder = etree.SubElement(holder, f"{{{DS}}}{name}")
+    holder.text = key.certificate
+    return described

@@ -35,11 +35,13 @@ from modules.auth.saml.documents import (
     text_of,
     write,
 )
+from modules.auth.saml.encryption import NeedsSignedAnswer, Undecipherable, decrypt
 from monohull.kernel import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from modules.auth.saml.keys import ServiceKey
     from modules.auth.saml.metadata import IdentityProvider, Service
 
 SKEW: Final = timedelta(seconds=30)
@@ -125,7 +127,14 @@ def read_response(encoded: str) -> Arrived:
     return Arrived(root, issuer)
 
 
-def verify(arrived: Arrived, idp: IdentityProvider, service: Service, *, request_id: str | None) -> Assertion:
+def verify(
+    arrived: Arrived,
+    idp: IdentityProvider,
+    service: Service,
+    *,
+    request_id: str | None,
+    key: ServiceKey | None = None,
+) -> Assertion:
     """Return the assertion of an answer once everything about it holds.
 
     Args:
@@ -133,15 +142,16 @@ def verify(arrived: Arrived, idp: IdentityProvider, service: Service, *, request
         idp: Whose it has to be.
         service: For whom it has to be.
         request_id: What it has to answer; None when nobody asked.
+        key: Reads what is encrypted for us; None where encrypted assertions are not accepted.
 
     Raises:
         Refused: Something does not hold.
     """
     try:
         _check_envelope(arrived.root, service, request_id)
-        signed = _signed_assertion(arrived.root, idp)
+        signed = _signed_assertion(arrived.root, idp, key)
         return _check_assertion(signed, idp, service, request_id)
-    except Unreadable as error:
+    except (Unreadable, Undecipherable, NeedsSignedAnswer) as error:
         raise Refused(str(error)) from error
 
 
@@ -153,19 +163,26 @@ def _check_envelope(root: etree._Element, service: Service, request_id: str | No
         raise Refused("it answers another request")
 
 
-def _signed_assertion(root: etree._Element, idp: IdentityProvider) -> etree._Element:
+def _signed_assertion(root: etree._Element, idp: IdentityProvider, key: ServiceKey | None) -> etree._Element:
     """Return the assertion that the identity provider signed, alone or with the whole answer."""
     if child(root, DS, "Signature") is not None:
-        signed = _verified(root, idp)
-        assertion = child(signed, SAML, "Assertion")
-    else:
-        outer = child(root, SAML, "Assertion")
-        if outer is None and child(root, SAML, "EncryptedAssertion") is not None:
-            raise Refused("encrypted assertions are not supported")
-        assertion = _verified(outer, idp) if outer is not None else None
-    if assertion is None:
-        raise Refused("there is no assertion")
-    return assertion
+        return _assertion_in(_verified(root, idp), key, is_signed=True)
+    return _verified(_assertion_in(root, key, is_signed=False), idp)
+
+
+def _assertion_in(root: etree._Element, key: ServiceKey | None, *, is_signed: bool) -> etree._Element:
+    """Return the one assertion of an answer, decrypted if need be."""
+    plain = child(root, SAML, "Assertion")
+    encrypted = child(root, SAML, "EncryptedAssertion")
+    if encrypted is None:
+        if plain is None:
+            raise Refused("there is no assertion")
+        return plain
+    if plain is not None:
+        raise Refused("there is more than one Assertion")
+    if key is None:
+        raise Refused("encrypted assertions are not accepted")
+    return decrypt(encrypted, key, is_signed=is_signed)
 
 
 def _verified(element: etree._Element, idp: IdentityProvider) -> etree._Element:

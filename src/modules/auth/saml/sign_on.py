@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from modules.auth.errors import BannedBearer, SignupDisabled, UnknownBearer, ValidationFailed
 from modules.auth.events import UserSignedUp
+from modules.auth.hooks import once
 from modules.auth.models import FlowState, Identity, SamlRelayState, User
 from modules.auth.redirects import with_fragment, with_query
 from modules.auth.repositories import FlowRepository, IdentityRepository, UserRepository
@@ -131,8 +132,9 @@ class SignOn:
         if not response:
             raise ValidationFailed("SAMLResponse is missing")
         with refusals():
-            async with self._database.unit_of_work() as work:
-                outcome = await self._accept(work, response, relay_state, origin)
+            outcome = await self._issuer.hooks.transact(
+                self._database, lambda work: self._accept(work, response, relay_state, origin)
+            )
         if outcome is None:  # after the commit: telling of it is part of refusing
             raise SamlAssertionRefused("it was used before")
         return outcome
@@ -203,6 +205,7 @@ class SignOn:
                 read_metadata(saml.metadata_xml),
                 self._ourselves.service,
                 request_id=relay.request_id if relay is not None else None,
+                key=self._ourselves.key if self._settings.saml_allow_encrypted_assertions else None,
             )
         except (Refused, Unreadable) as refused:
             raise SamlAssertionRefused(str(refused)) from refused
@@ -264,7 +267,7 @@ class SignOn:
 def _new(name: str, person: Somebody, data: dict[str, Any]) -> User:
     at = clock.now()
     return User(
-        id=uuid7(),
+        id=once("user", uuid7),
         aud="authenticated",
         role="authenticated",
         email=person.email,
