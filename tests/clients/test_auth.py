@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.application import anon_key, service_key
+from tests.application import JWT_SECRET, anon_key, service_key
 from tests.integration.auth.identity_provider import IdentityProvider
 from tests.integration.auth.post import CONFIRMING
 from tests.integration.cli.serving import free_port, serve
@@ -63,6 +64,56 @@ def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]
 def test_javascript(server: Mapping[str, str]) -> None:
     assert NODE is not None
     run([NODE, "--test", "auth.test.mjs", "external.test.mjs"], FOLDER / "javascript", server)
+
+
+PROFILE: Final = {
+    **{name: "1000000" for name in CONFIRMING if name.startswith("auth_rate_limit")},
+    "auth_mailer_autoconfirm": "true",
+    "auth_external_anonymous_users_enabled": "true",
+    "auth_external_phone_enabled": "true",
+    "auth_sms_test_otp": "1234567890:123456",
+    "auth_smtp_max_frequency": "1s",
+    "auth_sms_max_frequency": "1s",
+    "auth_password_min_length": "6",
+    "auth_mfa_phone_enroll_enabled": "true",
+    "auth_mfa_phone_verify_enabled": "true",
+    "auth_mfa_web_authn_enroll_enabled": "true",
+    "auth_mfa_web_authn_verify_enabled": "true",
+    "auth_passkey_enabled": "true",
+    "auth_webauthn_rp_id": "localhost",
+    "auth_webauthn_rp_origins": "http://localhost:5173",
+    "auth_external_google_enabled": "true",
+    "auth_external_google_client_id": "any",
+    "auth_external_google_secret": "any",
+    "auth_site_url": "http://127.0.0.1:3000",
+    "auth_jwt_algorithm": "RS256",
+    "log_level": "error",
+    **OAUTH,
+}
+"""What the client's authors test it against, of GoTrue; the sink for mail is the mailbox."""
+
+PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
+    "MAIN": {},
+    "CONFIRMING": {"auth_mailer_autoconfirm": "false", "auth_external_anonymous_users_enabled": "false"},
+    "CLOSED": {"auth_disable_signup": "true", "auth_external_phone_enabled": "false"},
+    "SHARED": {"auth_jwt_algorithm": "HS256"},
+}
+"""How the others differ from the first; all of them have one database."""
+
+
+@pytest.mark.skipif(
+    NODE is None or not (FOLDER / "javascript" / "node_modules" / "@supabase" / "supabase-js").is_dir(),
+    reason="Node.js is not installed, or `make clients` did not bring @supabase/supabase-js",
+)
+def test_profiles_of_the_client(connections: Connections, tmp_path: Path) -> None:
+    assert NODE is not None
+    with ExitStack() as servers:
+        urls = {}
+        for name, settings in PROFILES.items():
+            (folder := tmp_path / name).mkdir()
+            urls[name] = servers.enter_context(serve(connections, folder, **{**PROFILE, **settings}))
+        environ = {**os.environ, **urls, "SERVICE_KEY": service_key(), "JWT_SECRET": JWT_SECRET}
+        run([NODE, "--test", "profiles.test.mjs"], FOLDER / "javascript", environ)
 
 
 @pytest.mark.skipif(
