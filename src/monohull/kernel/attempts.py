@@ -21,7 +21,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import Problem
 from monohull.kernel.ledger import DeadLetter, Ledger
 from monohull.kernel.observation import Observation
-from monohull.kernel.outbox import current_actor
+from monohull.kernel.origin import current_actor
 from monohull.kernel.queues import GiveUp
 from monohull.kernel.trace import continue_trace, current_trace
 

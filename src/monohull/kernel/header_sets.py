@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from monohull.kernel.principal import Standing
 
 MAX_SETS: Final = 500
-"""About 6 MB with what the data API remembers of each; the one that was seen first goes."""
+"""About 10 MB with what the data API remembers of each; the one that was seen first goes."""
 MAX_SET_BYTES: Final = 4096
-MAX_NOTES: Final = 9
+MAX_NOTES: Final = 20
 """How much rooms may remember of a set; then they begin anew."""
 
 _OWN_IDS: Final = (b"x-request-id", b"traceparent")
@@ -38,11 +38,21 @@ class HeaderSet:
         by_name: Each value by its name, or None when one is repeated and they have to be looked at with care.
         credentials: What they say about who asks.
         has_origin: Whether a browser may have to be told something.
+        has_length: Whether a ``Content-Length`` is there, or may be.
         standing: Whom the credentials stood for the last time, as far as that can be asked without waiting.
         notes: What rooms derived from these headers, by keys of their own; `note` adds to them.
     """
 
-    __slots__ = ("_pairs", "by_name", "credentials", "has_origin", "is_traced", "notes", "standing")
+    __slots__ = (
+        "_pairs",
+        "by_name",
+        "credentials",
+        "has_length",
+        "has_origin",
+        "is_traced",
+        "notes",
+        "standing",
+    )
 
     def __init__(
         self,
@@ -54,6 +64,7 @@ class HeaderSet:
         self.by_name = by_name
         self.credentials = credentials
         self.has_origin = by_name is None or b"origin" in by_name
+        self.has_length = by_name is None or b"content-length" in by_name
         self.is_traced = by_name is None or any(name in by_name for name in _OWN_IDS)
         self.standing: Standing | None = None
         self.notes: dict[Hashable, Any] = {}

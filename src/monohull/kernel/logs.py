@@ -19,7 +19,7 @@ import structlog
 
 from monohull.kernel import clock
 from monohull.kernel.observation import RequestFinished
-from monohull.kernel.trace import current_trace
+from monohull.kernel.origin import running_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -130,7 +130,7 @@ class _AddProcess:
 
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event.setdefault("process", self._process)
-        if (trace := current_trace.get()) is not None:
+        if (trace := running_trace()) is not None:
             event.setdefault("request_id", trace.request_id)
         return event
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from monohull.kernel.principal import Principal
+from monohull.kernel.trace import Trace, current_trace
 
 MAX_AGENT: Final = 400
 """Characters of a ``User-Agent`` that are kept."""
@@ -43,6 +44,27 @@ Source: TypeAlias = "Origin | Mapping[str, Any] | None"
 
 current_source: ContextVar[Source] = ContextVar("current_source", default=None)
 """Where the work of this task comes from."""
+
+current_actor: ContextVar[str | None] = ContextVar("current_actor", default=None)
+"""The subject that a job works for; who asks in a request is in its scope."""
+
+
+def running_trace() -> Trace | None:
+    """Return the trace of the request or job that this task works for."""
+    source = current_source.get()
+    if not isinstance(source, Mapping):
+        return current_trace.get()
+    trace: Trace = source["state"]["trace"]
+    return trace
+
+
+def acting_subject() -> str | None:
+    """Return the subject that this task works for, None where nobody asked or it is not known yet."""
+    source = current_source.get()
+    if not isinstance(source, Mapping):
+        return current_actor.get()
+    principal: Principal | None = source["state"].get("principal")
+    return None if principal is None else principal.subject
 
 
 def origin() -> Origin | None:

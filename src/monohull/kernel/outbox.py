@@ -8,7 +8,6 @@ that was rolled back, and nothing that was committed is forgotten.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,8 +15,7 @@ from sqlalchemy import text
 
 from monohull.kernel.errors import Problem
 from monohull.kernel.ids import uuid7
-from monohull.kernel.origin import origin
-from monohull.kernel.trace import current_trace
+from monohull.kernel.origin import acting_subject, origin, running_trace
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "monohull_outbox"
 """What the relay listens to. The message says nothing; the tables do."""
-
-current_actor: ContextVar[str | None] = ContextVar("current_actor", default=None)
-"""Subject of the principal that this task works for; recorded with events and jobs."""
 
 _PUBLISH: Final = text(
     """
@@ -99,9 +94,9 @@ async def publish(session: AsyncSession, event: Event, *, key: str | None = None
 
 def cause() -> dict[str, str | None]:
     """Return who and which request this task works for, as columns."""
-    trace = current_trace.get()
+    trace = running_trace()
     return {
-        "actor": current_actor.get(),
+        "actor": acting_subject(),
         "request_id": trace.request_id if trace else None,
         "traceparent": trace.traceparent if trace else None,
     }

@@ -45,7 +45,7 @@ class Trace(Struct, frozen=True):
 
 
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
-"""The trace of the request or job that this task works for."""
+"""The trace of the job that this task works for; a request has its own in its scope (`running_trace`)."""
 
 
 def new_trace(request_id: str | None = None) -> Trace:
@@ -54,7 +54,7 @@ def new_trace(request_id: str | None = None) -> Trace:
     Ids have to be unique and need not be secret, so the operating system is not asked for each;
     the generator is seeded by it, anew in every process that is forked.
     """
-    digits = f"{random.getrandbits(192):048x}"
+    digits = random.getrandbits(192).to_bytes(24, "big").hex()  # `format` takes twice as long
     trace_id = digits[:32]
     return Trace(request_id or trace_id, trace_id, digits[32:])
 

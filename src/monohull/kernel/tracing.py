@@ -13,10 +13,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
 from monohull import __version__
-from monohull.kernel.trace import Trace, current_trace
+from monohull.kernel.origin import running_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from monohull.kernel.trace import Trace
 
 
 class Tracing:
@@ -46,7 +48,7 @@ class Tracing:
     def span(
         self, name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: str | float
     ) -> Iterator[Span]:
-        """Record the block as a span below the one that runs, or below `current_trace`.
+        """Record the block as a span below the one that runs, or below `running_trace`.
 
         The span is given to the block, for what is known only at its end; it
         takes attributes and records nothing when tracing is off.
@@ -54,7 +56,7 @@ class Tracing:
         if self._tracer is None:
             yield INVALID_SPAN
             return
-        here = current_trace.get()
+        here = running_trace()
         parent = (
             otel.set_span_in_context(NonRecordingSpan(_remote(here))) if here and not _inside_span() else None
         )

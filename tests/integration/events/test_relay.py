@@ -12,7 +12,8 @@ from monohull.kernel.events import Envelope, Event, Subscriber
 from monohull.kernel.housekeeping import deliver_event, find_event, purge
 from monohull.kernel.ids import uuid7
 from monohull.kernel.module import Module
-from monohull.kernel.outbox import current_actor, outbox_lag, outbox_lag_seconds, publish
+from monohull.kernel.origin import current_actor
+from monohull.kernel.outbox import outbox_lag, outbox_lag_seconds, publish
 from monohull.kernel.queues import GiveUp
 from monohull.kernel.relay import LOCK
 from monohull.kernel.trace import current_trace, new_trace

@@ -14,7 +14,8 @@ from monohull.kernel.dispatch import enqueue_scheduled
 from monohull.kernel.errors import RedisUnavailable
 from monohull.kernel.housekeeping import purge
 from monohull.kernel.module import Module
-from monohull.kernel.outbox import cause, current_actor, outbox_lag
+from monohull.kernel.origin import current_actor
+from monohull.kernel.outbox import cause, outbox_lag
 from monohull.kernel.queues import Backoff, Cron, GiveUp, Queues, enqueue, job
 from monohull.kernel.trace import current_trace, new_trace
 from tests.workbench import Workbench
