@@ -17,6 +17,7 @@ from monohull.kernel.database.frames import (
     FrameReader,
     PostgresError,
     ProtocolViolation,
+    bind_head,
     encode_bind,
     encode_bound,
     encode_close,
@@ -30,7 +31,7 @@ from monohull.kernel.database.frames import (
     read_row_head,
     read_single_row,
 )
-from monohull.kernel.database.statements import Prepared, StatementCache, settings_sql
+from monohull.kernel.database.statements import Prepared, Statement, StatementCache, settings_sql
 from monohull.kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -251,6 +252,80 @@ def test_forgetting_closes_everything() -> None:
     first = keep(cache, "a")
     cache.forget()
     assert (len(cache), cache.discarded) == (0, [first.name])
+
+
+NAMES = ("role",)
+
+
+def keep_settings(cache: StatementCache) -> Prepared:
+    prepared = cache.make(NAMES, None, describe=False)
+    prepared.is_parsed = True
+    cache.keep({NAMES: prepared})
+    return prepared
+
+
+def test_settings_and_a_statement_are_a_pair_once_both_are_known() -> None:
+    cache = StatementCache(4)
+    asked = Statement("select $1", [b"x"], "a")
+    assert cache.find_pair(NAMES, asked) is None
+    settings = keep_settings(cache)
+    assert cache.find_pair(NAMES, asked) is None
+    prepared = keep(cache, "a", "select $1")
+    pair = cache.find_pair(NAMES, asked)
+    assert pair is not None
+    assert pair.steps == [settings, prepared]
+    assert pair.applied == bind_head(settings.name, 1)
+    assert pair.asked == bind_head(prepared.name, 1)
+    assert cache.find_pair(NAMES, asked) is pair
+
+
+def test_a_pair_is_of_one_text_of_so_many_parameters_and_of_these_settings() -> None:
+    cache = StatementCache(4)
+    keep_settings(cache)
+    keep(cache, "a", "select $1")
+    assert cache.find_pair(NAMES, Statement("select $1", [b"x"], "a")) is not None
+    assert cache.find_pair(NAMES, Statement("select $2", [b"x"], "a")) is None
+    assert cache.find_pair(("role", "search_path"), Statement("select $1", [b"x"], "a")) is None
+    other = cache.find_pair(NAMES, Statement("select $1", [b"x", b"y"], "a"))
+    assert other is not None
+    assert other.count == 2
+
+
+@pytest.mark.parametrize("is_forgotten", [True, False])
+def test_a_pair_goes_with_its_statement(*, is_forgotten: bool) -> None:
+    cache = StatementCache(2)
+    keep_settings(cache)
+    keep(cache, "a", "select 1")
+    asked = Statement("select 1", (), "a")
+    assert cache.find_pair(NAMES, asked) is not None
+    if is_forgotten:
+        cache.forget()
+    else:
+        cache.find(NAMES, None)
+        keep(cache, "b", "select 2")
+    assert cache.find_pair(NAMES, asked) is None
+
+
+def test_what_is_discarded_is_closed_before_another_pair_is_used() -> None:
+    cache = StatementCache(2)
+    keep(cache, "a", "select 1")
+    keep_settings(cache)
+    keep(cache, "b", "select 2")
+    asked = Statement("select 2", (), "b")
+    assert cache.find_pair(NAMES, asked) is None
+    cache.take_closes()
+    assert cache.find_pair(NAMES, asked) is not None
+
+
+def test_using_a_pair_keeps_it_longer() -> None:
+    cache = StatementCache(3)
+    keep_settings(cache)
+    keep(cache, "a", "select 1")
+    keep(cache, "b", "select 2")
+    for _ in range(2):
+        assert cache.find_pair(NAMES, Statement("select 1", (), "a")) is not None
+    keep(cache, "c", "select 3")
+    assert (cache.find("b", "select 2"), cache.find("a", "select 1") is not None) == (None, True)
 
 
 def test_without_room_every_statement_is_unnamed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.database.frames import SYNC, encode_bind, encode_bound, encode_known, encode_parse
-from monohull.kernel.database.statements import BoundSettings
+from monohull.kernel.database.statements import BoundSettings, Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         Key,
         Prepared,
         Settings,
-        Statement,
         StatementCache,
     )
 
@@ -25,23 +24,20 @@ AT_ONCE_BYTES: Final = 16 * 1024
 
 
 def compose_known(
-    exchange: Exchange, cache: StatementCache, statement: Statement, settings: BoundSettings
-) -> bytes | None:
-    """Encode settings and one statement at once if the server knows both; nearly every request is so."""
-    sql, args, key = statement
-    applied, asked = cache.find(settings.names, None), cache.find(key, sql)
-    if applied is None or asked is None or cache.discarded:
+    cache: StatementCache, statement: Statement, settings: BoundSettings
+) -> tuple[bytes, list[Prepared]] | None:
+    """Encode settings and one statement at once if the server knows both; return them and what they are.
+
+    Nearly every request is so. None for another, and for a large one.
+
+    Raises:
+        InvalidRequest: An argument is no text.
+    """
+    pair = cache.find_pair(settings.names, statement)
+    if pair is None:
         return None
-    size = len(settings.values)
-    for arg in args:
-        size += 4 if arg is None else 4 + len(arg)
-    if size > AT_ONCE_BYTES:
-        return None
-    known = encode_known(applied.bind(len(settings.names)), settings.values, asked.bind(len(args)), args)
-    exchange.steps = [applied, asked]
-    exchange.first = 1
-    exchange.is_usual = True
-    return known
+    known = encode_known(pair.applied, settings.values, pair.asked, statement.args, AT_ONCE_BYTES)
+    return None if known is None else (known, pair.steps)
 
 
 def compose(  # noqa: PLR0913 a request has these parts
@@ -57,35 +53,29 @@ def compose(  # noqa: PLR0913 a request has these parts
     is_explicit = not commit or isolation is not None
     if is_explicit:
         begin = f"BEGIN ISOLATION LEVEL {isolation}" if isolation else "BEGIN"
-        _add(exchange, cache, (begin, (), begin), describe=False)
+        _add(exchange, cache, Statement(begin, (), begin), describe=False)
     if isinstance(settings, BoundSettings):
         prepared = _find(exchange, cache, settings.names, None, describe=False)
         exchange.size += encode_bound(exchange.parts, prepared.name, len(settings.names), settings.values)
     elif settings:
         names, values = zip(*settings, strict=True)
-        _add(exchange, cache, (None, values, names), describe=False)
+        prepared = _find(exchange, cache, names, None, describe=False)
+        exchange.size += encode_bind(exchange.parts, prepared.name, values)
     exchange.first = len(exchange.steps)
     for statement in statements:
         _add(exchange, cache, statement, describe=True)
     if is_explicit:
         end = "COMMIT" if commit else "ROLLBACK"
-        _add(exchange, cache, (end, (), end), describe=False)
+        _add(exchange, cache, Statement(end, (), end), describe=False)
     if cache.discarded:
         exchange.parts[:0] = cache.take_closes()
     exchange.parts.append(SYNC)
 
 
-def _add(
-    exchange: Exchange,
-    cache: StatementCache,
-    step: tuple[str | None, Sequence[str | bytes | None], Key],
-    *,
-    describe: bool,
-) -> None:
+def _add(exchange: Exchange, cache: StatementCache, statement: Statement, *, describe: bool) -> None:
     """Append Bind and Execute, after Parse and Describe where the server does not know the statement."""
-    sql, args, key = step
-    prepared = _find(exchange, cache, key, sql, describe=describe)
-    exchange.size += encode_bind(exchange.parts, prepared.name, args)
+    prepared = _find(exchange, cache, statement.key, statement.sql, describe=describe)
+    exchange.size += encode_bind(exchange.parts, prepared.name, statement.args)
 
 
 def _find(

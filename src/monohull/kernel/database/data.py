@@ -28,6 +28,7 @@ from monohull.kernel.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from monohull.kernel.database.exchange import Exchange
     from monohull.kernel.database.wire import Wire
 
 __all__ = [
@@ -176,40 +177,42 @@ class DataPool(WirePool):
             DatabaseUnavailable: As `run_batch` raises it, like all that is not named here.
         """
         cost = self._costs.get(statement.key, SHORT_SECONDS)
-        if cost < SHORT_SECONDS and (wire := self.take_now(shares=True, depth=depth_of(cost))):
-            rows = await self._run_on(wire, statement, settings)
-            if rows is not None:
-                return rows
+        wire = self.take_now(shares=True, depth=depth_of(cost)) if cost < SHORT_SECONDS else None
+        if wire is not None:
+            exchange = None
+            try:
+                wire.gathers = len(self._wires) - len(self._idle) > 1
+                if (login := self._login) is not None and login.service_role_as is None:
+                    exchange = wire.begin_known(statement, settings)
+                rows = None if exchange is None else (await exchange.waiter)[1]
+            except (ConnectionLost, PostgresError) as error:
+                self._begin_anew(wire, error)
+            except BaseException as error:
+                self._leave(wire, exchange, error)
+                raise
+            else:
+                self.put(wire, None if rows is None else rows.rest)
+                if rows is not None:
+                    return rows
         [rows] = await self.run_batch((statement,), settings=settings, streams=True)
         return rows
 
-    async def _run_on(self, wire: Wire, statement: Statement, settings: BoundSettings) -> Rows | None:
-        """Run a known statement; return None where the usual way has to be gone, from its beginning."""
-        exchange = None
-        try:
-            wire.gathers = len(self._wires) - len(self._idle) > 1
-            if self._login is not None and self._login.effective_settings(settings) is settings:
-                exchange = wire.begin_known(statement, settings)
-            rows = None if exchange is None else (await exchange.waiter)[1]
-        except (ConnectionLost, PostgresError) as error:
-            was_hit = (
-                wire.is_settling and isinstance(error, PostgresError) and error.sqlstate == QUERY_CANCELED
-            )
-            self.put_back(wire, is_over=True)
-            if isinstance(error, PostgresError) and not was_hit:
-                if not error.is_stale_statement:
-                    raise
-                wire.forget_statements()
-            return None
-        except BaseException as error:
-            if exchange is not None and exchange.body is not None:  # answered in the same turn of the loop
-                exchange.body.close()
-            self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
-            if isinstance(error, ResultTooLarge):
-                raise _exceeded(error) from error
-            raise
-        self.put(wire, None if rows is None else rows.rest)
-        return rows
+    def _begin_anew(self, wire: Wire, error: ConnectionLost | PostgresError) -> None:
+        """Put a connection back whose known statement failed; raise ``error`` unless it may be tried anew."""
+        was_hit = wire.is_settling and isinstance(error, PostgresError) and error.sqlstate == QUERY_CANCELED
+        self.put_back(wire, is_over=True)
+        if isinstance(error, PostgresError) and not was_hit:
+            if not error.is_stale_statement:
+                raise error
+            wire.forget_statements()
+
+    def _leave(self, wire: Wire, exchange: Exchange | None, error: BaseException) -> None:
+        """Put back a connection whose known statement nobody waits for any more."""
+        if exchange is not None and exchange.body is not None:  # answered in the same turn of the loop
+            exchange.body.close()
+        self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
+        if isinstance(error, ResultTooLarge):
+            raise _exceeded(error) from error
 
     def _shared_cost(self, statements: Sequence[Statement], settings: Settings, *, is_plain: bool) -> float:
         """Return what a request costs, in seconds, that can be sent behind others and others behind it.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator, Sequence
@@ -33,60 +35,38 @@ class ResultTooLarge(Exception):
         self.ceiling_bytes = ceiling_bytes
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """One request on the wire: what was asked, and what has come back so far.
 
+    A structure, for making one takes half of the time that an ordinary class takes.
+
     Attributes:
-        first: The caller's first statement among the steps.
-        asked: How many are the caller's.
-        is_usual: It is settings and one statement that the server knows.
+        asked: How many statements are the caller's.
         streams: Whether the row of the caller's last one may be handed out while it still comes.
-        body: What it is handed out as, once it is known to be large.
+        key: What the cost of its one statement is known under; empty if it is not.
+        steps: The caller's statements, and what goes before and after them.
+        first: The caller's first statement among the steps.
+        is_usual: It is settings and one statement that the server knows.
+        body: What a large row is handed out as.
     """
 
-    __slots__ = (
-        "asked",
-        "began_at",
-        "body",
-        "bytes",
-        "error",
-        "first",
-        "fresh",
-        "is_cleaning",
-        "is_usual",
-        "key",
-        "parts",
-        "results",
-        "rows",
-        "size",
-        "steps",
-        "streams",
-        "waiter",
-    )
-
-    def __init__(self, waiter: asyncio.Future[list[Rows]], asked: int, streams: bool) -> None:
-        self.waiter = waiter
-        self.asked = asked
-        self.streams = streams
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.steps: list[Prepared] = []
-        self.fresh: dict[Key, Prepared] = {}
-        self.results: list[Rows] = []
-        self.rows: list[Row] = []
-        self.bytes = 0
-        self.error: PostgresError | None = None
-        self.is_cleaning = False
-        self.is_usual = False
-        self.first = 0
-        self.began_at = 0.0
-        self.key = ""
-        self.body: ValueStream | None = None
-
-    @property
-    def expects_single_row(self) -> bool:
-        """Whether the usual answer may come, and nothing of it came yet."""
-        return self.is_usual and not (self.results or self.rows)
+    waiter: asyncio.Future[list[Rows]]
+    asked: int
+    streams: bool
+    key: str = ""
+    steps: list[Prepared] = []
+    first: int = 0
+    is_usual: bool = False
+    parts: list[bytes] = []
+    size: int = 0
+    fresh: dict[Key, Prepared] = {}
+    results: list[Rows] = []
+    rows: list[Row] = []
+    row_bytes: int = 0
+    error: PostgresError | None = None
+    is_cleaning: bool = False
+    began_at: float = 0.0
+    body: ValueStream | None = None
 
     @property
     def expects_body(self) -> bool:

@@ -226,7 +226,9 @@ def bind_head(name: bytes, count: int) -> bytes:
     return b"\0" + name + b"\0\0\0" + _SHORT.pack(count)
 
 
-def encode_known(applied: bytes, settings: bytes, asked: bytes, args: Sequence[str | bytes | None]) -> bytes:
+def encode_known(
+    applied: bytes, settings: bytes, asked: bytes, args: Sequence[str | bytes | None], most_bytes: int
+) -> bytes | None:
     """Return a whole request of settings and one statement that the server both knows, with its Sync.
 
     Args:
@@ -234,11 +236,13 @@ def encode_known(applied: bytes, settings: bytes, asked: bytes, args: Sequence[s
         settings: Their values, as `encode_value` encoded them.
         asked: `bind_head` of the statement.
         args: Its values.
+        most_bytes: None where the values of both have more.
 
     Raises:
         InvalidRequest: A value is no Unicode text.
     """
-    parts = [b"", asked]
+    first = len(applied) + len(settings) + 6
+    parts = [b"B", first.to_bytes(4, "big"), applied, settings, _EXECUTE_THEN_BIND, b"", asked]
     size = len(asked) + 6
     for arg in args:
         if arg is None:
@@ -247,13 +251,16 @@ def encode_known(applied: bytes, settings: bytes, asked: bytes, args: Sequence[s
             continue
         value = encode_text(arg) if isinstance(arg, str) else arg
         length = len(value)
-        parts.append(length.to_bytes(4, "big"))
-        parts.append(value)
+        parts += (length.to_bytes(4, "big"), value)
         size += length + 4
-    first = (len(applied) + len(settings) + 6).to_bytes(4, "big")
-    parts[0] = b"".join((b"B", first, applied, settings, _EXECUTE_THEN_BIND, size.to_bytes(4, "big")))
+    if first + size > most_bytes:
+        return None
+    parts[_AT_SECOND_SIZE] = size.to_bytes(4, "big")
     parts.append(_EXECUTE_THEN_SYNC)
     return b"".join(parts)
+
+
+_AT_SECOND_SIZE: Final = 5
 
 
 def encode_bound(parts: list[bytes], name: bytes, count: int, values: bytes) -> int:

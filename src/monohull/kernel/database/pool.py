@@ -169,7 +169,7 @@ class WirePool:
         self._failing_since: float | None = None
         self._retry_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
+        self._change: asyncio.Event | None = None
         self._is_closing = False
 
     def keep_nothing_prepared(self) -> None:
@@ -315,7 +315,7 @@ class WirePool:
             self._waiters.pop(waiter, None)
             self.waited_total += 1
             self.waited_seconds_total += monotonic_seconds() - since
-            self._changed.set()
+            self._note_change()
 
     def put(self, wire: Wire, rest: ValueStream | None = None) -> None:
         """Note that a request on ``wire`` is over; hand it to whoever waits longest, or keep it.
@@ -326,7 +326,8 @@ class WirePool:
             self._shared.pop(wire, None)
             rest.when_over(partial(self._end, wire, rest))
             return
-        self._changed.set()
+        if self._change is not None:
+            self._note_change()
         wire.load -= 1
         if wire not in self._wires:
             return
@@ -339,8 +340,10 @@ class WirePool:
             self._forget(wire)
             wire.close()
             self._grow()
-            return
-        self._give(wire)
+        elif self._waiters:
+            self._give(wire)
+        else:
+            self._idle.append(wire)
 
     def _share_on(self, wire: Wire) -> None:
         """Give a place on a connection that is in use to whoever waits longest, if that one shares."""
@@ -461,7 +464,7 @@ class WirePool:
             self.lost_total += 1
             self._forget(wire)
             self._grow()
-        self._changed.set()
+        self._note_change()
 
     def _forget(self, wire: Wire) -> None:
         self._wires.pop(wire, None)
@@ -478,9 +481,15 @@ class WirePool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _note_change(self) -> None:
+        """Wake whoever waits until something has changed: nobody, unless the pool closes."""
+        if self._change is not None:
+            self._change.set()
+            self._change = None
+
     async def _next_change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+        self._change = self._change or asyncio.Event()
+        await self._change.wait()
 
 
 def depth_of(seconds: float) -> int:

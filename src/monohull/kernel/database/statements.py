@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -65,7 +65,7 @@ Key: TypeAlias = str | tuple[str, ...]
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][\w$-]*(\.[A-Za-z_][\w$-]*)*", re.ASCII)
 
 
-class Statement(NamedTuple):
+class Statement(Struct, frozen=True):
     """One statement of a request.
 
     Attributes:
@@ -80,7 +80,7 @@ class Statement(NamedTuple):
     key: str = ""
 
 
-class Rows(NamedTuple):
+class Rows(Struct, frozen=True):
     """What one statement gave: column names, rows of text-format values, and the command tag.
 
     Where it was asked for and is large, the last value of the only row comes as ``rest``, which the row is
@@ -99,20 +99,33 @@ class Prepared:
     ``columns`` is None until the server described them.
     """
 
-    __slots__ = ("_bind", "columns", "is_parsed", "name", "sql")
+    __slots__ = ("columns", "is_parsed", "name", "sql")
 
     def __init__(self, name: bytes, sql: str, *, describe: bool) -> None:
-        self._bind = (-1, b"")
         self.name = name
         self.sql = sql
         self.columns: tuple[str, ...] | None = None if describe else ()
         self.is_parsed = False
 
-    def bind(self, count: int) -> bytes:
-        """Return `bind_head` for ``count`` values; a statement nearly always has the same number."""
-        if self._bind[0] != count:
-            self._bind = count, bind_head(self.name, count)
-        return self._bind[1]
+
+class Pair(Struct, frozen=True):
+    """Settings and one statement that the server both knows: what nearly every request consists of.
+
+    Attributes:
+        steps: The two.
+        names: Of the settings.
+        sql: Of the statement.
+        count: Of the statement's parameters.
+        applied: `bind_head` of the settings.
+        asked: `bind_head` of the statement.
+    """
+
+    steps: list[Prepared]
+    names: tuple[str, ...]
+    sql: str
+    count: int
+    applied: bytes
+    asked: bytes
 
 
 class StatementCache:
@@ -126,6 +139,7 @@ class StatementCache:
         self.discarded: list[bytes] = []
         self._size = size
         self._kept: OrderedDict[Key, Prepared] = OrderedDict()
+        self._pairs: dict[Key, Pair] = {}
         self._serial = 0
 
     def __len__(self) -> int:
@@ -143,6 +157,31 @@ class StatementCache:
             self._kept.move_to_end(key)
         return prepared
 
+    def find_pair(self, names: tuple[str, ...], statement: Statement) -> Pair | None:
+        """Return what is kept of a statement and of the settings before it, if both are.
+
+        Pairs are made when they are asked for, and forgotten whenever anything changes.
+        """
+        sql, args, key = statement.sql, statement.args, statement.key
+        pair = self._pairs.get(key)
+        is_crowded = len(self._kept) * 2 > self._size
+        if (
+            pair is not None
+            and (pair.names is names or pair.names == names)
+            and pair.sql == sql
+            and pair.count == len(args)
+        ):
+            if is_crowded:
+                self._kept.move_to_end(names)
+                self._kept.move_to_end(key)
+            return pair
+        applied, asked = self.find(names, None), self.find(key, sql)
+        if applied is None or asked is None or self.discarded:
+            return None
+        heads = bind_head(applied.name, len(names)), bind_head(asked.name, len(args))
+        pair = self._pairs[key] = Pair([applied, asked], names, sql, len(args), *heads)
+        return pair
+
     def make(self, key: Key, sql: str | None, *, describe: bool) -> Prepared:
         """Name a statement that is about to be parsed.
 
@@ -156,6 +195,7 @@ class StatementCache:
 
     def keep(self, fresh: dict[Key, Prepared]) -> None:
         """Keep what the server parsed, for it outlives its transaction; discard what there is no room for."""
+        self._pairs.clear()
         for key, prepared in fresh.items():
             if not prepared.is_parsed:
                 continue
@@ -173,6 +213,7 @@ class StatementCache:
         """Have every statement parsed again at its next use."""
         self.discarded += [prepared.name for prepared in self._kept.values()]
         self._kept.clear()
+        self._pairs.clear()
 
     def take_closes(self) -> list[bytes]:
         """Return messages that close what was discarded, once."""

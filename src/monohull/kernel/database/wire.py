@@ -140,8 +140,7 @@ class Wire(asyncio.Protocol):
         self._behind: deque[Exchange] = deque()
         self._reason: str | None = None
         self._is_lost = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._at_rest: asyncio.Event | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport
@@ -230,18 +229,15 @@ class Wire(asyncio.Protocol):
         if self._is_lost or self._transport.is_closing():
             raise ConnectionLost(self._reason or "the connection is closed", nothing_sent=True)
         asked = len(statements)
-        exchange = Exchange(self._loop.create_future(), asked, streams)
-        known = None
-        if asked == 1:
-            exchange.key = statements[0].key
-            if commit and isolation is None and isinstance(settings, BoundSettings):
-                known = compose_known(exchange, self._statements, statements[0], settings)
-        if known is None:
-            compose(exchange, self._statements, statements, settings, commit=commit, isolation=isolation)
+        if asked == 1 and commit and isolation is None and isinstance(settings, BoundSettings):
+            known = self._begin_known(statements[0], settings, streams)
+            if known is not None:
+                return known
+        key = statements[0].key if asked == 1 else ""
+        exchange = Exchange(self._loop.create_future(), asked, streams, key)
+        compose(exchange, self._statements, statements, settings, commit=commit, isolation=isolation)
         self._queue(exchange)
-        if known is not None:
-            self._write(known)
-        elif exchange.size <= WRITE_AT_ONCE_BYTES:
+        if exchange.size <= WRITE_AT_ONCE_BYTES:
             self._write(b"".join(exchange.parts))
             exchange.parts.clear()
         return exchange
@@ -256,13 +252,16 @@ class Wire(asyncio.Protocol):
         """
         if self._is_lost or self._transport.is_closing():
             return None
-        exchange = Exchange(self._loop.create_future(), 1, True)
-        known = compose_known(exchange, self._statements, statement, settings)
+        return self._begin_known(statement, settings, True)
+
+    def _begin_known(self, statement: Statement, settings: BoundSettings, streams: bool) -> Exchange | None:
+        known = compose_known(self._statements, statement, settings)
         if known is None:
             return None
-        exchange.key = statement.key
+        data, steps = known
+        exchange = Exchange(self._loop.create_future(), 1, streams, statement.key, steps, 1, True)
         self._queue(exchange)
-        self._write(known)
+        self._write(data)
         return exchange
 
     def forget_statements(self) -> None:
@@ -273,7 +272,6 @@ class Wire(asyncio.Protocol):
         if self._exchange is None:
             exchange.began_at = monotonic_seconds()
             self._exchange = exchange
-            self._idle.clear()
         else:
             self._behind.append(exchange)
 
@@ -320,17 +318,23 @@ class Wire(asyncio.Protocol):
         """
         try:
             async with asyncio.timeout(GRACE_SECONDS):
-                await self._idle.wait()
+                await self._until_idle()
         except TimeoutError:
             if self._exchange is not None and self._exchange.key:
                 self.costs[self._exchange.key] = _NOT_SHORT_SECONDS
             await self._cancel()
-            await self._idle.wait()
+            await self._until_idle()
         try:
             await self.exchange(())
         except PostgresError as error:
             if error.sqlstate != QUERY_CANCELED:
                 raise
+
+    async def _until_idle(self) -> None:
+        """Wait until no request is under way, or the connection is lost."""
+        if self._exchange is not None:
+            self._at_rest = self._at_rest or asyncio.Event()
+            await self._at_rest.wait()
 
     def close(self) -> None:
         """Say goodbye and close; what is buffered is still written."""
@@ -357,7 +361,8 @@ class Wire(asyncio.Protocol):
             if not exchange.waiter.done():
                 exchange.waiter.set_exception(last_word(exchange, reason))
         self._writable.set()
-        self._idle.set()
+        if self._at_rest is not None:
+            self._at_rest.set()
         if self.on_lost is not None:
             self.on_lost(self, reason)
         if body is not None:
@@ -365,30 +370,26 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         at = 0
-        while (exchange := self._exchange) is not None and exchange.expects_single_row:
-            found = read_single_row(data, at) if self._reader.is_between else None
-            if found is None or not self._fits(found[1] - at):
-                break
-            self._finish_single_row(exchange, found[0])
-            at = found[1]
-            if at == len(data):
-                return
+        if self._reader.is_between:
+            ceiling = self._max_result_bytes
+            while (exchange := self._exchange) is not None and exchange.is_usual:
+                # nothing of it came yet, or all that came of it had to be looked at
+                found = None if exchange.results or exchange.rows else read_single_row(data, at)
+                if found is None or (ceiling is not None and found[1] - at > ceiling):
+                    break
+                row, at = found
+                self._advance(exchange)
+                if not exchange.waiter.done():
+                    columns = exchange.steps[1].columns or ()
+                    exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], "SELECT 1")])
+                if at == len(data):
+                    return
         if at:
             data = data[at:]
         try:
             self._reader.feed(data)
         except (ProtocolViolation, ValueError, IndexError, struct.error) as error:
             self.abort(f"the server's answer cannot be read: {error}")
-
-    def _fits(self, size: int) -> bool:
-        return self._max_result_bytes is None or size <= self._max_result_bytes
-
-    def _finish_single_row(self, exchange: Exchange, row: Row) -> None:
-        """Do what the seven messages of the usual answer would have done."""
-        self._advance(exchange)
-        if not exchange.waiter.done():
-            columns = exchange.steps[1].columns or ()
-            exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], "SELECT 1")])
 
     def _advance(self, exchange: Exchange) -> None:
         """Note that ``exchange`` is over and how long it took; the next one is at the head."""
@@ -401,7 +402,9 @@ class Wire(asyncio.Protocol):
             self._exchange.began_at = now
         else:
             self._exchange = None
-            self._idle.set()
+            if self._at_rest is not None:
+                self._at_rest.set()
+                self._at_rest = None
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -423,8 +426,8 @@ class Wire(asyncio.Protocol):
         if exchange is None or exchange.waiter.done():
             return
         if self._max_result_bytes is not None:
-            exchange.bytes += stop - start
-            if exchange.bytes > self._max_result_bytes:
+            exchange.row_bytes += stop - start
+            if exchange.row_bytes > self._max_result_bytes:
                 exchange.rows.clear()
                 exchange.waiter.set_exception(ResultTooLarge(self._max_result_bytes))
                 return
@@ -440,7 +443,7 @@ class Wire(asyncio.Protocol):
         if exchange.key:
             self.costs[exchange.key] = _NOT_SHORT_SECONDS
             exchange.key = ""
-        if self._max_result_bytes is not None and exchange.bytes + size > self._max_result_bytes:
+        if self._max_result_bytes is not None and exchange.row_bytes + size > self._max_result_bytes:
             exchange.rows.clear()
             exchange.waiter.set_exception(ResultTooLarge(self._max_result_bytes))
             return _drop
