@@ -34,6 +34,7 @@ from modules.rest.body import is_json
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
+from modules.rest.known import Known, Lane, Memory, Pieces, View, take_apart
 from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.openapi import MEDIA_TYPE
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from modules.rest.rehearsal import Explained, Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.events import Event
+    from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -164,23 +166,29 @@ class DataApi:
         """Counts the requests of each caller."""
         return self._gate
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return what answers a request: the short way, if its like was answered before.
+
+        Raises:
+            Problem: It is not let in.
+        """
         scope["state"]["route"] = ROUTE
         principal = self._principal(scope)
         self._gate.admit(principal, scope)
+        if scope["method"] == "GET" and not self._is_timed:
+            path: bytes | None = scope.get("raw_path")
+            if path is not None:
+                pieces, given = take_apart(path, scope["query_string"])
+                lane = self._recall(scope, pieces, principal)
+                if lane is not None:
+                    return self._serve_known(lane, given, receive, send)
+        return self._serve(scope, principal, receive, send)
+
+    async def _serve(self, scope: Scope, principal: Principal, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS":
             await send_answer(receive, send, self._allowed(scope, principal))
             return
         watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
-        if (
-            scope["method"] == "GET"
-            and watch is OFF
-            and (known := self._recall(scope, principal)) is not None
-        ):
-            with self._departures.watch(receive):
-                answer = await self._answer_known(*known, scope, principal)
-            await send_answer(receive, send, answer)
-            return
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             with self._departures.watch(receive):
                 answer = await self._describe(scope, principal, watch)
@@ -304,26 +312,32 @@ class DataApi:
             routine=() if compiled.routine is None else compiled.routine.settings,
         )
 
-    def _recall(
-        self, scope: Mapping[str, Any], principal: Principal
-    ) -> tuple[Known, View, list[bytes]] | None:
-        """Return what is known of a read like this one, as the caller's role sends it.
+    def _recall(self, scope: Mapping[str, Any], pieces: Pieces, principal: Principal) -> Lane | None:
+        """Return what is known of a read like this one, as the caller sends it.
 
         Raises:
             RelationClosed: MH100, a relation in it is closed to the role.
             ScopeMissing: MH103, the key's scopes lack something that it touches.
+            InvalidRequest: A header holds a zero byte.
         """
         vantage = self._vantage_of(principal)
-        found = vantage.memory.find(scope)
-        if found is None:
+        memory = vantage.memory
+        headers: HeaderSet = scope["state"]["headers"]
+        lane: Lane | None = headers.notes.get(pieces)
+        if lane is not None and lane.memory is memory and lane.principal is principal:
+            return lane
+        known = memory.find(headers, pieces)
+        if known is None:
             return None
-        known, given = found
         if principal.scopes is not None:
             vantage.scopes.demand(principal.scopes, known.request.asked, known.compiled)
-        view = known.views.get(principal.role)
+        view = known.views.get(principal.role) or self._look(vantage, known, scope, principal)
         if view is None:
-            view = self._look(vantage, known, scope, principal)
-        return None if view is None else (known, view, given)
+            return None
+        settings = bind_settings(view.settings, principal, scope["headers"], headers)
+        lane = Lane(memory, known, principal, view.key, settings)
+        headers.note(pieces, lane)
+        return lane
 
     def _look(
         self, vantage: Vantage, known: Known, scope: Mapping[str, Any], principal: Principal
@@ -338,32 +352,26 @@ class DataApi:
         )
         return known.view(role, template)
 
-    async def _answer_known(
-        self, known: Known, view: View, given: list[bytes], scope: Mapping[str, Any], principal: Principal
-    ) -> Answer:
-        """Do what `answer` does.
+    async def _serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> None:
+        """Answer a known read.
 
         Raises:
             DatabaseRefused: The database refused the statement.
             Unavailable: There is no server, or no free connection.
         """
-        statement = Statement(known.compiled.statement.text, known.bind(given), view.key)
+        known = lane.known
+        statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
         try:
-            settings = bind_settings(view.settings, principal, scope["headers"], scope["state"]["headers"])
-            rows = await self._source.run_known(statement, settings)
+            with self._departures.watch(receive):
+                rows = await self._source.run_known(statement, lane.settings)
         except PostgresError as error:
-            raise self._refused(error, known.request, principal) from error
-        _, count, *asides = rows.rows[0]
-        document = rows.rest if rows.rest is not None else asides.pop() or b""
-        try:
-            headers = known.answer_headers(given, int(count or 0), len(document))
-            if any(asides):
-                return Answer(*override(200, headers, asides), document)
-        except BaseException:
-            if rows.rest is not None:
-                rows.rest.close()
-            raise
-        return Answer(200, headers, document)
+            raise self._refused(error, known.request, lane.principal) from error
+        answer = known.answer(given, rows)
+        if isinstance(answer.body, bytes):
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+        else:
+            await send_answer(receive, send, answer)
 
     def _refused(self, error: PostgresError, request: ApiRequest, principal: Principal) -> Problem:
         """Return what the database's refusal means to the client."""

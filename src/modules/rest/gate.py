@@ -51,10 +51,18 @@ class Gate:
             RateLimited: 429.
         """
         allowance = self._allowance
-        if allowance is not None:
-            caller = _caller(principal, scope["state"]["address"])
-            if not allowance.has(caller) and not _is_exempt(principal, scope):
-                raise allowance.refusal(caller)
+        if allowance is None:
+            return
+        # whose bucket it is; no subject that a token may claim is spelled like an address here
+        subject = principal.subject
+        if subject is not None:
+            caller = f"user {subject}"
+        elif principal.kind is PrincipalKind.SERVICE:
+            caller = SERVICE
+        else:
+            caller = f"from {scope['state']['address']}"
+        if not allowance.has(caller) and not _is_exempt(principal, scope):
+            raise allowance.refusal(caller)
 
     async def look(self, principal: Principal, scope: Mapping[str, Any]) -> Decision | None:
         """Return what a request would be told now, without counting it; None for who is not counted.
@@ -76,13 +84,6 @@ class Gate:
             return
         async with self._allowance.agreeing():
             yield
-
-
-def _caller(principal: Principal, address: str | None) -> str:
-    """Name whose bucket it is; no subject that a token may claim is spelled like an address here."""
-    if principal.subject is not None:
-        return f"user {principal.subject}"
-    return SERVICE if principal.kind is PrincipalKind.SERVICE else f"from {address}"
 
 
 def _is_exempt(principal: Principal, scope: Mapping[str, Any]) -> bool:

@@ -22,16 +22,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from msgspec import Struct
 
 from modules.query import NotOneRow, Read
+from modules.rest.guc import override
 from modules.rest.request import recall_shape
+from modules.rest.response import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modules.query import Compiled
     from modules.rest.request import ApiRequest
-    from modules.rest.response import Answer, RawHeaders
+    from modules.rest.response import RawHeaders
     from monohull.kernel.database.role import SettingsTemplate
+    from monohull.kernel.database.statements import BoundSettings, Rows
     from monohull.kernel.header_sets import HeaderSet
+    from monohull.kernel.principal import Principal
 
 MAX_KNOWN: Final = 2000
 """About 4 MB; the one that was learnt first goes."""
@@ -39,10 +43,13 @@ MAX_KEY_BYTES: Final = 2048
 """Longer requests go the whole way each time."""
 
 _VALUES: Final = re.compile(
-    rb"((?:^|&)(?!(?:select|columns|on_conflict|order|limit|offset|and|or)=)[A-Za-z_][A-Za-z0-9_]*="
-    rb"(?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.~-]*)(?=&|\Z)"
+    rb"(&(?!(?:select|columns|on_conflict|order|limit|offset|and|or)=)[A-Za-z_]\w*="
+    rb"(?:not\.)?(?:eq|neq|[gl]te?)\.)([\w.~-]*)(?=&|\Z)"
 )
-"""Plain comparisons with a column: name and operator, then a value that means itself wherever it stands."""
+"""Plain comparisons with a column: name and operator, then a value that means itself wherever it stands.
+
+Each begins with an ampersand, which is put before the first: so places where one may begin are found quickly.
+"""
 
 _OWN: Final = frozenset({b"content-range", b"content-location", b"content-length"})
 """Headers that are made for each answer."""
@@ -50,6 +57,8 @@ _OWN: Final = frozenset({b"content-range", b"content-location", b"content-length
 _WISHES: Final = "rest.wishes"
 
 Key: TypeAlias = tuple[bytes | None, ...]
+Pieces: TypeAlias = tuple[bytes, ...]
+"""Path and query of a read, without the values."""
 
 
 class View(Struct, frozen=True):
@@ -64,16 +73,37 @@ class View(Struct, frozen=True):
     key: str
 
 
+class Form(Struct, frozen=True):
+    """What always stands the same, and where values go.
+
+    Attributes:
+        pieces: In their order; empty where a value goes.
+        gaps: Positions in ``pieces``, each with the number of its value in the query string.
+    """
+
+    pieces: list[bytes]
+    gaps: tuple[tuple[int, int], ...]
+
+    def fill(self, given: Sequence[bytes]) -> list[bytes]:
+        """Return the pieces with the values ``given``.
+
+        >>> Form([b"?id=eq.", b""], ((1, 0),)).fill([b"7"])
+        [b'?id=eq.', b'7']
+        """
+        filled = self.pieces.copy()
+        for at, number in self.gaps:
+            filled[at] = given[number]
+        return filled
+
+
 class Known(Struct, frozen=True):
     """One kind of read.
 
     Attributes:
         request: The one that it was learnt from.
         compiled: Its statement, which gives back the number of rows, then asides, then the document.
-        args: What is bound; values are put into the places.
-        places: Positions in ``args``, each with the number of its value in the query string.
-        texts: ``Content-Location`` in pieces; between them are values.
-        order: The number of the value after each piece.
+        args: What is bound.
+        location: ``Content-Location``.
         headers: Those of the answer that are always the same.
         is_single: It has to be one row.
         views: By role, for those that may read it.
@@ -81,10 +111,8 @@ class Known(Struct, frozen=True):
 
     request: ApiRequest
     compiled: Compiled
-    args: list[str | bytes]
-    places: tuple[tuple[int, int], ...]
-    texts: tuple[bytes, ...]
-    order: tuple[int, ...]
+    args: Form
+    location: Form
     headers: RawHeaders
     is_single: bool
     views: dict[str, View]
@@ -95,23 +123,25 @@ class Known(Struct, frozen=True):
         made = self.views[role] = View(settings, key)
         return made
 
-    def bind(self, given: Sequence[bytes]) -> list[str | bytes]:
-        """Return what to bind for the values ``given``."""
-        args = self.args.copy()
-        for position, number in self.places:
-            args[position] = given[number]
-        return args
+    def answer(self, given: Sequence[bytes], rows: Rows) -> Answer:
+        """Return the answer around what the statement gave.
 
-    def location(self, given: Sequence[bytes]) -> bytes:
-        """Return ``Content-Location`` with the values ``given``."""
-        texts = self.texts
-        if len(texts) == 1:
-            return texts[0]
-        pieces = [texts[0]]
-        for number, text in zip(self.order, texts[1:], strict=True):
-            pieces.append(given[number])
-            pieces.append(text)
-        return b"".join(pieces)
+        Raises:
+            NotOneRow: PGRST116.
+            ResponseHeadersInvalid, ResponseStatusInvalid: 500, what the database set is neither.
+        """
+        _, count, *asides = rows.rows[0]
+        rest = rows.rest
+        document = asides.pop() or b"" if rest is None else rest
+        try:
+            headers = self.answer_headers(given, int(count or 0), len(document))
+            if any(asides):
+                return Answer(*override(200, headers, asides), document)
+        except BaseException:
+            if rest is not None:
+                rest.close()
+            raise
+        return Answer(200, headers, document)
 
     def answer_headers(self, given: Sequence[bytes], rows: int, length: int) -> RawHeaders:
         """Return the headers around a document of ``rows`` rows and ``length`` bytes.
@@ -125,9 +155,25 @@ class Known(Struct, frozen=True):
         return [
             *self.headers,
             (b"content-range", shown),
-            (b"content-location", self.location(given)),
+            (b"content-location", b"".join(self.location.fill(given))),
             (b"content-length", b"%d" % length),
         ]
+
+
+class Lane(Struct, frozen=True):
+    """A known read as one caller sends it, with the same headers each time.
+
+    Attributes:
+        memory: Which it is of; it holds for as long as that one is in use.
+        key: Under which connections keep the statement.
+        settings: All that it runs under.
+    """
+
+    memory: Memory
+    known: Known
+    principal: Principal
+    key: str
+    settings: BoundSettings
 
 
 class Memory:
@@ -139,17 +185,20 @@ class Memory:
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, scope: Mapping[str, Any]) -> tuple[Known, list[bytes]] | None:
-        """Return what is known of a GET, and its values."""
-        key, given = _key(scope)
-        known = None if key is None else self._known.get(key)
-        return None if known is None else (known, given)
+    def find(self, headers: HeaderSet, pieces: Pieces) -> Known | None:
+        """Return what is known of a GET."""
+        key = _key(headers, pieces)
+        return None if key is None else self._known.get(key)
 
     def learn(
         self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, answer: Answer
     ) -> None:
         """Remember how a GET was answered, if its like can be answered so."""
-        key, given = _key(scope)
+        path: bytes | None = scope.get("raw_path")
+        if path is None:
+            return
+        pieces, given = take_apart(path, scope["query_string"])
+        key = _key(scope["state"]["headers"], pieces)
         if key is None or sum(len(part) for part in key if part is not None) > MAX_KEY_BYTES:
             return
         known = (
@@ -181,20 +230,25 @@ def is_plain(request: ApiRequest, compiled: Compiled) -> bool:
     )
 
 
-def _key(scope: Mapping[str, Any]) -> tuple[Key | None, list[bytes]]:
-    """Return what a read is known by, None for one that is not looked for, and the values in its query."""
-    headers: HeaderSet = scope["state"]["headers"]
-    path: bytes | None = scope.get("raw_path")
+def take_apart(path: bytes, query: bytes) -> tuple[Pieces, list[bytes]]:
+    """Return a read without its values, and the values.
+
+    >>> take_apart(b"/rest/v1/items", b"id=eq.7&limit=1")
+    ((b'/rest/v1/items', b'', b'&id=eq.', b'&limit=1'), [b'7'])
+    """
+    pieces = _VALUES.split(b"&" + query)
+    given = pieces[2::3]
+    del pieces[2::3]
+    return (path, *pieces), given
+
+
+def _key(headers: HeaderSet, pieces: Pieces) -> Key | None:
+    """Return what a read is known by, None for one that is not looked for."""
     wishes = headers.notes.get(_WISHES)
     if wishes is None:
         wishes = _wishes(headers.by_name)
         headers.note(_WISHES, wishes)
-    if not wishes or path is None:
-        return None, []
-    pieces = _VALUES.split(scope["query_string"])
-    given = pieces[2::3]
-    del pieces[2::3]
-    return (path, *wishes, *pieces), given
+    return (*wishes, *pieces) if wishes else None
 
 
 def _wishes(headers: Mapping[bytes, bytes] | None) -> tuple[bytes | None, ...]:
@@ -217,20 +271,24 @@ def _known(
     slots = compiled.statement.slots
     canonical = shape.fill([value.decode() for value in given]).canonical
     first, *others = shape.texts
+    location = [(request.location.removesuffix(canonical) + first).encode()]
+    for text in others:
+        location += (b"", text.encode())
     known = Known(
         request=request,
         compiled=compiled,
-        args=["" if slot in numbers else request.values[slot] for slot in slots],
-        places=tuple((at, numbers[slot]) for at, slot in enumerate(slots) if slot in numbers),
-        texts=tuple(text.encode() for text in (request.location.removesuffix(canonical) + first, *others)),
-        order=shape.order,
+        args=Form(
+            [b"" if slot in numbers else _raw(request.values[slot]) for slot in slots],
+            tuple((at, numbers[slot]) for at, slot in enumerate(slots) if slot in numbers),
+        ),
+        location=Form(location, tuple((2 * at + 1, number) for at, number in enumerate(shape.order))),
         headers=[pair for pair in answer.headers if pair[0] not in _OWN],
         is_single=request.media.shape == "object",
         views={},
     )
-    bound = [_raw(arg) for arg in known.bind(given)]
-    is_same = bound == [_raw(arg) for arg in compiled.statement.choose(request.values)]
-    return known if is_same and known.location(given) == request.location.encode() else None
+    is_same = known.args.fill(given) == [_raw(arg) for arg in compiled.statement.choose(request.values)]
+    is_there = b"".join(known.location.fill(given)) == request.location.encode()
+    return known if is_same and is_there else None
 
 
 def _raw(arg: str | bytes) -> bytes:

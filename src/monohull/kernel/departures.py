@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from msgspec import Struct
 
 from monohull.kernel.errors import ClientGone, Problem
 
@@ -53,7 +55,7 @@ class Departures:
         Raises:
             ClientGone: 499, at the end of the block; nobody will read it but the log.
         """
-        return Stay(self, receive)
+        return Stay(self, receive, asyncio.current_task(self.loop), self.looks)
 
     def look_later(self) -> None:
         """See to it that somebody looks after those who stay."""
@@ -72,21 +74,18 @@ class Departures:
             self.look_later()
 
 
-class Stay:
+class Stay(Struct, eq=False):
     """One request that waits, from the beginning of the block to its end."""
 
-    __slots__ = ("_departures", "_has_left", "_listener", "_receive", "_task", "looks")
-
-    def __init__(self, departures: Departures, receive: Receive) -> None:
-        self._departures = departures
-        self._receive = receive
-        self._listener: asyncio.Task[None] | None = None
-        self._has_left = False
+    _departures: Departures
+    _receive: Receive
+    _task: asyncio.Task[Any] | None
+    looks: int
+    _listener: asyncio.Task[None] | None = None
+    _has_left: bool = False
 
     def __enter__(self) -> Self:
         departures = self._departures
-        self._task = asyncio.current_task(departures.loop)
-        self.looks = departures.looks
         departures.staying[self] = None
         if departures.timer is None:
             departures.look_later()
