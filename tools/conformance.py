@@ -1,6 +1,6 @@
 """Run PostgREST's own specification against the product, where its cases lie beside the repository.
 
-    python -m tools.conformance [--pg 15] [--group base] [--only REGEX] [-v]
+    python -m tools.conformance [--pg 15] [--group base] [--only REGEX] [-v] [--record]
                                 [--server URL --redis URL] [--databases PREFIX]
 
 The cases are data to test with and no part of this project. Each group of cases
@@ -13,8 +13,9 @@ Some cases need what not every server has: PostGIS, safeupdate, libxml. The
 server is asked, and what it lacks leaves those cases out.
 
 What passes must go on passing: ``tests/contract/rest_passing.txt`` names every
-case that did. One of those that fails now is a failure; a case that never
-passed is skipped until it does, and `--record` of ``make contract`` adds it to the list.
+case that did, on any server. For ``make contract`` one of those that fails now
+is a failure. A case that never passed is skipped until it does, and then it is
+an error not to have it on the list: ``--record`` adds what passes, here and there.
 """
 
 from __future__ import annotations
@@ -353,6 +354,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--redis", help="a Redis that runs; goes with --server")
     parser.add_argument("--databases", default="conformance", help="prefix of the names of databases")
     parser.add_argument("-v", action="store_true", help="show the first difference of every failure")
+    parser.add_argument("--record", action="store_true", help="remember the cases that pass")
     known = parser.parse_args(arguments)
     if (cases := find(known.cases)) is None:
         raise SystemExit("there are no cases beside the repository; name a file with --cases")
@@ -382,6 +384,8 @@ def main(arguments: list[str]) -> int:
                 outcomes = run_all(bench, groups)
             finally:
                 services.stop()
+    if known.record:
+        record_passing(outcomes)
     failed = sum(outcome.outcome == "failed" for outcome in outcomes)
     print(f"{sum(outcome.outcome == 'passed' for outcome in outcomes)} passed, {failed} failed")
     return int(failed > 0)

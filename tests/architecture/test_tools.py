@@ -8,7 +8,7 @@ import pytest
 
 from tools import conformance
 from tools.conformance import Outcome, translate, written
-from tools.contract import Tally, judge, read_report
+from tools.contract import Tally, judge, read_report, unlisted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,20 @@ OUTCOMES = [Outcome("a", "passed"), Outcome("b", "failed"), Outcome("c", "failed
 def test_a_case_that_passed_before_must_pass(capsys: pytest.CaptureFixture[str]) -> None:
     assert judge(OUTCOMES, {"a", "b"}) == Tally(1, 1, 2)
     assert capsys.readouterr().out == "this case passed before: b\n"
+
+
+def test_a_case_that_passes_must_be_on_the_list(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(conformance, "PASSING", tmp_path / "contract" / "passing.txt")
+    assert unlisted(OUTCOMES, conformance.read_passing()) == ["a"]
+    assert capsys.readouterr().out == "this case passes now, add it with --record: a\n"
+    conformance.record_passing([Outcome("b", "passed"), Outcome("a", "failed")])
+    conformance.record_passing(OUTCOMES)
+    assert conformance.PASSING.read_text(encoding="utf-8") == "a\nb\n"
+    assert unlisted(OUTCOMES, conformance.read_passing()) == []
+    assert unlisted(OUTCOMES, None) == []
+    assert capsys.readouterr().out == ""
 
 
 def test_named_cases_are_all_judged(capsys: pytest.CaptureFixture[str]) -> None:
