@@ -32,7 +32,9 @@ async def send_answer(receive: Receive, send: Send, answer: Answer) -> None:
         async with asyncio.timeout_at(body.deadline):
             await _send_pieces(send, start, body)
     except TimeoutError:
-        raise AnswerBrokenOff("An answer was broken off: the client is too slow.") from None
+        raise AnswerBrokenOff(
+            f"An answer was broken off after {body.given} of {len(body)} bytes: the client is too slow."
+        ) from None
     finally:
         body.close()
         leaving.cancel()

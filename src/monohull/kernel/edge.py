@@ -19,6 +19,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.cors import Cors, RawHeaders, is_preflight
 from monohull.kernel.errors import (
     BodyTooLarge,
+    ClientGone,
     Draining,
     InternalError,
     InvalidCredential,
@@ -29,7 +30,7 @@ from monohull.kernel.errors import (
     render_problem,
 )
 from monohull.kernel.header_sets import HeaderSets
-from monohull.kernel.observation import RequestFailed, RequestFinished
+from monohull.kernel.observation import AnswerBroken, RequestFailed, RequestFinished
 from monohull.kernel.origin import current_source
 from monohull.kernel.trace import Trace, read_trace
 
@@ -171,12 +172,19 @@ class Edge:
         await self._target(scope)(scope, receive, exchange.send)
 
     async def _fail(self, exchange: Exchange, error: Exception) -> None:
-        """Answer with what was raised; of a defect the client is told nothing, and log and metrics are."""
-        if isinstance(error, Problem):
-            await self._refuse(exchange, error)
-            return
-        self.observe_defect(exchange.scope, error)
-        await self._refuse(exchange, InternalError("Something went wrong on our side."))
+        """Answer with what was raised; of a defect the client is told nothing, and log and metrics are.
+
+        Once the status line is out nothing more is sent: the server breaks the connection of an answer that
+        has no end, which is what tells the client.
+        """
+        if not isinstance(error, Problem):
+            self.observe_defect(exchange.scope, error)
+            error = InternalError("Something went wrong on our side.")
+        elif exchange.has_started and not isinstance(error, ClientGone):
+            self._observe(exchange.broken(error))
+        if not exchange.has_started:
+            rendered = self.render(error, exchange.scope)
+            await exchange.respond(rendered.status, raw_headers(rendered), rendered.body)
 
     def _admit(self, scope: Scope) -> None:
         """Let what is always answered pass, while nothing else is."""
@@ -233,12 +241,6 @@ class Edge:
                         del self._targets[next(iter(self._targets))]
                 return found
         return None
-
-    async def _refuse(self, exchange: Exchange, problem: Problem) -> None:
-        if exchange.has_started:
-            raise problem  # the status line is out: only a broken connection tells the client so
-        rendered = self.render(problem, exchange.scope)
-        await exchange.respond(rendered.status, raw_headers(rendered), rendered.body)
 
     def observe_defect(self, scope: Scope, error: Exception) -> None:
         """Tell log and metrics of an exception that is no `Problem`."""
@@ -356,6 +358,16 @@ class Exchange(Struct, eq=False):
             # `round` takes three times as long
             duration_seconds=int((monotonic_seconds() - self._began_at) * 1_000_000) / 1_000_000,
             principal=principal.kind._value_ if principal is not None else "refused",
+            response_bytes=self.response_bytes,
+        )
+
+    def broken(self, problem: Problem) -> AnswerBroken:
+        """Say that the rest of the answer cannot be sent."""
+        return AnswerBroken(
+            request_id=self.trace.request_id,
+            route=route_of(self.scope),
+            code=problem.code,
+            reason=problem.message,
             response_bytes=self.response_bytes,
         )
 

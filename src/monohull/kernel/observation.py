@@ -102,6 +102,19 @@ class RequestFailed(Observation, frozen=True, kw_only=True):
     stack: str
 
 
+class AnswerBroken(Observation, frozen=True, kw_only=True):
+    """An answer stopped before its end, ``response_bytes`` after its beginning; its connection is broken."""
+
+    event: ClassVar[str] = "http.answer_broken"
+    level: ClassVar[Level] = "warning"
+
+    request_id: str
+    route: str
+    code: str
+    reason: str
+    response_bytes: int
+
+
 class DependencyLost(Observation, frozen=True, kw_only=True):
     """Something a process needs stopped answering."""
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec import Struct
 
 from monohull.kernel.database import stream
-from monohull.kernel.observation import RequestFinished
+from monohull.kernel.observation import AnswerBroken, RequestFinished
 from tests.application import Served, service_key
 from tests.integration.cli.serving import serve
 from tests.integration.rest.conftest import serving
@@ -255,8 +255,13 @@ async def test_a_client_that_takes_for_ever(
 ) -> None:
     monkeypatch.setattr(stream, "GRACE_SECONDS", 0.3)
     monkeypatch.setattr(stream, "SLOWEST_BYTES_PER_SECOND", 1000 * MIB)
-    with pytest.raises(stream.AnswerBrokenOff, match="too slow"):
-        await ask(served, "big?order=id", delay=0.1 if moment == "waiting" else 30)
+    seen: list[Any] = []
+    served.runtime.observer.add_reader(seen.append)
+    found = await ask(served, "big?order=id", delay=0.1 if moment == "waiting" else 30)
+    assert len(found.body) < int(found.headers["content-length"])
+    [broken] = [one for one in seen if isinstance(one, AnswerBroken)]
+    assert (broken.code, "too slow" in broken.reason) == ("answer_broken_off", True)
+    assert broken.response_bytes == len(found.body)
     await at_rest(served)
 
 
@@ -296,7 +301,9 @@ async def test_over_a_real_server(
     document: bytes, database: asyncpg.Connection[Any], connections: Connections, tmp_path: Path
 ) -> None:
     """A client that stalls holds the connection for a moment; one that leaves, and a backend that ends."""
-    with serve(connections, tmp_path, rest_max_rows="", pool_size="1", log_level="warning") as url:
+    with serve(
+        connections, tmp_path, rest_max_rows="", pool_size="1", log_level="warning", log_format="json"
+    ) as url:
         reader, writer = await connect(url)
         with closing(writer):
             assert await read_head(reader) == (200, len(document))
@@ -316,10 +323,21 @@ async def test_over_a_real_server(
             await until(database, "active", "ClientWrite")
             ended = STATES.replace("state, wait_event", "count(pg_terminate_backend(pid))")
             assert await database.fetchval(ended) == 1
-            assert len(await reader.read(-1)) < len(document)
+            received = len(await reader.read(-1))
+            assert received < len(document)
 
         reader, writer = await connect(url)
         with closing(writer):
             assert await read_head(reader) == (200, len(document))
             assert await reader.readexactly(len(document)) == document
-    assert (tmp_path / "serve.log").read_text().count("database.answer_broken") == 1
+    log = (tmp_path / "serve.log").read_text()
+    assert "Traceback" not in log
+    [line] = [json.loads(line) for line in log.splitlines() if "broken" in line]
+    assert (line["event"], line["level"], line["route"]) == (
+        "http.answer_broken",
+        "warning",
+        "/rest/v1/{relation}",
+    )
+    given = line["response_bytes"]
+    assert received <= given < len(document)
+    assert f"after {given} of {len(document)} bytes: " in line["reason"]

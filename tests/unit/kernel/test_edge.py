@@ -11,10 +11,18 @@ import pytest
 
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
-from monohull.kernel.errors import Conflict, InternalError, RateLimited, Rendered
+from monohull.kernel.edge import limited
+from monohull.kernel.errors import (
+    BodyTooLarge,
+    ClientGone,
+    Conflict,
+    InternalError,
+    RateLimited,
+    Rendered,
+)
 from monohull.kernel.home import Connections
 from monohull.kernel.module import Module, Parts
-from monohull.kernel.observation import Observation, RequestFailed, RequestFinished
+from monohull.kernel.observation import AnswerBroken, Observation, RequestFailed, RequestFinished
 from monohull.kernel.principal import Principal, PrincipalKind
 from monohull.kernel.runtime import Runtime
 from monohull.kernel.settings import Secret
@@ -23,7 +31,7 @@ from tests.application import JWT_SECRET
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from monohull.kernel.asgi import Receive, Scope, Send
+    from monohull.kernel.asgi import Message, Receive, Scope, Send
     from monohull.kernel.authentication import Credentials
     from monohull.kernel.errors import Problem
 
@@ -32,6 +40,14 @@ NOWHERE = Connections(
     Secret("postgresql://nobody@127.0.0.1:1/x"),
     Secret("redis://127.0.0.1:1"),
 )
+
+
+LATE = {
+    "/late-defect": ZeroDivisionError(),
+    "/late-problem": Conflict("taken"),
+    "/late-leave": ClientGone("left"),
+}
+"""What a path raises when its answer has begun."""
 
 
 class Refuses:
@@ -53,9 +69,9 @@ async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         raise Conflict("taken", hint="take another")
     if action == "/defect":
         raise ZeroDivisionError("a detail that must stay inside")
-    if action == "/late-defect":
+    if action in LATE:
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        raise ZeroDivisionError
+        raise LATE[action]
     if action == "/body":
         while (await receive()).get("more_body"):
             pass
@@ -158,12 +174,41 @@ async def test_a_defect_says_nothing_outside_and_everything_inside(
     assert "mounted" in failed.stack
 
 
-async def test_a_defect_after_the_first_byte_breaks_the_answer_off(
-    client: httpx.AsyncClient, seen: list[Observation]
+async def begin(app: Application, path: str) -> list[Message]:
+    """Ask as a server does, and return what was sent."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b""}
+    await app({**scope, "headers": [], "client": ("127.0.0.1", 1)}, receive, send)
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("/raw/late-defect", RequestFailed), ("/raw/late-problem", AnswerBroken), ("/raw/late-leave", None)],
+)
+async def test_what_fails_after_the_first_byte_has_no_end(
+    app: Application, seen: list[Observation], path: str, told: type[Observation] | None
 ) -> None:
-    with pytest.raises(InternalError):
-        await client.get("/raw/late-defect")
-    assert [type(o) for o in seen] == [RequestFailed, RequestFinished]
+    """The server breaks the connection then, and says nothing about it: nothing was raised."""
+    (start,) = await begin(app, path)
+    assert (start["type"], start["status"]) == ("http.response.start", 200)
+    assert [type(o) for o in seen] == [*([] if told is None else [told]), RequestFinished]
+
+
+async def test_an_answer_that_broke_is_told_of_with_its_reason(
+    app: Application, seen: list[Observation]
+) -> None:
+    await begin(app, "/raw/late-problem")
+    (broken,) = (o for o in seen if isinstance(o, AnswerBroken))
+    assert (broken.route, broken.code, broken.reason) == ("/raw/", "conflict", "taken")
+    assert broken.level == "warning"
 
 
 async def test_unknown_address(client: httpx.AsyncClient) -> None:

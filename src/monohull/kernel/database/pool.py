@@ -92,17 +92,6 @@ class ServerNotice(Observation, frozen=True, kw_only=True):
     message: str
 
 
-class AnswerBroken(Observation, frozen=True, kw_only=True):
-    """A large answer stopped before its end; the client has ``given_bytes`` of ``size_bytes`` at most."""
-
-    event: ClassVar[str] = "database.answer_broken"
-    level: ClassVar[Level] = "warning"
-
-    reason: str
-    given_bytes: int
-    size_bytes: int
-
-
 class LoginChosen(Observation, frozen=True, kw_only=True):
     """Data requests log in as this from now on; ``reason`` says why it is not ``authenticator``."""
 
@@ -324,7 +313,7 @@ class WirePool:
         """
         if rest is not None:
             self._shared.pop(wire, None)
-            rest.when_over(partial(self._end, wire, rest))
+            rest.when_over(partial(self.put_back, wire))
             return
         if self._change is not None:
             self._note_change()
@@ -369,13 +358,6 @@ class WirePool:
             self._shared.pop(wire, None)
             wire.is_shared, wire.is_settling = False, True
             self._spawn(self._settle(wire))
-
-    def _end(self, wire: Wire, rest: ValueStream) -> None:
-        if rest.error is not None:
-            self._observer.observe(
-                AnswerBroken(reason=str(rest.error), given_bytes=rest.given, size_bytes=len(rest))
-            )
-        self.put_back(wire)
 
     async def _settle(self, wire: Wire) -> None:
         """End what was left on ``wire``; it counts as a request until then."""

@@ -170,7 +170,9 @@ class ValueStream:
             elif piece is None:
                 await self._change()
         if self.error is not None:
-            raise AnswerBrokenOff(f"An answer was broken off: {self.error}.") from self.error
+            raise AnswerBrokenOff(
+                f"An answer was broken off after {self._given} of {self._size} bytes: {self.error}."
+            ) from self.error
         raise StopAsyncIteration
 
     async def _take(self) -> bytes | None:
