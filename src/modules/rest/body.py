@@ -17,6 +17,7 @@ import csv
 import io
 import re
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -26,7 +27,7 @@ from modules.rest.errors import BodyInvalid
 from modules.rest.parameters import split_query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from msgspec.json import Decoder
@@ -35,7 +36,7 @@ MAX_ROWS: Final = 250_000
 """Rows of one body."""
 
 CHUNK: Final = 1000
-"""Rows whose keys are compared at once: enough to be quick, and little memory for any size of body."""
+"""Rows that are looked at at once: enough to be quick, and little memory for any size of body."""
 
 MAX_STRUCT_CHARACTERS: Final = 16_384
 """Of all keys of a row together; rows with more are compared one by one, their keys not remembered."""
@@ -50,6 +51,7 @@ _OPENING: Final = (b"{", b"[")
 _rows: Final = msgspec.json.Decoder(list[Raw])
 _fields: Final = msgspec.json.Decoder(dict[str, Raw])
 _anything: Final = msgspec.json.Decoder()
+_encoder: Final = msgspec.json.Encoder()
 
 
 class Body(Struct, frozen=True):
@@ -183,26 +185,47 @@ def parse_csv(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
     Raises:
         BodyInvalid: PGRST102.
     """
+    # the whole body has a limit; that of one field holds for the process, so it is never lowered
+    csv.field_size_limit(max(len(raw), csv.field_size_limit()))
+    # decoded as it is read: as one text it can take four times its size
+    text = io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig", newline="")
+    lines = filter(None, csv.reader(text, strict=True))
     try:
-        lines = [
-            line for line in csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), strict=True) if line
-        ]
+        names = next(lines, None)
+        if names is None:
+            raise BodyInvalid("not enough input")
+        document = _encode_lines(names, lines)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BodyInvalid("The body is no CSV in UTF-8") from error
-    if not lines:
-        raise BodyInvalid("not enough input")
-    names, *rows = lines
-    if any(len(row) != len(names) for row in rows):
-        raise BodyInvalid("All lines must have same number of fields")
-    if len(rows) > MAX_ROWS:
-        raise BodyInvalid(f"The body has {len(rows)} rows; {MAX_ROWS} are allowed.")
-    objects = [
-        {name: None if text == "NULL" else text for name, text in zip(names, row, strict=True)}
-        for row in rows
-    ]
-    if not objects:
+    if not document:
         return EMPTY
-    return Body(msgspec.json.encode(objects), columns or tuple(dict.fromkeys(names)), (), is_list=True)
+    return Body(bytes(document), columns or tuple(dict.fromkeys(names)), (), is_list=True)
+
+
+def _encode_lines(names: Sequence[str], lines: Iterator[list[str]]) -> bytearray:
+    """Return the lines as a JSON array of objects, or nothing at all; only some are objects at a time.
+
+    Raises:
+        BodyInvalid: PGRST102.
+    """
+    document = bytearray()
+    count = 0
+    while some := list(islice(lines, CHUNK)):
+        if any(len(line) != len(names) for line in some):
+            raise BodyInvalid("All lines must have same number of fields")
+        if (count := count + len(some)) > MAX_ROWS:
+            raise BodyInvalid(f"The body has more than the {MAX_ROWS} rows that are allowed.")
+        objects = [
+            {name: None if text == "NULL" else text for name, text in zip(names, line, strict=True)}
+            for line in some
+        ]
+        if not document:
+            _encoder.encode_into(objects, document)
+            continue
+        joint = len(document) - 1
+        _encoder.encode_into(objects, document, joint)  # its bracket replaces the one that closes the array
+        document[joint] = ord(",")
+    return document
 
 
 def is_json(raw: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -88,9 +89,11 @@ def test_many_rows_are_compared_in_chunks() -> None:
 def test_too_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MAX_ROWS", 2)
     assert parse_json(b"[{},{}]").is_list
-    for raw, media in ((b"[{},{},{}]", JSON), (b"a\n1\n2\n3", "text/csv")):
-        with pytest.raises(BodyInvalid, match="3 rows; 2 are allowed"):
-            parse_body(raw, media, None)
+    assert parse_body(b"a\n1\n2", "text/csv", None).is_list
+    with pytest.raises(BodyInvalid, match="3 rows; 2 are allowed"):
+        parse_body(b"[{},{},{}]", JSON, None)
+    with pytest.raises(BodyInvalid, match="more than the 2 rows that are allowed"):
+        parse_body(b"a\n1\n2\n3", "text/csv", None)
 
 
 @given(
@@ -134,6 +137,7 @@ def test_csv(raw: bytes, document: list[dict[str, str | None]]) -> None:
     [
         (b"", "not enough input"),
         (b"a,b\nfoo,bar\nbaz", "All lines must have same number of fields"),
+        (b"a,b\n" + b"foo,bar\n" * 2500 + b"baz", "All lines must have same number of fields"),
         (b'a\n"x', "The body is no CSV in UTF-8"),
         (b"a\n\xff", "The body is no CSV in UTF-8"),
     ],
@@ -142,6 +146,31 @@ def test_csv_refused(raw: bytes, message: str) -> None:
     with pytest.raises(BodyInvalid) as caught:
         parse_body(raw, "text/csv", None)
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 2500])
+def test_csv_of_many_rows(count: int) -> None:
+    lines = "".join(f'{n},"näme\r\n{n}",NULL\r\n' for n in range(count))
+    body = parse_body(f"id,name,note\r\n{lines}".encode(), "text/csv", None)
+    assert json.loads(body.document) == [
+        {"id": str(n), "name": f"näme\r\n{n}", "note": None} for n in range(count)
+    ]
+
+
+def test_csv_with_a_large_field() -> None:
+    body = parse_body(b"a\n" + b"x" * 200_000, "text/csv", None)
+    assert json.loads(body.document) == [{"a": "x" * 200_000}]
+
+
+def test_csv_takes_little_more_memory_than_its_document() -> None:
+    raw = b"id,name,price\n" + b"".join(b"%d,row number %d,%d.25\n" % (n, n, n) for n in range(50_000))
+    tracemalloc.start()
+    try:
+        body = parse_body(raw, "text/csv", None)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3 * len(body.document)
 
 
 def test_forms() -> None:
