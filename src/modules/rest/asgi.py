@@ -10,10 +10,7 @@ with `render_rest_problem`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-from msgspec import Struct
 
 from modules.query import (
     Compiled,
@@ -21,43 +18,26 @@ from modules.query import (
     DataSource,
     Exposure,
     LiveCatalog,
-    Mutation,
     RelationNotFound,
     RelationshipNotFound,
     RoutineNotFound,
     Transaction,
-    execute_plan,
     execute_request,
 )
 from modules.rest.audited import read_of, with_origin
-from modules.rest.body import is_json
+from modules.rest.body import INVALID
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
 from modules.rest.known import Known, Lane, Memory, Pieces, View, take_apart
+from modules.rest.inspection import Onlooker, answer_options, answer_plan, answer_root
 from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
-from modules.rest.openapi import MEDIA_TYPE
-from modules.rest.raised import refusal
-from modules.rest.rehearsal import HEADER, Prepared
-from modules.rest.request import (
-    WITH_BODY,
-    ApiRequest,
-    parse_head,
-    parse_profile,
-    parse_request,
-    parse_target,
-)
+from modules.rest.raised import is_about_body, refusal
+from modules.rest.receiving import read_body
+from modules.rest.rehearsal import HEADER, UNEXPLAINED, Prepared
+from modules.rest.request import WITH_BODY, ApiRequest, parse_request
 from modules.rest.response import Answer, build_answer, outdated_warning
-from modules.rest.root import (
-    ALLOWS_ROOT,
-    Standpoint,
-    allowed_on_relation,
-    allowed_on_routine,
-    answer_headers,
-    describe_schema,
-)
-from modules.rest.scopes import Sight
 from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
 from modules.rest.transaction import begin_transaction, bind_settings, template_of
@@ -67,23 +47,21 @@ from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.database.statements import Statement
 from monohull.kernel.departures import Departures
-from monohull.kernel.errors import ClientGone, Problem, Unauthenticated, Unavailable
+from monohull.kernel.errors import Problem, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
-    from modules.rest.config import Config
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from modules.rest.config import Config, Surroundings
     from modules.rest.gate import Gate
-    from modules.rest.known import Known, Memory, View
-    from modules.rest.rehearsal import Explained, Explainer
+    from modules.rest.rehearsal import Explainer
     from modules.rest.settings import RestSettings
+    from monohull.kernel.asgi import Receive, Scope, Send
     from monohull.kernel.events import Event
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
 
-Message: TypeAlias = MutableMapping[str, Any]
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Publish: TypeAlias = "Callable[[Event], Awaitable[None]]"
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
 ROOTS: Final = (PREFIX, f"{PREFIX}/")
@@ -93,20 +71,6 @@ _STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
 
 _SEES_EVERYTHING: Final = frozenset({"service_role"})
 """Where the role may not bypass row security itself, its requests run as the owner, which does."""
-
-
-class Surroundings(Struct, frozen=True):
-    """What the data API knows of the process that serves it.
-
-    Attributes:
-        address: Where clients reach it, for the description at the root.
-        demands_key: Refuse requests without a credential.
-        is_development: Tell developers about plans and times, unless the settings say otherwise.
-    """
-
-    address: str
-    demands_key: bool = False
-    is_development: bool = False
 
 
 class DataApi:
@@ -131,7 +95,7 @@ class DataApi:
         publish: Publish,
     ) -> None:
         self._gate = gate
-        self._explainer: Explainer | None = None
+        self._explainer: Explainer = UNEXPLAINED
         self._publish = publish
         self._surroundings = surroundings
         self._live = live
@@ -186,15 +150,15 @@ class DataApi:
 
     async def _serve(self, scope: Scope, principal: Principal, receive: Receive, send: Send) -> None:
         if scope["method"] == "OPTIONS":
-            await send_answer(receive, send, self._allowed(scope, principal))
+            await send_answer(receive, send, answer_options(scope, self._onlooker(principal)))
             return
         watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             with self._departures.watch(receive):
-                answer = await self._describe(scope, principal, watch)
+                answer = await answer_root(scope, self._onlooker(principal), self._source, watch)
         else:
-            body = await read_body(receive) if scope["method"] in WITH_BODY else b""
-            request = parse_request(scope, self._settings, body)
+            has_body = scope["method"] in WITH_BODY
+            request = parse_request(scope, self._settings, await read_body(receive) if has_body else b"")
             watch.lap("parse")
             answers = self._answer_explained if request.preferences.explain_denial else self.answer
             with self._departures.watch(receive):
@@ -245,7 +209,7 @@ class DataApi:
         if scope["method"] == "GET" and not (transaction.before or compiled.sensitive):
             memory.learn(scope, request, compiled, answer)
         if not result.rows and request.preferences.explain_denial:
-            explained = await self._why(scope, request, principal)
+            explained = await self._explainer.explain_denial(scope, request, principal)
             answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
         return answer
 
@@ -260,19 +224,12 @@ class DataApi:
         try:
             return await self.answer(scope, request, principal, watch)
         except Problem as problem:
-            explained = None
             if not isinstance(problem, Unavailable):
-                explained = await self._why(scope, request, principal)
-            if explained is not None:
-                problem.headers = {**problem.headers, HEADER: explained.header.decode()}
-                problem.explanation = explained.document
+                explained = await self._explainer.explain_denial(scope, request, principal)
+                if explained is not None:
+                    problem.headers = {**problem.headers, HEADER: explained.header.decode()}
+                    problem.explanation = explained.document
             raise
-
-    async def _why(
-        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
-    ) -> Explained | None:
-        explainer = self._explainer
-        return None if explainer is None else await explainer.explain_denial(scope, request, principal)
 
     async def prepare(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Prepared:
         """Do all that `answer` does before it asks the database.
@@ -377,35 +334,29 @@ class DataApi:
         """Return what the database's refusal means to the client."""
         if error.sqlstate in _STALE:
             self._live.suspect()
-        if _is_about_json(error, request):
-            return BodyInvalid("Empty or invalid json")
+        if is_about_body(error, request):
+            return BodyInvalid(INVALID)
         if principal.columns is not None:
             error = veil(error, self._vantage_of(principal).compiler.hidden)
         return refusal(error, anonymous=self._is_anonymous(principal))
 
-    async def _explain(
+    def _explain(
         self,
         request: ApiRequest,
         compiled: Compiled,
         transaction: Transaction,
         principal: Principal,
         watch: Stopwatch,
-    ) -> Answer:
+    ) -> Awaitable[Answer]:
         """Answer with the plan of the statement, which names columns that the statement does not.
 
         Raises:
             MediaTypeNotAvailable: PGRST107, plans are not given out, or not to a caller with hidden columns.
         """
         explain = request.media.explain
-        assert explain is not None
-        if not self._allows_plan or principal.columns is not None:
+        if explain is not None and (not self._allows_plan or principal.columns is not None):
             raise MediaTypeNotAvailable([explain.media_type])
-        body = await execute_plan(self._source, compiled, request.values, transaction, explain.clause)
-        watch.lap("transaction")
-        headers = [(b"content-type", explain.content_type.encode())]
-        if request.head.method == "HEAD":
-            return Answer(200, headers, b"")
-        return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
+        return answer_plan(request, compiled, transaction, self._source, watch)
 
     async def _compile(
         self, request: ApiRequest, principal: Principal
@@ -440,73 +391,10 @@ class DataApi:
             vantage.scopes.demand(principal.scopes, request.asked, compiled)
         return request, compiled
 
-    def _allowed(self, scope: Scope, principal: Principal) -> Answer:
-        """Say which methods a path has.
-
-        Raises:
-            QueryProblem: 404, there is nothing of this name.
-            SchemaNotExposed: PGRST106.
-            ScopeMissing: MH103.
-        """
-        kind, name = parse_target({**scope, "method": "GET"}, self._settings.root_spec)
-        schema = parse_profile(scope, self._settings)
-        vantage = self._vantage_of(principal)
-        compiler, scopes = vantage.compiler, principal.scopes
-        allow = ALLOWS_ROOT
-        if kind == "function":
-            if scopes is not None:
-                vantage.scopes.demand_call(scopes, schema, name)
-            allow = allowed_on_routine(compiler.catalog, schema, name)
-        elif kind == "relation":
-            if scopes is not None:
-                vantage.scopes.demand_any(scopes, schema, name)
-            anonymous = self._is_anonymous(principal)
-            allow = allowed_on_relation(compiler.find(schema, name, role=principal.role, anonymous=anonymous))
-            if scopes is not None:
-                allow = vantage.scopes.allowed(scopes, schema, name, allow)
-        return Answer(200, answer_headers(allow), b"")
-
-    async def _describe(self, scope: Scope, principal: Principal, watch: Stopwatch) -> Answer:
-        """Answer the root.
-
-        Raises:
-            RootNotDescribed: PGRST126.
-        """
-        head = parse_head(scope, self._settings)
-        watch.lap("parse")
-        vantage = self._vantage_of(principal)
-        compiler = vantage.compiler
-        search_path = self._search_paths[head.schema]
-        transaction = begin_transaction(
-            scope, head, principal, search_path, read_only=True, config=self._config
-        )
-        watch.lap("plan")
-        closed = {name for schema, name in compiler.closed_to(principal.role) if schema == head.schema}
-        try:
-            body = await describe_schema(
-                self._source,
-                transaction,
-                Standpoint(
-                    compiler.catalog,
-                    self._settings,
-                    head.schema,
-                    frozenset(closed),
-                    self._surroundings.address,
-                    None
-                    if principal.scopes is None
-                    else Sight(vantage.scopes, principal.scopes, head.schema),
-                    principal.columns,
-                ),
-            )
-        except PostgresError as error:
-            raise refusal(error, anonymous=self._is_anonymous(principal)) from error
-        watch.lap("transaction")
-        headers = [(b"content-type", MEDIA_TYPE.encode())]
-        if head.is_profiled:
-            headers.append((b"content-profile", head.schema.encode()))
-        if head.method == "HEAD":
-            return Answer(200, headers, b"")
-        return Answer(200, [*headers, (b"content-length", str(len(body)).encode())], body)
+    def _onlooker(self, principal: Principal) -> Onlooker:
+        vantage, is_anonymous = self._vantage_of(principal), self._is_anonymous(principal)
+        address = self._surroundings.address
+        return Onlooker(principal, is_anonymous, vantage.compiler, vantage.scopes, self._config, address)
 
     def _vantage_of(self, principal: Principal) -> Vantage:
         """Return how the caller sees the catalog of now."""
@@ -535,31 +423,3 @@ class DataApi:
         if principal.is_default and (self._surroundings.demands_key or self._settings.anon_role is None):
             raise Unauthenticated("Anonymous access is disabled")
         return principal
-
-
-async def read_body(receive: Receive) -> bytes:
-    """Return the whole body; the edge has limited its size.
-
-    Raises:
-        ClientGone: 499, only a part of it came.
-    """
-    message = await receive()
-    first: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        return first
-    parts = [first]
-    while message.get("more_body", False):
-        message = await receive()
-        parts.append(message.get("body", b""))
-    if message["type"] != "http.request":
-        raise ClientGone("The client closed the connection before its body was there.")
-    return b"".join(parts)
-
-
-def _is_about_json(error: PostgresError, request: ApiRequest) -> bool:
-    """Say whether the database met a body that is no JSON, which a scan for keys may pass over."""
-    asked = request.asked
-    if error.sqlstate not in ("22P02", "22021") or not isinstance(asked, Mutation) or asked.body is None:
-        return False
-    body = request.values[asked.body]
-    return isinstance(body, bytes) and not is_json(body)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from modules.query import live_catalog
-from modules.rest.asgi import DataApi, Surroundings
-from modules.rest.config import Config, LiveConfig, read_app_settings
+from modules.rest.asgi import DataApi
+from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
 from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
 from modules.rest.settings import RestSettings

@@ -76,6 +76,20 @@ class RoleSettings(Struct, frozen=True):
 NOTHING: Final = RoleSettings()
 
 
+class Surroundings(Struct, frozen=True):
+    """What the data API knows of the process that serves it.
+
+    Attributes:
+        address: Where clients reach it, for the description at the root.
+        demands_key: Refuse requests without a credential.
+        is_development: Tell developers about plans and times, unless the settings say otherwise.
+    """
+
+    address: str
+    demands_key: bool = False
+    is_development: bool = False
+
+
 class Config(Struct, frozen=True, dict=True):
     """All that the data API goes by, at one moment.
 

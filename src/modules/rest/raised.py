@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from modules.query import Mutation
+from modules.rest.body import is_json
 from modules.rest.errors import DatabaseRefused
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
+    from modules.rest.request import ApiRequest
     from monohull.kernel.database.frames import PostgresError
 
 SQLSTATE: Final = "PGRST"
@@ -98,3 +101,12 @@ def _fits(header: tuple[str, str]) -> bool:
     """Say whether a header can be sent; a line break would begin another one."""
     name, value = header
     return bool(name) and name.isascii() and not any(c in name + value for c in "\r\n\0")
+
+
+def is_about_body(error: PostgresError, request: ApiRequest) -> bool:
+    """Say whether the database met a body that is no JSON, which a scan for keys may pass over."""
+    asked = request.asked
+    if error.sqlstate not in ("22P02", "22021") or not isinstance(asked, Mutation) or asked.body is None:
+        return False
+    body = request.values[asked.body]
+    return isinstance(body, bytes) and not is_json(body)

@@ -87,6 +87,19 @@ class Explainer(Protocol):
         ...
 
 
+class _Unexplained:
+    """Explains nothing."""
+
+    async def explain_denial(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
+    ) -> Explained | None:
+        del scope, request, principal
+        return None
+
+
+UNEXPLAINED: Final[Explainer] = _Unexplained()
+
+
 async def rehearse(prepared: Prepared, source: DataSource, *, max_rows: int | None) -> Outcome:
     """Run a request on ``source``, which undoes it, and return what its client would be told.
 
