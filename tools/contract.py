@@ -22,6 +22,7 @@ from xml.etree import ElementTree as ET
 
 from msgspec import Struct
 
+from tests.postgres_versions import EMBEDDED
 from tools import conformance
 
 ROOT: Final = Path(__file__).parent.parent
@@ -120,7 +121,7 @@ def run_specification(cases: str | None, *, record: bool, major: int) -> tuple[T
         conformance.record_passing(outcomes)
     passing = conformance.read_passing() if cases is None else None
     # another server has what the embedded one lacks; what passes there alone is told of, and no error
-    is_whole = not unlisted(outcomes, passing) or major != conformance.EMBEDDED
+    is_whole = not unlisted(outcomes, passing) or major != EMBEDDED
     return judge(outcomes, passing), is_whole
 
 

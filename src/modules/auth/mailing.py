@@ -106,7 +106,7 @@ def build_mailing(runtime: Runtime) -> Mailing:
             sms_job=jobs["auth.send_sms"],
             keeps=not core.is_production,
         ),
-        SendLimits(runtime.limits, auth),
+        SendLimits(runtime.limits, auth, runtime.counted),
         Redirects(auth.site_url or core.public_url, auth.uri_allow_list),
         auth,
     )

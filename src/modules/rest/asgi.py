@@ -29,8 +29,8 @@ from modules.rest.body import INVALID
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
-from modules.rest.known import Known, Lane, Memory, Pieces, View, take_apart
 from modules.rest.inspection import Onlooker, answer_options, answer_plan, answer_root
+from modules.rest.known import Known, Lane, Memory, Pieces, View, take_apart
 from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.raised import is_about_body, refusal

@@ -74,7 +74,8 @@ class Gate:
             return None
         if principal.subject is None and address is None:
             return None
-        return await self._allowance.look(_caller(principal, address))
+        caller = f"from {address}" if principal.subject is None else f"user {principal.subject}"
+        return await self._allowance.look(caller)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -28,8 +28,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import Event
 from monohull.kernel.observation import Level, Observation
-from monohull.kernel.origin import Origin, current_source, origin
-from monohull.kernel.outbox import current_actor
+from monohull.kernel.origin import Origin, current_actor, current_source, origin, running_trace
 from monohull.kernel.tasks import beside
 from monohull.kernel.trace import Trace, current_trace
 
@@ -222,7 +221,7 @@ class _Tally:
             self._event = event
             self._first_at = clock.now()
             self._origin = came_from
-            self._trace = current_trace.get()
+            self._trace = running_trace()
             return
         if event != self._event:
             self._event = _common(self._event, event)

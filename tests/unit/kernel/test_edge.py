@@ -11,12 +11,9 @@ import pytest
 
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
-from monohull.kernel.edge import limited
 from monohull.kernel.errors import (
-    BodyTooLarge,
     ClientGone,
     Conflict,
-    InternalError,
     RateLimited,
     Rendered,
 )
