@@ -104,28 +104,27 @@ async def test_the_route_is_guarded(explaining: Served) -> None:
         assert answer.status_code == status
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ({"as": "nobody", "request": "GET /rest/v1/orders"}, 400, "explain_caller_invalid"),
-        ({"as": "user:x", "request": "GET /rest/v1/orders"}, 400, "explain_caller_invalid"),
-        ({"as": f"user:{ANN[:-1]}f", "request": "GET /rest/v1/orders"}, 404, "explain_caller_unknown"),
-        ({"as": f"key:{ANN}", "request": "GET /rest/v1/orders"}, 404, "explain_caller_unknown"),
-        ({"as": "anon", "request": "GET /auth/v1/user"}, 400, "explain_request_invalid"),
-        ({"as": "anon", "request": "FROB /rest/v1/orders"}, 400, "explain_request_invalid"),
-        ({"as": "anon", "request": "orders"}, 400, "explain_request_invalid"),
-        (
-            {"as": "anon", "request": "GET /rest/v1/orders", "headers": {"a b": "c"}},
-            400,
-            "explain_request_invalid",
-        ),
-        ({"as": "anon", "request": "GET /rest/v1/orders?id=what.1"}, 400, "PGRST100"),
-        ({"as": "anon", "request": "GET /rest/v1/orders", "rows": 0}, 400, "invalid_request"),
-        ({"as": "anon"}, 400, "invalid_request"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else None,
-)
-async def test_what_cannot_be_explained(explaining: Served, body: Any, status: int, code: str) -> None:
+UNEXPLAINABLE: list[tuple[dict[str, Any], int, str]] = [
+    ({"as": "nobody", "request": "GET /rest/v1/orders"}, 400, "explain_caller_invalid"),
+    ({"as": "user:x", "request": "GET /rest/v1/orders"}, 400, "explain_caller_invalid"),
+    ({"as": f"user:{ANN[:-1]}f", "request": "GET /rest/v1/orders"}, 404, "explain_caller_unknown"),
+    ({"as": f"key:{ANN}", "request": "GET /rest/v1/orders"}, 404, "explain_caller_unknown"),
+    ({"as": "anon", "request": "GET /auth/v1/user"}, 400, "explain_request_invalid"),
+    ({"as": "anon", "request": "FROB /rest/v1/orders"}, 400, "explain_request_invalid"),
+    ({"as": "anon", "request": "orders"}, 400, "explain_request_invalid"),
+    (
+        {"as": "anon", "request": "GET /rest/v1/orders", "headers": {"a b": "c"}},
+        400,
+        "explain_request_invalid",
+    ),
+    ({"as": "anon", "request": "GET /rest/v1/orders?id=what.1"}, 400, "PGRST100"),
+    ({"as": "anon", "request": "GET /rest/v1/orders", "rows": 0}, 400, "invalid_request"),
+    ({"as": "anon"}, 400, "invalid_request"),
+]
+
+
+async def test_what_cannot_be_explained(explaining: Served) -> None:
     headers = {"apikey": service_key()}
-    answer = await explaining.client.post("/platform/v1/policy/explain", json=body, headers=headers)
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    for body, status, code in UNEXPLAINABLE:
+        answer = await explaining.client.post("/platform/v1/policy/explain", json=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), (body, answer.text)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import pytest
-
 from tests.application import anon_key
 from tests.integration.rbac.staff import PATH, SERVICE
 
@@ -63,24 +61,35 @@ async def test_a_role_from_beginning_to_end(staff: Staff) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ({"name": "Support"}, 400, "invalid_request"),
-        ({"name": ""}, 400, "invalid_request"),
-        ({"name": "a\0"}, 400, "invalid_request"),
-        ({"name": "x" * 64}, 400, "invalid_request"),
-        ({"name": "x", "permissions": ["no.such:thing"]}, 400, "unknown_role_permission"),
-        ({"name": "x", "permissions": ["data.a\0b:read"]}, 400, "invalid_request"),
-        ({"name": "x", "permissions": "all"}, 400, "invalid_request"),
-        ({"name": "x", "is_builtin": True}, 400, "invalid_request"),
-        ({"name": "owner"}, 409, "name_taken"),
-    ],
-)
-async def test_roles_that_are_refused(staff: Staff, body: dict[str, Any], status: int, code: str) -> None:
-    answer = await staff.call("POST", "/roles", body)
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+REFUSED: list[tuple[dict[str, Any], int, str]] = [
+    ({"name": "Support"}, 400, "invalid_request"),
+    ({"name": ""}, 400, "invalid_request"),
+    ({"name": "a\0"}, 400, "invalid_request"),
+    ({"name": "support\n"}, 400, "invalid_request"),
+    ({"name": "x" * 64}, 400, "invalid_request"),
+    ({"name": "x", "permissions": ["no.such:thing"]}, 400, "unknown_role_permission"),
+    ({"name": "x", "permissions": ["data.a\0b:read"]}, 400, "invalid_request"),
+    ({"name": "x", "permissions": "all"}, 400, "invalid_request"),
+    ({"name": "x", "is_builtin": True}, 400, "invalid_request"),
+    ({"name": "owner"}, 409, "name_taken"),
+]
+
+
+async def test_roles_that_are_refused(staff: Staff) -> None:
+    for body, status, code in REFUSED:
+        answer = await staff.call("POST", "/roles", body)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), (body, answer.text)
     assert await staff.events() == []
+
+
+async def test_a_line_break_behind_a_name_is_refused_everywhere(staff: Staff) -> None:
+    for path, body in (
+        ("/groups", {"name": "Night shift\n"}),
+        ("/permissions", {"name": "orders.update\n", "summary": "x"}),
+        ("/api-keys", {"name": "robot\n", "permissions": []}),
+    ):
+        answer = await staff.call("POST", path, body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), (path, answer.text)
 
 
 async def test_half_a_surrogate_pair_is_no_text(staff: Staff) -> None:
@@ -97,13 +106,13 @@ async def test_a_name_that_is_taken_cannot_be_changed_to(staff: Staff) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "name_taken")
 
 
-@pytest.mark.parametrize("role", BUILTIN)
-async def test_what_is_built_in_stays(staff: Staff, role: str) -> None:
-    changed = await staff.call("PATCH", f"/roles/{role}", {"permissions": []})
-    gone = await staff.call("DELETE", f"/roles/{role}")
-    assert [(answer.status_code, answer.json()["code"]) for answer in (changed, gone)] == [
-        (409, "builtin_role")
-    ] * 2
+async def test_what_is_built_in_stays(staff: Staff) -> None:
+    for role in BUILTIN:
+        changed = await staff.call("PATCH", f"/roles/{role}", {"permissions": []})
+        gone = await staff.call("DELETE", f"/roles/{role}")
+        assert [(answer.status_code, answer.json()["code"]) for answer in (changed, gone)] == [
+            (409, "builtin_role")
+        ] * 2
 
 
 async def test_roles_are_searched_by_word_and_by_permission(staff: Staff) -> None:
@@ -173,60 +182,59 @@ async def test_groups_hold_roles_for_their_members(staff: Staff) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/roles/nobody"),
-        ("DELETE", f"/roles/{uuid4()}"),
-        ("GET", "/groups/none"),
-        ("GET", f"/groups/{uuid4()}/members"),
-        ("PUT", f"/groups/{uuid4()}/members/{uuid4()}"),
-        ("PUT", f"/groups/{uuid4()}/members/me"),
-        ("DELETE", f"/groups/{uuid4()}/members/{uuid4()}"),
-        ("DELETE", f"/role-assignments/{uuid4()}"),
-        ("DELETE", "/role-assignments/first"),
-        ("GET", "/role-assignments?role=none"),
-        ("DELETE", "/permissions/none"),
-        ("GET", "/roles/%00"),
-        ("GET", "/groups/%00"),
-        ("DELETE", "/permissions/%00"),
-    ],
-    ids=[f"case {number}" for number in range(14)],
-)
-async def test_what_is_not_there(staff: Staff, method: str, path: str) -> None:
-    answer = await staff.call(method, path)
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+ABSENT = [
+    ("GET", "/roles/nobody"),
+    ("DELETE", f"/roles/{uuid4()}"),
+    ("GET", "/groups/none"),
+    ("GET", f"/groups/{uuid4()}/members"),
+    ("PUT", f"/groups/{uuid4()}/members/{uuid4()}"),
+    ("PUT", f"/groups/{uuid4()}/members/me"),
+    ("DELETE", f"/groups/{uuid4()}/members/{uuid4()}"),
+    ("DELETE", f"/role-assignments/{uuid4()}"),
+    ("DELETE", "/role-assignments/first"),
+    ("GET", "/role-assignments?role=none"),
+    ("DELETE", "/permissions/none"),
+    ("GET", "/roles/%00"),
+    ("GET", "/groups/%00"),
+    ("DELETE", "/permissions/%00"),
+]
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/roles"),
-        ("POST", "/roles"),
-        ("GET", "/roles/owner"),
-        ("PATCH", "/roles/owner"),
-        ("DELETE", "/roles/owner"),
-        ("GET", "/permissions"),
-        ("POST", "/permissions"),
-        ("DELETE", "/permissions/x"),
-        ("GET", "/groups"),
-        ("POST", "/groups"),
-        ("GET", "/groups/x"),
-        ("PATCH", "/groups/x"),
-        ("DELETE", "/groups/x"),
-        ("GET", "/groups/x/members"),
-        ("PUT", "/groups/x/members/y"),
-        ("DELETE", "/groups/x/members/y"),
-        ("GET", "/role-assignments"),
-        ("POST", "/role-assignments"),
-        ("DELETE", "/role-assignments/x"),
-    ],
-)
-async def test_every_route_is_guarded(staff: Staff, method: str, path: str) -> None:
+async def test_what_is_not_there(staff: Staff) -> None:
+    for method, path in ABSENT:
+        answer = await staff.call(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, path)
+
+
+GUARDED = [
+    ("GET", "/roles"),
+    ("POST", "/roles"),
+    ("GET", "/roles/owner"),
+    ("PATCH", "/roles/owner"),
+    ("DELETE", "/roles/owner"),
+    ("GET", "/permissions"),
+    ("POST", "/permissions"),
+    ("DELETE", "/permissions/x"),
+    ("GET", "/groups"),
+    ("POST", "/groups"),
+    ("GET", "/groups/x"),
+    ("PATCH", "/groups/x"),
+    ("DELETE", "/groups/x"),
+    ("GET", "/groups/x/members"),
+    ("PUT", "/groups/x/members/y"),
+    ("DELETE", "/groups/x/members/y"),
+    ("GET", "/role-assignments"),
+    ("POST", "/role-assignments"),
+    ("DELETE", "/role-assignments/x"),
+]
+
+
+async def test_every_route_is_guarded(staff: Staff) -> None:
     person = await staff.hired("member")
-    for headers, status in (({}, 401), ({"apikey": anon_key()}, 403), (person.bearer, 403)):
-        answer = await staff.call(method, path, {}, by=headers)
-        assert answer.status_code == status, (headers, answer.text)
+    for method, path in GUARDED:
+        for headers, status in (({}, 401), ({"apikey": anon_key()}, 403), (person.bearer, 403)):
+            answer = await staff.call(method, path, {}, by=headers)
+            assert answer.status_code == status, (method, path, headers, answer.text)
 
 
 async def test_roles_that_sql_made_are_found_like_others(staff: Staff) -> None:
