@@ -54,10 +54,10 @@ async def test_the_address_is_the_clients_and_not_a_proxys(
         assert await status("203.0.113.9", "192.0.2.1") == 200
 
 
-@pytest.mark.parametrize("entry", ["203.0.113.9/24", "example.com", "", "10.0.0.0/33", "::1::", "*"])
-async def test_networks_that_are_none(shop: Served, entry: str) -> None:
-    answer = await make(shop, allowed_addresses=[entry])
-    assert (answer.status_code, answer.json()["code"]) == (400, "addresses_invalid")
+async def test_networks_that_are_none(shop: Served) -> None:
+    for entry in ("203.0.113.9/24", "example.com", "", "10.0.0.0/33", "::1::", "*"):
+        answer = await make(shop, allowed_addresses=[entry])
+        assert (answer.status_code, answer.json()["code"]) == (400, "addresses_invalid"), entry
 
 
 async def test_requests_a_minute(shop: Served) -> None:

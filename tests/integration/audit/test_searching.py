@@ -114,30 +114,27 @@ async def test_a_spreadsheet_meets_no_formula(there: Served) -> None:
     assert rows[-1]["user_agent"] == "'=HYPERLINK(1)"
 
 
-@pytest.mark.parametrize(
-    ("parameters", "says"),
-    [
-        ({"cursor": "x"}, "cursor"),
-        ({"cursor": "99999999999999999-1"}, "cursor"),
-        ({"action": "Not a name"}, "action"),
-        ({"action": "*"}, "action"),
-        ({"limit": "0"}, "limit"),
-        ({"limit": "201"}, "limit"),
-        ({"since": "yesterday"}, ""),
-        ({"since": "2026-01-01T00:00:00"}, "zone"),
-        ({"actor": "a\0b"}, "zero byte"),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("path", [PATH, f"{PATH}/export"])
-async def test_what_cannot_be_read_is_refused(
-    there: Served, path: str, parameters: dict[str, str], says: str
-) -> None:
-    if path.endswith("export") and parameters.keys() & {"cursor", "limit"}:
-        return
-    answer = await there.client.get(path, params=parameters, headers=SERVICE)
-    assert answer.status_code == 400, answer.text
-    assert says in answer.text
+UNREADABLE = [
+    ({"cursor": "x"}, "cursor"),
+    ({"cursor": "99999999999999999-1"}, "cursor"),
+    ({"action": "Not a name"}, "action"),
+    ({"action": "*"}, "action"),
+    ({"limit": "0"}, "limit"),
+    ({"limit": "201"}, "limit"),
+    ({"since": "yesterday"}, ""),
+    ({"since": "2026-01-01T00:00:00"}, "zone"),
+    ({"actor": "a\0b"}, "zero byte"),
+]
+
+
+async def test_what_cannot_be_read_is_refused(there: Served) -> None:
+    for parameters, says in UNREADABLE:
+        for path in (PATH, f"{PATH}/export"):
+            if path.endswith("export") and parameters.keys() & {"cursor", "limit"}:
+                continue
+            answer = await there.client.get(path, params=parameters, headers=SERVICE)
+            assert answer.status_code == 400, (path, parameters, answer.text)
+            assert says in answer.text, (path, parameters)
 
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/export"])
