@@ -6,8 +6,6 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import pytest
-
 from modules.api_keys import quotas, rates
 from monohull.kernel import clock
 from tests.application import running_app
@@ -15,6 +13,7 @@ from tests.integration.api_keys.keyring import PATH, SERVICE, ask, changed, made
 
 if TYPE_CHECKING:
     import asyncpg
+    import pytest
 
     from monohull.kernel.home import Connections
     from tests.application import Served
