@@ -123,6 +123,7 @@ def test_bodies_are_described(url: str) -> None:
         f"post {PREFIX}/factors/recovery-codes",
         f"post {PREFIX}/factors/recovery-codes/regenerate",
         f"post {PREFIX}/logout",
+        f"post {PREFIX}/oauth/introspect",
         f"post {PREFIX}/oauth/revoke",
         f"post {PREFIX}/oauth/token",
         f"post {PREFIX}/oauth/userinfo",

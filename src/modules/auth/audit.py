@@ -131,7 +131,7 @@ async def list_entries(
             .outerjoin(entry, true())
             .order_by(entry.created_at.desc(), entry.id.desc())
         )
-        shown = found.tuples().all()
+        shown = found.all()
     rows = [row for _, row in shown if row is not None]
     return [
         {

@@ -107,7 +107,7 @@ async def test_changes_count_for_the_next_request(shop: Served) -> None:
     await changed(shop, key_id, permissions=["*"])
     assert (await ask(shop, key, "/rest/v1/rpc/who")).json()["user"] == "service_role"
     await changed(shop, key_id)
-    told = await events(shop)
+    told = [(name, payload) for name, payload in await events(shop) if name != "key_refused"]
     assert [name for name, _ in told] == ["key_created", *["key_changed"] * 4], (
         "nothing changed the last time"
     )

@@ -40,7 +40,7 @@ def render(url: str, profile: Path) -> str:
         "--disable-sync",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         f"--user-data-dir={profile}",
-        "--virtual-time-budget=15000",
+        "--virtual-time-budget=60000",
         "--dump-dom",
         url,
     ]

@@ -159,13 +159,13 @@ async def test_a_search_path_of_the_caller_changes_nothing(staff: Staff) -> None
     assert await asked(staff, sql, person.id, before="set local search_path = trap, pg_catalog") == [False]
 
 
-async def test_the_apis_roles_may_call_these_three_and_read_no_table(staff: Staff) -> None:
+async def test_the_apis_roles_may_call_these_and_read_no_table(staff: Staff) -> None:
     rows = await staff.people.rows(
         "select p.proname from pg_proc p where pronamespace = 'monohull'::regnamespace"
         " and prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)"
         " and has_function_privilege('anon', p.oid, 'execute') order by 1"
     )
-    assert [row["proname"] for row in rows] == ["has_permission", "has_role", "teams"]
+    assert [row["proname"] for row in rows] == ["active_team", "has_permission", "has_role", "teams"]
     for table in ("roles", "role_assignments", "groups", "group_members", "teams", "permissions"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await asked(staff, f"select 1 from monohull.{table}", None, "anon")
