@@ -8,7 +8,9 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$(?!\n)")]
+from monohull.kernel.patterns import END
+
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+" + END)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Networks = Annotated[tuple[Annotated[str, Meta(max_length=50)], ...], Meta(max_length=100)]
 Rate = Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -9,6 +9,7 @@ from litestar import Controller, MediaType, Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import File
+from litestar.serialization import encode_json
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from modules.platform.dtos import Liveness, ModuleInfo, PlatformStatus, Readiness, Whoami
@@ -17,6 +18,7 @@ from monohull import __version__
 from monohull.kernel.errors import NotFound
 from monohull.kernel.guards import public, requires
 from monohull.kernel.metrics import CONTENT_TYPE
+from monohull.kernel.patterns import as_described
 from monohull.kernel.principal import Principal
 from monohull.kernel.runtime import Runtime
 
@@ -77,9 +79,10 @@ async def metrics(runtime: NamedDependency[Runtime]) -> Response[bytes]:
 
 
 @get("/openapi.json", opt=public(), include_in_schema=False)
-async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
     """The platform API's description, OpenAPI 3.1."""
-    return Response(request.app.openapi_schema.to_schema(), media_type=MediaType.JSON)
+    document = encode_json(request.app.openapi_schema.to_schema())
+    return Response(as_described(document), media_type=MediaType.JSON)
 
 
 @get("/docs", opt=public(), include_in_schema=False)

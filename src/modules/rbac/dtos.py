@@ -8,15 +8,17 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-RoleName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}$(?!\n)")]
+from monohull.kernel.patterns import END
+
+RoleName: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,62}" + END)]
 GroupName: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\ud800-\udfff]+$(?!\n)")
+    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\ud800-\udfff]+" + END)
 ]
 Summary: TypeAlias = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00\ud800-\udfff]*$")]
 Pattern: TypeAlias = Annotated[str, Meta(min_length=1, max_length=250, pattern=r"^[^\x00\ud800-\udfff]+$")]
 Patterns: TypeAlias = Annotated[tuple[Pattern, ...], Meta(max_length=1000)]
 DeclaredName: TypeAlias = Annotated[
-    str, Meta(max_length=200, pattern=r"^[a-z][a-z0-9_]*([.:][a-z][a-z0-9_]*)+$(?!\n)")
+    str, Meta(max_length=200, pattern=r"^[a-z][a-z0-9_]*([.:][a-z][a-z0-9_]*)+" + END)
 ]
 
 

@@ -8,10 +8,12 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from monohull.kernel.patterns import END
+
 TeamName: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\ud800-\udfff]+$(?!\n)")
+    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\ud800-\udfff]+" + END)
 ]
-Slug: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$(?!\n)")]
+Slug: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?" + END)]
 RoleRef: TypeAlias = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^\x00\ud800-\udfff]+$")]
 Address: TypeAlias = Annotated[str, Meta(min_length=3, max_length=255, pattern=r"^[^\x00\ud800-\udfff]+$")]
 Url: TypeAlias = Annotated[str, Meta(max_length=2048, pattern=r"^[^\x00\ud800-\udfff]*$")]

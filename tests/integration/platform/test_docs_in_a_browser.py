@@ -40,7 +40,9 @@ def render(url: str, profile: Path) -> str:
         "--disable-sync",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
         f"--user-data-dir={profile}",
-        "--virtual-time-budget=60000",
+        # the page draws what is in sight, so everything has to be
+        "--window-size=1280,30000",
+        "--virtual-time-budget=15000",
         "--dump-dom",
         url,
     ]

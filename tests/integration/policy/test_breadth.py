@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 MORE = """
 create view public.own_orders with (security_invoker = true) as select id, total from public.orders;
-create role keeper nologin;
+create role {keeper} nologin;
 create table public.shelves (id int primary key, owner_id uuid);
 alter table public.shelves enable row level security;
-create policy "keepers" on public.shelves to keeper using (id < 2);
+create policy "keepers" on public.shelves to {keeper} using (id < 2);
 insert into public.shelves values (1, null), (2, null);
-alter table public.shelves owner to keeper;
+alter table public.shelves owner to {keeper};
 alter table public.shelves force row level security;
 create view public.shelf_list as select id from public.shelves;
 comment on view public.shelf_list is '@public';
-alter view public.shelf_list owner to keeper;
+alter view public.shelf_list owner to {keeper};
 grant select on public.shelf_list to authenticated;
 create table public.readings (id int, at date, owner_id uuid, primary key (id, at)) partition by range (at);
 create table public.readings_26 partition of public.readings for values from ('2026-01-01') to ('2027-01-01');
@@ -60,12 +60,18 @@ TEAM = {"team": "7"}
 
 
 @pytest.fixture
-async def broad(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:
-    await database.execute("drop role if exists keeper")
-    await database.execute(MORE)
+def keeper(worker_number: int) -> str:
+    """A role of this worker: roles belong to the whole server."""
+    return f"keeper_{worker_number}"
+
+
+@pytest.fixture
+async def broad(database: asyncpg.Connection, connections: Connections, keeper: str) -> AsyncIterator[Served]:
+    await database.execute(f"drop role if exists {keeper}")
+    await database.execute(MORE.replace("{keeper}", keeper))
     async with running_app(connections) as served:
         yield served
-    await database.execute("drop owned by keeper cascade; drop role keeper")
+    await database.execute(f"drop owned by {keeper} cascade; drop role {keeper}")
 
 
 def blamed(found: Any) -> list[tuple[str, str | None, str | None]]:
@@ -85,10 +91,12 @@ async def test_a_view_that_reads_as_its_caller(broad: Served, database: asyncpg.
     assert (await explained(broad, "GET /rest/v1/own_orders?id=eq.1"))["outcome"]["rows"] == 1
 
 
-async def test_a_view_that_reads_as_its_owner(broad: Served) -> None:
+async def test_a_view_that_reads_as_its_owner(broad: Served, keeper: str) -> None:
     found = await explained(broad, "GET /rest/v1/shelf_list?id=eq.2")
     assert blamed(found) == [("view_owner", "public.shelves", None)]
-    assert "public.shelf_list is a view and reads its tables as keeper, its owner" in titles(found["steps"])
+    assert f"public.shelf_list is a view and reads its tables as {keeper}, its owner" in titles(
+        found["steps"]
+    )
 
 
 async def test_a_partitioned_table(broad: Served) -> None:
