@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modules.api_keys.authenticator import KeyAuthenticator
-from modules.api_keys.controllers import KeysController
 from modules.api_keys.events import (
     ApiKeyChanged,
     ApiKeyCreated,
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 def parts(runtime: Runtime) -> Parts:
     """Build what api_keys contributes to one process."""
+    from modules.api_keys.controllers import KeysController  # noqa: PLC0415 the API alone serves them
+
     usage = Usage(runtime.database, runtime.observer)
     rates = Rates(runtime.limits)
     quotas = Quotas(runtime.redis, runtime.observer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modules.audit.controllers import AuditController
 from modules.audit.events import AuditLogExported
 from modules.audit.jobs import CRONS, keep
 from modules.audit.looks import audit_metrics, lag_seconds, look
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 def parts(runtime: Runtime) -> Parts:
     """Build what audit contributes to one process."""
+    from modules.audit.controllers import AuditController  # noqa: PLC0415 the API alone serves them
+
     runtime.metrics.on_scrape(
         "monohull_audit_lag_seconds",
         "Age of the oldest that waits to become an entry of the audit log.",

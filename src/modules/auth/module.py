@@ -10,7 +10,6 @@ from modules.auth import revocations
 from modules.auth.authenticator import TokenAuthenticator
 from modules.auth.breaches import build_breaches
 from modules.auth.captcha import Captcha
-from modules.auth.controllers import CONTROLLERS, MailboxController, RootKeysController
 from modules.auth.events import (
     FLOW_EVENTS,
     SignInFailed,
@@ -34,13 +33,11 @@ from modules.auth.keys.legacy import LegacyKeys
 from modules.auth.limits import Gate
 from modules.auth.lockout import Lockout
 from modules.auth.oauth_events import OAUTH_EVENTS
-from modules.auth.oauth_server import OAUTH_CONTROLLERS, OAUTH_ROOT_CONTROLLERS, build_oauth_server
 from modules.auth.passkeys.events import PASSKEY_EVENTS
 from modules.auth.passwords import Passwords
 from modules.auth.permissions import PERMISSIONS
 from modules.auth.refresh_families import Chain
 from modules.auth.revocations import Denylist, prune_revocations
-from modules.auth.saml import SAML_CONTROLLERS, build_saml
 from modules.auth.seed import seed_users
 from modules.auth.services import Account, Grants, PkceExchange, Refresh, SessionIssuer, SignIn
 from modules.auth.settings import AuthSettings
@@ -75,6 +72,15 @@ def parts(runtime: Runtime) -> Parts:
     Raises:
         SettingsError: The JWKS or the path of the role claim cannot be used.
     """
+    from modules.auth.controllers import CONTROLLERS, MailboxController, RootKeysController  # noqa: PLC0415 the API alone serves them
+    from modules.auth.oauth_server import build_oauth_server  # noqa: PLC0415 the API alone serves them
+    from modules.auth.oauth_server.controllers import (  # noqa: PLC0415 the API alone serves them
+        OAUTH_CONTROLLERS,
+        OAUTH_ROOT_CONTROLLERS,
+    )
+    from modules.auth.saml import build_saml  # noqa: PLC0415 the API alone serves them
+    from modules.auth.saml.controllers import SAML_CONTROLLERS  # noqa: PLC0415 the API alone serves them
+
     settings = runtime.settings
     auth = settings.of(AuthSettings)
     database = runtime.database

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modules.platform.controllers import (
-    HealthController,
-    PlatformController,
-    docs,
-    docs_asset,
-    metrics,
-    openapi,
-)
 from modules.platform.permissions import READ_STATUS
 from monohull.kernel.counted import AccessRefused
 from monohull.kernel.module import Module, Parts
@@ -23,6 +15,15 @@ if TYPE_CHECKING:
 
 def parts(_: Runtime) -> Parts:
     """Everything at the root of the address space."""
+    from modules.platform.controllers import (  # noqa: PLC0415 the API alone serves them
+        HealthController,
+        PlatformController,
+        docs,
+        docs_asset,
+        metrics,
+        openapi,
+    )
+
     router = ModuleRouter(
         path="/", route_handlers=[HealthController, PlatformController, metrics, openapi, docs, docs_asset]
     )

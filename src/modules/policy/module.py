@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modules.policy.controllers import PolicyController
 from modules.policy.denials import Denials
 from modules.policy.events import PolicyExplained
 from modules.policy.permissions import READ_EXPLANATIONS
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
 def parts(runtime: Runtime) -> Parts:
     """Build what policy contributes to one process."""
+    from modules.policy.controllers import PolicyController  # noqa: PLC0415 the API alone serves them
+
     api = data_service(runtime).api
     explanations = Explanations(runtime, api)
     is_development = runtime.settings.core.env == "development"

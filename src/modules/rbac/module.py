@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modules.rbac.controllers import CONTROLLERS
 from modules.rbac.events import ACCESS_EVENTS
 from modules.rbac.permissions import PERMISSIONS
 from modules.rbac.services import Assignments, Columns, Groups, PermissionCatalogue, Roles
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 def parts(runtime: Runtime) -> Parts:
     """Build what rbac contributes to one process."""
+    from modules.rbac.controllers import CONTROLLERS  # noqa: PLC0415 the API alone serves them
+
     watch = AccessWatch(runtime.database, runtime.broker, runtime.grants, runtime.observer)
     changes = Changes(runtime.database, watch.announce)
     roles = Roles(runtime.database, changes, runtime.permissions)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from litestar import Router
-
 from modules.auth import build_mailing
-from modules.teams.controllers import CONTROLLERS
 from modules.teams.events import TEAM_EVENTS
 from modules.teams.jobs import CRONS, purge_invitations
 from modules.teams.permissions import PERMISSIONS
 from modules.teams.services import ActiveTeams, Members, Received, TeamInvitations, Teams
 from modules.teams.settings import TeamsSettings
 from monohull.kernel.module import Module, Parts
+from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
     import click
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
 
 def parts(runtime: Runtime) -> Parts:
     """Build what teams contributes to one process."""
+    from modules.teams.controllers import CONTROLLERS  # noqa: PLC0415 the API alone serves them
+
     database, settings = runtime.database, runtime.settings.of(TeamsSettings)
     teams, members = Teams(database, settings), Members(database)
     invitations, received = (
@@ -31,7 +31,7 @@ def parts(runtime: Runtime) -> Parts:
     )
     active = ActiveTeams(database)
     return Parts(
-        routers=(Router("/platform/v1", route_handlers=list(CONTROLLERS)),),
+        routers=(ModuleRouter("/platform/v1", route_handlers=list(CONTROLLERS)),),
         dependencies={
             "teams": lambda: teams,
             "members": lambda: members,

@@ -14,6 +14,5 @@ and 9207; supabase/auth, ``internal/api/oauthserver``.
 from __future__ import annotations
 
 from modules.auth.oauth_server.assembly import build_oauth_server
-from modules.auth.oauth_server.controllers import OAUTH_CONTROLLERS, OAUTH_ROOT_CONTROLLERS
 
-__all__ = ["OAUTH_CONTROLLERS", "OAUTH_ROOT_CONTROLLERS", "build_oauth_server"]
+__all__ = ["build_oauth_server"]

@@ -11,6 +11,5 @@ Sheet; supabase/auth, ``internal/api/{sso,ssoadmin,saml,samlacs,samlassertion}.g
 from __future__ import annotations
 
 from modules.auth.saml.assembly import build_saml
-from modules.auth.saml.controllers import SAML_CONTROLLERS
 
-__all__ = ["SAML_CONTROLLERS", "build_saml"]
+__all__ = ["build_saml"]
