@@ -16,7 +16,7 @@ from modules.auth.events import (
 )
 from modules.auth.fresh_claims import claims_of_user
 from modules.auth.mailing import Mailing, build_mailing
-from modules.auth.origin import Origin
+from modules.auth.origin import Origin, origin_of
 from modules.auth.rules import normal_email
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "build_mailing",
     "claims_of_user",
     "normal_email",
+    "origin_of",
 ]

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from modules.auth.audit import SUBSCRIBER
 from modules.auth.factor_flows import build_factors
 from modules.auth.jobs import purge_flows, send_mail, send_sms
-from modules.auth.messages import Courier, Mailbox
-from modules.auth.messages.courier import Seal
+from modules.auth.mailing import build_courier, build_redirects
+from modules.auth.messages import Mailbox
 from modules.auth.messages.letters import NAMES, TemplateError, Templates, checked_subject
 from modules.auth.one_time import Secrets
-from modules.auth.redirects import Redirects
 from modules.auth.send_limits import SendLimits
 from modules.auth.services import (
     Administration,
@@ -61,13 +60,12 @@ def build_flows(
     check_templates(settings)
     secret = jwt_secret(settings)
     keeps = not core.is_production
-    redirects = Redirects(auth.site_url or core.public_url, auth.uri_allow_list)
-    courier = Courier(Seal(secret), auth, mail_job=send_mail, sms_job=send_sms, keeps=keeps)
+    redirects = build_redirects(settings)
     sender = Sender(
         settings=auth,
         autoconfirms=auth.autoconfirms(core.env),
         secrets=Secrets(secret, auth),
-        courier=courier,
+        courier=build_courier(settings, send_mail, send_sms),
         limits=SendLimits(runtime.limits, auth, runtime.counted),
         hooks=issuer.hooks,
         site_url=redirects.site_url,

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from modules.auth.origin import Origin
+    from monohull.kernel.queues import Job
     from monohull.kernel.runtime import Runtime
+    from monohull.kernel.settings import Settings
 
 
 class Mailing:
@@ -96,17 +98,20 @@ def build_mailing(runtime: Runtime) -> Mailing:
     The jobs are looked up by name: their file needs more of this room than its face may load.
     """
     jobs = {job.name: job for module in runtime.modules for job in module.jobs}
-    core, auth = runtime.settings.core, runtime.settings.of(AuthSettings)
-    seal = Seal(jwt_secret(runtime.settings))
-    return Mailing(
-        Courier(
-            seal,
-            auth,
-            mail_job=jobs["auth.send_mail"],
-            sms_job=jobs["auth.send_sms"],
-            keeps=not core.is_production,
-        ),
-        SendLimits(runtime.limits, auth, runtime.counted),
-        Redirects(auth.site_url or core.public_url, auth.uri_allow_list),
-        auth,
-    )
+    auth = runtime.settings.of(AuthSettings)
+    courier = build_courier(runtime.settings, jobs["auth.send_mail"], jobs["auth.send_sms"])
+    limits = SendLimits(runtime.limits, auth, runtime.counted)
+    return Mailing(courier, limits, build_redirects(runtime.settings), auth)
+
+
+def build_courier(settings: Settings, mail_job: Job, sms_job: Job) -> Courier:
+    """Return what promises messages, and in which form they wait."""
+    keeps = not settings.core.is_production
+    auth = settings.of(AuthSettings)
+    return Courier(Seal(jwt_secret(settings)), auth, mail_job=mail_job, sms_job=sms_job, keeps=keeps)
+
+
+def build_redirects(settings: Settings) -> Redirects:
+    """Return what decides where links may lead."""
+    auth = settings.of(AuthSettings)
+    return Redirects(auth.site_url or settings.core.public_url, auth.uri_allow_list)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
+
+if TYPE_CHECKING:
+    from litestar import Request
 
 MAX_USER_AGENT_CHARACTERS: Final = 512
 _SITE_BITS: Final = 64
@@ -36,3 +39,8 @@ class Origin(Struct, frozen=True):
     @property
     def agent(self) -> str | None:
         return (self.user_agent or "").replace("\0", "")[:MAX_USER_AGENT_CHARACTERS] or None
+
+
+def origin_of(request: Request[Any, Any, Any]) -> Origin:
+    """Say where ``request`` comes from."""
+    return Origin(request.scope["state"].get("address"), request.headers.get("user-agent"))

@@ -29,7 +29,6 @@ from modules.auth.errors import (
     WeakPassword,
 )
 from modules.auth.oauth_errors import OauthRefusal
-from modules.auth.origin import Origin
 from monohull.kernel.errors import (
     BodyTooLarge,
     Forbidden,
@@ -86,11 +85,6 @@ def decode(body: bytes, shape: type[T]) -> T:
         raise BadJson(f"Could not parse request body as JSON: {error}") from error
     except RecursionError as error:
         raise BadJson("Could not parse request body as JSON: it is nested too deeply") from error
-
-
-def origin_of(request: Request[Any, Any, Any]) -> Origin:
-    """Say where ``request`` comes from."""
-    return Origin(request.scope["state"].get("address"), request.headers.get("user-agent"))
 
 
 def redirect_of(request: Request[Any, Any, Any], redirects: Redirects) -> str:

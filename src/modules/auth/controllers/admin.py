@@ -19,10 +19,11 @@ from modules.auth.audit import list_entries
 from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import AdminUser, DeleteBody, InviteBody, LinkBody, UserView
 from modules.auth.errors import ValidationFailed
+from modules.auth.origin import origin_of
 from modules.auth.permissions import MANAGE_USERS
 from modules.auth.redirects import Redirects
 from modules.auth.services import Administration, Invitations
-from modules.auth.wire import decode, origin_of, redirect_of
+from modules.auth.wire import decode, redirect_of
 from monohull.kernel.errors import Forbidden, Unauthenticated
 from monohull.kernel.guards import REQUIRED, principal_of
 from monohull.kernel.pagination import Page

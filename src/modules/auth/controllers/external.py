@@ -15,11 +15,12 @@ from litestar.status_codes import HTTP_302_FOUND, HTTP_303_SEE_OTHER
 
 from modules.auth.dtos import Challenge
 from modules.auth.limits import Gate
+from modules.auth.origin import origin_of
 from modules.auth.providers.client import passed_through
 from modules.auth.redirects import Redirects
 from modules.auth.services import ExternalSignIn
 from modules.auth.services.external import Callback, Wish
-from modules.auth.wire import origin_of, redirect_of
+from modules.auth.wire import redirect_of
 from monohull.kernel.guards import public
 
 HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}

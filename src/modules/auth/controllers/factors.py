@@ -27,7 +27,8 @@ from modules.auth.factors.dtos import (
     VerifyFactorBody,
 )
 from modules.auth.guards import by_the_user
-from modules.auth.wire import decode, origin_of
+from modules.auth.origin import origin_of
+from modules.auth.wire import decode
 from monohull.kernel.guards import principal_of, signed_in
 
 NO_STORE = {"Cache-Control": "no-store"}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from modules.auth.origin import origin_of
 from modules.auth.permissions import MANAGE_USERS
-from modules.auth.wire import decode, origin_of
+from modules.auth.wire import decode
 from monohull.kernel.permissions import grants
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from litestar.status_codes import HTTP_200_OK
 from modules.auth.controllers.external import HEADERS, away, wish_of
 from modules.auth.guards import by_the_user
 from modules.auth.limits import Gate
+from modules.auth.origin import origin_of
 from modules.auth.redirects import Redirects
 from modules.auth.services import Identities
-from modules.auth.wire import origin_of
 from monohull.kernel.guards import principal_of, signed_in
 
 

@@ -17,9 +17,10 @@ from modules.auth.controllers.humans import require_human
 from modules.auth.controllers.token import issued
 from modules.auth.dtos import SessionView
 from modules.auth.guards import by_the_user
+from modules.auth.origin import origin_of
 from modules.auth.passkeys import PasskeyAdministration, Passkeys
 from modules.auth.passkeys.dtos import OptionsView, PasskeyAnswer, PasskeyPatch, PasskeyView
-from modules.auth.wire import decode, origin_of
+from modules.auth.wire import decode
 from monohull.kernel.guards import principal_of, public, signed_in
 
 

@@ -15,10 +15,11 @@ from modules.auth.captcha import Captcha
 from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.humans import require_human
 from modules.auth.dtos import OtpBody, ResendBody
+from modules.auth.origin import origin_of
 from modules.auth.redirects import Redirects
 from modules.auth.send_limits import SendLimits
 from modules.auth.services import Passwordless
-from modules.auth.wire import decode, origin_of, redirect_of
+from modules.auth.wire import decode, redirect_of
 from monohull.kernel.guards import public
 
 

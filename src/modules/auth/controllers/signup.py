@@ -13,9 +13,10 @@ from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.humans import require_human
 from modules.auth.dtos import SessionView, SignupBody, UserView
 from modules.auth.limits import Gate
+from modules.auth.origin import origin_of
 from modules.auth.redirects import Redirects
 from modules.auth.services import Registration
-from modules.auth.wire import decode, origin_of, redirect_of
+from modules.auth.wire import decode, redirect_of
 from monohull.kernel.guards import public
 
 

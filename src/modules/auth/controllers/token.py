@@ -22,9 +22,10 @@ from modules.auth.controllers.humans import FREE_GRANTS, require_human
 from modules.auth.dtos import IdTokenGrant, PasswordGrant, PkceGrant, RefreshGrant, SessionView, Web3Grant
 from modules.auth.errors import InvalidCredentials
 from modules.auth.limits import Gate
+from modules.auth.origin import origin_of
 from modules.auth.redirects import Redirects
 from modules.auth.services import Grants
-from modules.auth.wire import decode, origin_of, redirect_of
+from modules.auth.wire import decode, redirect_of
 from monohull.kernel.guards import principal_of, public
 
 

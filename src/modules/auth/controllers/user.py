@@ -10,9 +10,10 @@ from litestar.di import NamedDependency
 from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import UpdateBody, UserView
 from modules.auth.guards import by_the_user
+from modules.auth.origin import origin_of
 from modules.auth.redirects import Redirects
 from modules.auth.services import Account, Changes
-from modules.auth.wire import decode, origin_of, redirect_of
+from modules.auth.wire import decode, redirect_of
 from monohull.kernel.guards import principal_of, signed_in
 
 

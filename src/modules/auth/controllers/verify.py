@@ -14,10 +14,11 @@ from litestar.status_codes import HTTP_200_OK, HTTP_303_SEE_OTHER
 
 from modules.auth.controllers.bodies import takes
 from modules.auth.dtos import Halfway, SessionView, VerifyBody
+from modules.auth.origin import origin_of
 from modules.auth.redirects import Redirects
 from modules.auth.send_limits import SendLimits
 from modules.auth.services import Verification
-from modules.auth.wire import decode, origin_of, redirect_of
+from modules.auth.wire import decode, redirect_of
 from monohull.kernel.guards import public
 
 NO_STORE = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}

@@ -15,12 +15,13 @@ from modules.auth.controllers.admin import administrator
 from modules.auth.controllers.bodies import takes
 from modules.auth.controllers.humans import require_human
 from modules.auth.errors import ValidationFailed
+from modules.auth.origin import origin_of
 from modules.auth.redirects import Redirects
 from modules.auth.saml.assembly import SamlGate, SamlMetadata
 from modules.auth.saml.dtos import ProviderIn, ProviderPatch, Providers, ProviderView, SsoBody, SsoUrl
 from modules.auth.saml.providers import Organisations
 from modules.auth.saml.sign_on import SignOn
-from modules.auth.wire import decode, origin_of
+from modules.auth.wire import decode
 from monohull.kernel.guards import public
 
 NO_STORE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}

@@ -9,11 +9,12 @@ from litestar import Controller, Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from modules.rbac.controllers.pages import id_of, optional_id, page_of, paged, text_of
+from modules.rbac.controllers.queries import optional_id, text_of
 from modules.rbac.dtos import AssignmentView, AssignRole
 from modules.rbac.permissions import READ_ASSIGNMENTS, WRITE_ASSIGNMENTS
 from modules.rbac.services import Assignments
 from monohull.kernel.guards import requires
+from monohull.kernel.pages import id_of, page_of, paged
 from monohull.kernel.principal import Principal
 
 

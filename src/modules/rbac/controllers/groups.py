@@ -10,11 +10,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from modules.rbac.controllers.pages import id_of, page_of, paged, text_of
+from modules.rbac.controllers.queries import text_of
 from modules.rbac.dtos import CreateGroup, GroupPatch, GroupView, MemberView
 from modules.rbac.permissions import READ_GROUPS, WRITE_GROUPS
 from modules.rbac.services import Groups
 from monohull.kernel.guards import requires
+from monohull.kernel.pages import id_of, page_of, paged
 from monohull.kernel.principal import Principal
 
 NO_USER = "No user has this id."

@@ -9,11 +9,12 @@ from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from modules.rbac.controllers.pages import page_of, paged, text_of
+from modules.rbac.controllers.queries import text_of
 from modules.rbac.dtos import CreateRole, RolePatch, RoleView
 from modules.rbac.permissions import READ_ROLES, WRITE_ROLES
 from modules.rbac.services import Roles
 from monohull.kernel.guards import requires
+from monohull.kernel.pages import page_of, paged
 from monohull.kernel.principal import Principal
 
 

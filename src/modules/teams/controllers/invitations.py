@@ -10,13 +10,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from modules.teams.controllers.pages import id_of, origin_of, page_of, paged
+from modules.auth import origin_of
 from modules.teams.dtos import InvitationView, Invite, Resend
 from modules.teams.guards import in_team
 from modules.teams.permissions import WRITE_MEMBERS
 from modules.teams.services import TeamInvitations
 from modules.teams.services.invitations import NO_INVITATION
 from modules.teams.services.standing import ABSENT
+from monohull.kernel.pages import id_of, page_of, paged
 from monohull.kernel.principal import Principal
 
 

@@ -10,12 +10,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from modules.teams.controllers.pages import id_of, page_of, paged
 from modules.teams.dtos import MemberRole, TeamMember
 from modules.teams.guards import in_team
 from modules.teams.permissions import READ_TEAMS, WRITE_MEMBERS
 from modules.teams.services import Members
 from modules.teams.services.standing import ABSENT, NOT_A_MEMBER
+from monohull.kernel.pages import id_of, page_of, paged
 from monohull.kernel.principal import Principal
 
 

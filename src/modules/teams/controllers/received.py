@@ -10,10 +10,10 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from modules.teams.controllers.pages import page_of, paged
 from modules.teams.dtos import InvitationRef, ReceivedInvitation, TeamView
 from modules.teams.services import Received
 from monohull.kernel.guards import signed_in
+from monohull.kernel.pages import page_of, paged
 from monohull.kernel.principal import Principal
 
 

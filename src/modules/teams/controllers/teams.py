@@ -14,12 +14,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from modules.teams.controllers.pages import id_of, page_of, paged
 from modules.teams.dtos import CreateTeam, TeamPatch, TeamView, Transfer
 from modules.teams.guards import in_team
 from modules.teams.permissions import CREATE_TEAMS, DELETE_TEAMS, READ_TEAMS, WRITE_MEMBERS, WRITE_TEAMS
 from modules.teams.services import Teams
 from modules.teams.services.standing import ABSENT
+from monohull.kernel.pages import id_of, page_of, paged
 from monohull.kernel.principal import Principal
 
 

@@ -22,7 +22,8 @@ from modules.auth.oauth_server.forms import read_body, read_form
 from modules.auth.oauth_server.introspection import Introspection
 from modules.auth.oauth_server.limits import OauthLimits
 from modules.auth.oauth_server.token_endpoint import TokenEndpoint
-from modules.auth.wire import decode, origin_of
+from modules.auth.origin import origin_of
+from modules.auth.wire import decode
 from monohull.kernel.guards import principal_of, public
 
 

@@ -1,4 +1,4 @@
-"""What the controllers of teams read and write alike: ids in paths, pages, and where a request comes from."""
+"""What controllers read and write alike: ids in paths, and pages of lists with the headers around them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from uuid import UUID
 
 from litestar import Response
 
-from modules.auth import Origin
 from monohull.kernel.errors import NotFound
 from monohull.kernel.pagination import page_headers, parse_page
 
@@ -17,18 +16,6 @@ if TYPE_CHECKING:
     from litestar import Request
 
     from monohull.kernel.pagination import Page
-
-
-def id_of(text: str, absent: str) -> UUID:
-    """Read an id in a path.
-
-    Raises:
-        NotFound: 404, with ``absent``: nothing can have an id that is none.
-    """
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound(absent) from None
 
 
 def page_of(request: Request[Any, Any, Any]) -> Page:
@@ -55,6 +42,13 @@ def paged(
     return Response(found, headers=page_headers(url, page, len(found), total))
 
 
-def origin_of(request: Request[Any, Any, Any]) -> Origin:
-    """Say where ``request`` comes from."""
-    return Origin(request.scope["state"].get("address"), request.headers.get("user-agent"))
+def id_of(text: str, absent: str) -> UUID:
+    """Read an id in a path.
+
+    Raises:
+        NotFound: 404, with ``absent``: nothing can have an id that is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(absent) from None
