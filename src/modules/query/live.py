@@ -186,8 +186,7 @@ class LiveCatalog:
             try:
                 yield
             finally:
-                for task in list(self._leaving):
-                    await end(task)
+                await asyncio.gather(*map(end, self._leaving), return_exceptions=True)
 
     async def _keep(self) -> None:
         """Read at once, again until it works, and then on demand."""

@@ -206,7 +206,8 @@ class DataApi:
         except BaseException:
             result.close()
             raise
-        if scope["method"] == "GET" and not (transaction.before or compiled.sensitive):
+        is_usual = not (transaction.before or transaction.isolation or compiled.sensitive)
+        if scope["method"] == "GET" and watch is OFF and is_usual:
             memory.learn(scope, request, compiled, answer)
         if not result.rows and request.preferences.explain_denial:
             explained = await self._explainer.explain_denial(scope, request, principal)
@@ -281,7 +282,7 @@ class DataApi:
         memory = vantage.memory
         headers: HeaderSet = scope["state"]["headers"]
         lane: Lane | None = headers.notes.get(pieces)
-        if lane is not None and lane.memory is memory and lane.principal is principal:
+        if lane is not None and lane.mark is memory.mark and lane.principal is principal:
             return lane
         known = memory.find(headers, pieces)
         if known is None:
@@ -292,7 +293,7 @@ class DataApi:
         if view is None:
             return None
         settings = bind_settings(view.settings, principal, scope["headers"], headers)
-        lane = Lane(memory, known, principal, view.key, settings)
+        lane = Lane(memory.mark, known, principal, view.key, settings)
         headers.note(pieces, lane)
         return lane
 

@@ -53,14 +53,7 @@ class Gate:
         allowance = self._allowance
         if allowance is None:
             return
-        # whose bucket it is; no subject that a token may claim is spelled like an address here
-        subject = principal.subject
-        if subject is not None:
-            caller = f"user {subject}"
-        elif principal.kind is PrincipalKind.SERVICE:
-            caller = SERVICE
-        else:
-            caller = f"from {scope['state']['address']}"
+        caller = _caller(principal, scope["state"]["address"])
         if not allowance.has(caller) and not _is_exempt(principal, scope):
             raise allowance.refusal(caller)
 
@@ -74,8 +67,7 @@ class Gate:
             return None
         if principal.subject is None and address is None:
             return None
-        caller = f"from {address}" if principal.subject is None else f"user {principal.subject}"
-        return await self._allowance.look(caller)
+        return await self._allowance.look(_caller(principal, address))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -85,6 +77,13 @@ class Gate:
             return
         async with self._allowance.agreeing():
             yield
+
+
+def _caller(principal: Principal, address: str | None) -> str:
+    """Name whose bucket it is; no subject that a token may claim is spelled like an address here."""
+    if principal.subject is not None:
+        return f"user {principal.subject}"
+    return SERVICE if principal.kind is PrincipalKind.SERVICE else f"from {address}"
 
 
 def _is_exempt(principal: Principal, scope: Mapping[str, Any]) -> bool:

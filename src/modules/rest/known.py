@@ -164,12 +164,12 @@ class Lane(Struct, frozen=True):
     """A known read as one caller sends it, with the same headers each time.
 
     Attributes:
-        memory: Which it is of; it holds for as long as that one is in use.
+        mark: Of the memory that it is of; it holds for as long as that one is in use, and does not keep it.
         key: Under which connections keep the statement.
         settings: All that it runs under.
     """
 
-    memory: Memory
+    mark: object
     known: Known
     principal: Principal
     key: str
@@ -180,6 +180,7 @@ class Memory:
     """The reads that are known for one catalog and one configuration, neither of which it holds."""
 
     def __init__(self) -> None:
+        self.mark = object()
         self._known: dict[Key, Known] = {}
 
     def __len__(self) -> int:

@@ -76,7 +76,7 @@ class ColumnRule(Struct, frozen=True):
         return self.writes is None or name in self.writes
 
 
-class ColumnLimits(Struct, frozen=True):
+class ColumnLimits(Struct, frozen=True, cache_hash=True):
     """The rules of somebody, one a relation, in the order of their names; one at least."""
 
     rules: tuple[ColumnRule, ...]

@@ -241,6 +241,7 @@ class _Tally:
             self._event = None
         else:
             self._first_at = clock.now()
+            self._trace = None  # of what was written; which request came next is not known
 
 
 def caller_of(came_from: Origin | None) -> str:

@@ -162,7 +162,10 @@ class Edge:
         if self._lifecycle.is_draining or self._schema.state != "current":
             self._admit(scope)
         receive = exchange.announced() if exchange.headers.has_length else exchange.receive
-        if "principal" in scope["state"]:
+        standing = exchange.headers.standing
+        # asked once the request is let in, for it may count the use of a key
+        if standing is not None and (principal := standing.use()) is not None:
+            scope["state"]["principal"] = principal
             return self._target(scope)(scope, receive, exchange.send)
         return self._reach_unknown(exchange, receive)
 
@@ -195,10 +198,10 @@ class Edge:
         self._schema.demand()
 
     def _recognise(self, exchange: Exchange) -> None:
-        """Begin the request's state, with the principal that the same headers stood for if they still do."""
+        """Begin the request's state."""
         headers, trace = exchange.headers, exchange.trace
-        credentials, standing = headers.credentials, headers.standing
-        exchange.scope["state"] = state = {
+        credentials = headers.credentials
+        exchange.scope["state"] = {
             "trace": trace,
             "request_id": trace.request_id,
             "headers": headers,
@@ -206,8 +209,6 @@ class Edge:
             "credentials": credentials,
             "route": None,
         }
-        if standing is not None and (principal := standing.use()) is not None:
-            state["principal"] = principal
 
     async def _identify(self, scope: Scope, headers: HeaderSet) -> None:
         """Leave the principal in the scope, or the problem for whoever asks for the principal."""

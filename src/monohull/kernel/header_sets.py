@@ -75,7 +75,7 @@ class HeaderSet:
 
     def note(self, key: Hashable, value: Any) -> None:
         """Remember what was derived from these headers."""
-        if len(self.notes) >= MAX_NOTES:
+        if len(self.notes) >= MAX_NOTES and key not in self.notes:
             self.notes.clear()
         self.notes[key] = value
 
