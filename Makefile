@@ -18,7 +18,7 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do 
 
 WORKERS ?= 2
 
-# Measured by instrumented bytecode, which costs a few per cent; tracing costs more than the tests themselves.
+# Measured by instrumented bytecode: tracing every line of every library costs more than the tests themselves.
 COVERED := $(BIN)/python -m slipcover --json --out .coverage.json
 COVERAGE := $(BIN)/python -m slipcover --skip-covered --fail-under 90 --merge .coverage.json --out .coverage.json
 

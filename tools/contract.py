@@ -129,7 +129,7 @@ def main(arguments: list[str]) -> int:
     """Run everything and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", help="file of cases to run in place of those beside the repository")
-    parser.add_argument("--pg", type=int, default=18, help="major version of the PostgreSQL server")
+    parser.add_argument("--pg", type=int, default=EMBEDDED, help="major version of the PostgreSQL server")
     parser.add_argument("--record", action="store_true", help="remember the cases that pass")
     known, rest = parser.parse_known_args(arguments)
     specification, is_whole = run_specification(known.cases, record=known.record, major=known.pg)

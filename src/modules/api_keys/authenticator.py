@@ -23,6 +23,7 @@ from modules.api_keys.principals import Issue, principal_of
 from modules.api_keys.repositories import ApiKeyRepository
 from modules.api_keys.services import quota_of
 from monohull.kernel import clock
+from monohull.kernel.addresses import network_of
 from monohull.kernel.errors import InvalidCredential
 from monohull.kernel.ids import hash_token
 
@@ -121,7 +122,7 @@ class Found:
     def _tell(self, code: str, address: str | None = None) -> None:
         """Have the audit log know that the key was refused."""
         event = ApiKeyRefused(key_id=str(self.key_id), refusal=code, address=address)
-        self._counted.count(event, caller=f"{self.key_id} {code} {address}")
+        self._counted.count(event, caller=f"{self.key_id} {code} {network_of(address)}")
 
 
 class KeyStanding:

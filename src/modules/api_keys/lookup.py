@@ -36,7 +36,7 @@ async def find_key_principal(runtime: Runtime, key_id: UUID) -> Principal | None
 async def look_at_key_limits(runtime: Runtime, key_id: UUID) -> tuple[Decision, ...]:
     """Return what rate and quota of a key would say to a request now; nothing is counted.
 
-    What other processes counted in the last second is not known yet.
+    What was counted in the last second is not known yet; without Redis nothing is known of the quota.
     """
     async with runtime.database.unit_of_work() as work:
         row = await ApiKeyRepository(work).find_by_id(key_id)
@@ -46,8 +46,9 @@ async def look_at_key_limits(runtime: Runtime, key_id: UUID) -> tuple[Decision, 
         found.append(await allowance.look(str(key_id)))
     quota = None if row is None else quota_of(row)
     if quota is not None:
-        used = await Quotas(runtime.redis, runtime.observer).used(str(key_id), quota)
-        found.append(_decide(quota, used or 0))
+        used = await Quotas(runtime.redis).used(str(key_id), quota)
+        if used is not None:
+            found.append(_decide(quota, used))
     return tuple(found)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
+from monohull.kernel.addresses import network_of
+
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
     from litestar import Request
 
 MAX_USER_AGENT_CHARACTERS: Final = 512
-_SITE_BITS: Final = 64
 
 
 class Origin(Struct, frozen=True):
@@ -31,10 +34,7 @@ class Origin(Struct, frozen=True):
     @property
     def network(self) -> str:
         """What counts as one caller: an IPv4 address, or the /64 that one IPv6 customer holds."""
-        ip = self.ip
-        if isinstance(ip, IPv6Address):
-            return str(ip_network((ip.packed, _SITE_BITS), strict=False))
-        return str(ip) if ip is not None else "local"
+        return network_of(self.address)
 
     @property
     def agent(self) -> str | None:

@@ -8,6 +8,7 @@ meet roles as `Principal.permissions`.
 
 from __future__ import annotations
 
+from modules.rbac.errors import BeyondOwnRoles
 from modules.rbac.events import (
     ACCESS_EVENTS,
     RoleAssigned,
@@ -20,7 +21,8 @@ from modules.rbac.events import (
 )
 from modules.rbac.models import OWNER_ID, Role, RoleAssignment, Team
 from modules.rbac.permissions import demand_held
-from modules.rbac.repositories import AccessRepository, RoleRepository
+from modules.rbac.reach import demand_reach
+from modules.rbac.repositories import AccessRepository, ColumnsRepository, RoleRepository
 from modules.rbac.services.roles import get_role
 from modules.rbac.source import RoleSource
 
@@ -28,6 +30,8 @@ __all__ = [
     "ACCESS_EVENTS",
     "OWNER_ID",
     "AccessRepository",
+    "BeyondOwnRoles",
+    "ColumnsRepository",
     "Role",
     "RoleAssigned",
     "RoleAssignment",
@@ -41,5 +45,6 @@ __all__ = [
     "RoleUpdated",
     "Team",
     "demand_held",
+    "demand_reach",
     "get_role",
 ]

@@ -101,15 +101,16 @@ class Tenancy(Struct, frozen=True, kw_only=True):
         """Write the next migration of ``project``, numbered as those that are there.
 
         Returns:
-            The file, and whether it is new: one that says the same already is left alone.
+            The file, and whether it is new: none is written where the last one about the table says the same.
 
         Raises:
             MigrationRefused: The migrations that are there cannot be read.
         """
         files, text = discover(project), self.sql()
-        for file in files:
-            if file.text == text:
-                return project / FOLDER / file.name, False
+        about = f"-- Rows of {self.schema}.{self.table} belong "
+        newest = next((file for file in reversed(files) if file.text.startswith(about)), None)
+        if newest is not None and newest.text == text:
+            return project / FOLDER / newest.name, False
         last = max((file.version or 0 for file in files), default=0)
         number = f"{last + 1:0{SHORT_DIGITS}}" if last < 10**SHORT_DIGITS - 1 else f"{now:%Y%m%d%H%M%S}"
         word = "".join(c if c.isascii() and c.isalnum() else "_" for c in self.table.lower())

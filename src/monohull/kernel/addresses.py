@@ -15,6 +15,7 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    ip_address,
     ip_network,
 )
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -27,6 +28,7 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 _HOST: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_SITE_BITS: Final = 64
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
@@ -45,6 +47,21 @@ _NEVER: Final = tuple(
     )
 )
 """Networks that Python's tables of 3.11 call global, or that are so in name only."""
+
+
+def network_of(text: str | None) -> str:
+    """Return what counts as one caller: an IPv4 address, or the /64 that one IPv6 customer holds.
+
+    >>> network_of("203.0.113.9"), network_of("2001:db8::1"), network_of(None)
+    ('203.0.113.9', '2001:db8::/64', 'local')
+    """
+    try:
+        address = ip_address(text or "")
+    except ValueError:  # a socket's path, say
+        return "local"
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address.packed, _SITE_BITS), strict=False))
+    return str(address)
 
 
 def is_public(address: Address) -> bool:

@@ -17,13 +17,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime  # noqa: TC003 msgspec reads it
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from monohull.kernel import clock, outbox
+from monohull.kernel.addresses import network_of
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import Event
@@ -48,8 +48,6 @@ OTHERS: Final = ""
 
 SEVERAL: Final = "several"
 """The kind of an actor that is not one."""
-
-_SITE_BITS: Final = 64
 
 
 class CountedEvent(Event, frozen=True, kw_only=True):
@@ -250,13 +248,7 @@ def caller_of(came_from: Origin | None) -> str:
         return OTHERS
     if (name := came_from.key_id or came_from.subject) is not None:
         return name
-    try:
-        address = ip_address(came_from.address or "")
-    except ValueError:
-        return "local"
-    if isinstance(address, IPv6Address):
-        return str(ip_network((address.packed, _SITE_BITS), strict=False))
-    return str(address)
+    return network_of(came_from.address)
 
 
 def _common(one: T, other: T) -> T:

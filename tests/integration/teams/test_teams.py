@@ -277,3 +277,21 @@ async def test_rows_that_belong_to_a_team_keep_it(clubs: Clubs) -> None:
     assert await clubs.refused("DELETE", f"/teams/{team}", by=owner) == (409, "team_in_use")
     await clubs.people.execute("drop table public.kept")
     assert await clubs.refused("DELETE", f"/teams/{team}", by=owner) == (204, None)
+
+
+async def test_changes_that_meet_the_end_of_a_team(clubs: Clubs) -> None:
+    owner = await clubs.people.sign_up()
+    for number in range(5):
+        team = await clubs.team(owner)
+        calls: list[tuple[str, Any]] = [
+            ("DELETE", None),
+            *([("PATCH", {"name": f"Team {number}"})] * 2),
+            ("DELETE", None),
+        ]
+        answers = await asyncio.gather(
+            *(clubs.refused(method, f"/teams/{team}", body, by=owner) for method, body in calls)
+        )
+        deleted = [answer for (method, _), answer in zip(calls, answers, strict=True) if method == "DELETE"]
+        assert sorted(deleted, key=str) == [(204, None), (404, "not_found")]
+        assert {answer for answer in answers if answer not in deleted} <= {(200, None), (404, "not_found")}
+        assert (await clubs.told(team)).count("teams.team_deleted") == 1

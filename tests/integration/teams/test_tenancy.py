@@ -135,6 +135,9 @@ def test_migrations_are_numbered_as_those_there(tmp_path: Path) -> None:
     again = protect(tmp_path, "shop.orders", "--column", "org_id", "--json")
     assert json.loads(again.stdout) == {"sql": made.stdout, "file": str(path), "is_applied": False}
     assert len(list(folder.iterdir())) == 2, "what is said already is not said twice"
+    assert protect(tmp_path, "shop.orders", "--column", "org_id", "--active-only").exit_code == 0
+    assert protect(tmp_path, "shop.orders", "--column", "org_id").exit_code == 0
+    assert (folder / "0004_tenant_orders.sql").read_text() == made.stdout, "something else was said last"
     for file in folder.iterdir():
         file.unlink()
     (folder / "20260101000000_first.sql").write_text("select 1;")

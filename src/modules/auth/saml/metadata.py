@@ -28,6 +28,7 @@ from modules.auth.saml.documents import (
     text_of,
     write,
 )
+from modules.auth.saml.encryption import OAEP_MGF1_SHA1, XENC11
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,11 +36,7 @@ if TYPE_CHECKING:
     from modules.auth.saml.keys import ServiceKey
 
 MAX_ENTITY_ID_CHARACTERS: Final = 1024
-OFFERED_METHODS: Final = (
-    "http://www.w3.org/2009/xmlenc11#aes256-gcm",
-    "http://www.w3.org/2009/xmlenc11#aes128-gcm",
-    "http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p",
-)
+OFFERED_METHODS: Final = (f"{XENC11}aes256-gcm", f"{XENC11}aes128-gcm", OAEP_MGF1_SHA1)
 """How assertions should be encrypted for us, best first; more is understood."""
 
 

@@ -18,7 +18,7 @@ from modules.teams.events import TeamInvitationSent
 from modules.teams.models import TeamInvitation
 from modules.teams.permissions import WRITE_MEMBERS
 from modules.teams.repositories import InvitationRepository, TeamRepository
-from modules.teams.services.seats import changing, revoke
+from modules.teams.services.seats import changing, demand_columns, revoke
 from modules.teams.services.standing import ABSENT, demand_here, find, person_of
 from monohull.kernel import clock, ids, outbox
 from monohull.kernel.errors import NotFound
@@ -76,6 +76,7 @@ class TeamInvitations:
             await _lock(work, team_id)
             role = await get_role(work, wanted.role)
             demand_held(role.permissions, held)
+            await demand_columns(work, role.id, by)
             await self._demand_room(work, team_id, email)
             now = clock.now()
             row = TeamInvitation(
@@ -101,6 +102,7 @@ class TeamInvitations:
             row = await _get(work, team_id, invitation_id)
             role = await RoleRepository(work).get_by_id(row.role_id)
             demand_held(role.permissions, held)
+            await demand_columns(work, role.id, by)
             return await self._send(work, row, team, role, by, redirect_to)
 
     async def revoke(self, team_id: UUID, invitation_id: UUID, by: Principal) -> None:

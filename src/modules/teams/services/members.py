@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from modules.rbac import demand_held, get_role
+from modules.rbac import demand_held, demand_reach, get_role
 from modules.teams.dtos import TeamMember
 from modules.teams.events import TeamMemberJoined, TeamMemberLeft
 from modules.teams.permissions import WRITE_MEMBERS
 from modules.teams.repositories import TeamRepository
-from modules.teams.services.seats import changing, give, take
+from modules.teams.services.seats import changing, demand_columns, give, take
 from modules.teams.services.standing import (
     ABSENT,
     EVERYTHING,
@@ -78,6 +78,8 @@ class Members:
                 raise NotFound(NOT_A_MEMBER)
             wanted = await get_role(work, role)
             demand_held(wanted.permissions, held)
+            for role_id in {wanted.id, *(had.role_id for had in before)}:
+                await demand_columns(work, role_id, by)
             if wanted.id not in {had.role_id for had in before}:
                 await give(work, team_id, user_id, wanted, by)
             await take(work, team_id, user_id, [had for had in before if had.role_id != wanted.id], held)
@@ -101,6 +103,11 @@ class Members:
             before = await teams.own_roles(team_id, user_id)
             if not before:
                 raise NotFound(NOT_A_MEMBER)
+            for had in before:
+                if leaves:
+                    await demand_reach(work, by, role_id=had.role_id)
+                else:
+                    await demand_columns(work, had.role_id, by)
             await take(work, team_id, user_id, before, held)
             left = TeamMemberLeft(team_id=str(team_id), user_id=str(user_id), was_removed=not leaves)
             await outbox.publish(work, left, key=left.team_id)

@@ -9,15 +9,26 @@ import asyncpg
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
-from modules.rbac import RoleAssigned, RoleAssignment, RoleRepository, RoleTaken, demand_held
+from modules.rbac import (
+    BeyondOwnRoles,
+    ColumnsRepository,
+    RoleAssigned,
+    RoleAssignment,
+    RoleRepository,
+    RoleTaken,
+    demand_held,
+    demand_reach,
+)
 from modules.teams.errors import AlreadyInvited, AlreadyMember, LastTeamOwner, SlugTaken, TeamInUse
 from modules.teams.events import TeamInvitationRevoked
+from modules.teams.permissions import WRITE_MEMBERS
 from modules.teams.repositories import InvitationRepository
 from monohull.kernel import clock, outbox
 from monohull.kernel.database.engine import driver_error
 from monohull.kernel.database.repository import violated_constraint
 from monohull.kernel.errors import NotFound, SchemaConflict
 from monohull.kernel.ids import uuid7
+from monohull.kernel.permissions import grants
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -46,6 +57,7 @@ async def changing(database: Database) -> AsyncIterator[AsyncSession]:
         SlugTaken, AlreadyInvited, AlreadyMember: 409, somebody else was quicker.
         LastTeamOwner: 409, the team would have no owner any more; the schema's triggers say so.
         TeamInUse: 409, rows of the application refer to what was to be deleted.
+        NotFound: 404, a role or user was deleted meanwhile.
         Unavailable: 503.
     """
     try:
@@ -54,9 +66,10 @@ async def changing(database: Database) -> AsyncIterator[AsyncSession]:
     except IntegrityError as error:
         if (refusal := _TAKEN.get(violated_constraint(error) or "")) is not None:
             raise type(refusal)(refusal.message) from error
-        if isinstance(
-            driver_error(error), (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError)
-        ):
+        cause = driver_error(error)
+        if isinstance(cause, (asyncpg.ForeignKeyViolationError, asyncpg.RestrictViolationError)):
+            if cause.schema_name == "monohull":
+                raise NotFound("The role or the user is not there any more.") from error
             raise TeamInUse("Rows of the application still belong to this team.") from error
         raise
     except SchemaConflict as refusal:
@@ -65,12 +78,28 @@ async def changing(database: Database) -> AsyncIterator[AsyncSession]:
         raise
 
 
+async def demand_columns(work: AsyncSession, role_id: UUID, by: Principal) -> None:
+    """Let pass who may decide who has a role in a team, as far as its columns go.
+
+    The columns that a role leaves count in every team and outside of them. So a role that has some is given
+    and taken by staff of the instance alone, and by nobody who is limited in the same relations.
+
+    Raises:
+        BeyondOwnRoles: 403.
+    """
+    await demand_reach(work, by, role_id=role_id)
+    if not grants(by.permissions, WRITE_MEMBERS.name) and await ColumnsRepository(work).of_role(role_id):
+        raise BeyondOwnRoles("The role limits columns everywhere; staff of the instance gives and takes it.")
+
+
 async def give(work: AsyncSession, team_id: UUID, user_id: UUID, role: Role, by: Principal) -> None:
     """Give a role in a team to a user who does not have it there.
 
     Raises:
         NotFound: 404, the role was deleted meanwhile.
+        BeyondOwnRoles: 403, ``by`` is limited to some columns of what the role says something about.
     """
+    await demand_reach(work, by, role_id=role.id)
     if not await RoleRepository(work).keep(role):
         raise NotFound("No role has this name or id.")
     row = RoleAssignment(

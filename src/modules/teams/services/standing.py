@@ -13,6 +13,7 @@ from modules.teams.errors import OwnSessionNeeded
 from modules.teams.permissions import READ_TEAMS
 from modules.teams.repositories import Held, TeamRepository
 from monohull.kernel.errors import NotFound
+from monohull.kernel.grants import is_lent
 from monohull.kernel.guards import demand
 from monohull.kernel.permissions import Permission, grants
 
@@ -33,7 +34,7 @@ _NOBODY: Final = Held((), frozenset())
 
 def person_of(by: Principal) -> UUID | None:
     """Return the user who asks in person; None for keys and for applications of a user."""
-    if by.key_id is not None or "client_id" in by.claims:
+    if by.key_id is not None or is_lent(by):
         return None
     try:
         return UUID(by.subject or "")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from modules.teams.dtos import CreateTeam, TeamPatch
     from modules.teams.settings import TeamsSettings
     from monohull.kernel.database.engine import Database
@@ -113,6 +115,7 @@ class Teams:
         async with changing(self._database) as work:
             team, held = await find(work, team_id, by)
             demand_here(by, held, WRITE_TEAMS)
+            await _lock(work, team)
             before = (team.name, team.slug)
             if wanted.name is not UNSET:
                 team.name = wanted.name
@@ -141,8 +144,8 @@ class Teams:
             team, held = await find(work, team_id, by)
             if not grants(by.permissions, DELETE_TEAMS.name):
                 demand_held(["*"], held.permissions)
-            teams = TeamRepository(work)
-            members = await teams.count_members(team_id)
+            await _lock(work, team)
+            members = await TeamRepository(work).count_members(team_id)
             gone = TeamDeleted(team_id=str(team.id), slug=team.slug, members=members)
             await outbox.publish(work, gone, key=gone.team_id)
             await work.delete(team)
@@ -176,6 +179,17 @@ class Teams:
             await take(work, team_id, giver, [had for had in own if had.name == OWNER], EVERYTHING)
             told = TeamTransferred(team_id=str(team_id), from_user=str(giver), to_user=str(user_id))
             await outbox.publish(work, told, key=told.team_id)
+
+
+async def _lock(work: AsyncSession, team: Team) -> None:
+    """Have other changes wait, and see the team as those before this one left it.
+
+    Raises:
+        NotFound: 404, one of them deleted it.
+    """
+    if not await TeamRepository(work).lock(team.id):
+        raise NotFound(ABSENT)
+    await work.refresh(team)
 
 
 def view(team: Team, roles: tuple[str, ...]) -> TeamView:
