@@ -52,7 +52,15 @@ from modules.query.errors import (
     RelationshipNotFound,
     RoutineNotFound,
 )
-from modules.query.execute import DataSource, ResultSet, Transaction, execute_plan, execute_request
+from modules.query.execute import (
+    DataSource,
+    ResultSet,
+    Transaction,
+    execute_plan,
+    execute_request,
+    guarded,
+    read_result,
+)
 from modules.query.exposure import Exposure
 from modules.query.live import LiveCatalog, live_catalog
 from modules.query.plan.model import CallPlan, DocumentPlan, MutationPlan, PlannedJoin
@@ -139,11 +147,13 @@ __all__ = [
     "execute_plan",
     "execute_request",
     "existing",
+    "guarded",
     "in_slices",
     "joins_of",
     "live_catalog",
     "matching",
     "proposed",
+    "read_result",
     "touched",
     "written",
 ]

@@ -135,29 +135,35 @@ async def execute_request(
         )
     except PostgresError as error:
         if (not compiled.is_read_only or compiled.routine is not None) and (
-            problem := _guarded(error)
+            problem := guarded(error)
         ) is not None:
             raise problem from error
         raise
     answered = results[len(transaction.before)]
-    row = answered.rows[0]
-    total, rows = row[:2]
-    document = (row[-1] or b"") if answered.rest is None else answered.rest
+    document = (answered.rows[0][-1] or b"") if answered.rest is None else answered.rest
     if compiled.is_binary and isinstance(document, bytes):
         document = bytes.fromhex(document.decode())
-    end = 2 + compiled.asides
-    key, inserted = row[end : end + 2] if len(row) > end + 1 else (None, None)
-    counted = None if total is None else int(total)
+    result = read_result(compiled, answered.rows[0], document)
+    counted = result.total
     if compiled.count_plan is not None and (counted is None or max_exact is None or counted > max_exact):
         # an estimate below what was counted already is known to be wrong
         counted = max(counted or 0, await _estimate(source, compiled, values, transaction))
+        return msgspec.structs.replace(result, total=counted)
+    return result
+
+
+def read_result(compiled: Compiled, row: Sequence[bytes | None], body: bytes | ValueStream) -> ResultSet:
+    """Return what the only row of the statement says, around ``body``."""
+    total, rows = row[:2]
+    end = 2 + compiled.asides
+    key, inserted = row[end : end + 2] if len(row) > end + 1 else (None, None)
     return ResultSet(
-        document,
+        body,
         int(rows or 0),
-        counted,
+        None if total is None else int(total),
         key,
         None if inserted is None else int(inserted),
-        row[2:end],
+        tuple(row[2:end]),
     )
 
 
@@ -186,8 +192,11 @@ async def execute_plan(
     return b"\n".join(row[0] or b"" for row in results[-1].rows)
 
 
-def _guarded(error: PostgresError) -> Problem | None:
-    """Return what a guard of our own means: its failed cast names the guard and the number of rows."""
+def guarded(error: PostgresError) -> Problem | None:
+    """Return what the refusal by a guard of our own means, None for any other.
+
+    The failed cast of a guard names it, and the number of rows.
+    """
     found = _GUARDED.search(error.message) if error.sqlstate == _INVALID_TEXT else None
     if found is None:
         return None

@@ -23,6 +23,7 @@ from modules.query import (
     RoutineNotFound,
     Transaction,
     execute_request,
+    guarded,
 )
 from modules.rest.audited import read_of, with_origin
 from modules.rest.body import INVALID
@@ -30,7 +31,8 @@ from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
 from modules.rest.inspection import Onlooker, answer_options, answer_plan, answer_root
-from modules.rest.known import Known, Lane, Memory, Pieces, View, take_apart
+from modules.rest.known import Known, Lane, Pieces, View, take_apart
+from modules.rest.known_write import METHODS, KnownWrite, WriteLane, take_write
 from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.raised import is_about_body, refusal
@@ -41,7 +43,7 @@ from modules.rest.response import Answer, build_answer, outdated_warning
 from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
 from modules.rest.transaction import begin_transaction, bind_settings, template_of
-from modules.rest.vantage import Vantage
+from modules.rest.vantage import Memories, Vantage
 from modules.rest.veil import veil
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.role import quoted_search_path
@@ -146,9 +148,13 @@ class DataApi:
                 lane = self._recall(scope, pieces, principal)
                 if lane is not None:
                     return self._serve_known(lane, given, receive, send)
+        elif scope["method"] in METHODS and not self._is_timed:
+            return self._serve_write(scope, principal, receive, send)
         return self._serve(scope, principal, receive, send)
 
-    async def _serve(self, scope: Scope, principal: Principal, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, scope: Scope, principal: Principal, receive: Receive, send: Send, body: bytes | None = None
+    ) -> None:
         if scope["method"] == "OPTIONS":
             await send_answer(receive, send, answer_options(scope, self._onlooker(principal)))
             return
@@ -157,8 +163,9 @@ class DataApi:
             with self._departures.watch(receive):
                 answer = await answer_root(scope, self._onlooker(principal), self._source, watch)
         else:
-            has_body = scope["method"] in WITH_BODY
-            request = parse_request(scope, self._settings, await read_body(receive) if has_body else b"")
+            if body is None:
+                body = await read_body(receive) if scope["method"] in WITH_BODY else b""
+            request = parse_request(scope, self._settings, body)
             watch.lap("parse")
             answers = self._answer_explained if request.preferences.explain_denial else self.answer
             with self._departures.watch(receive):
@@ -207,7 +214,7 @@ class DataApi:
             result.close()
             raise
         is_usual = not (transaction.before or transaction.isolation or compiled.sensitive)
-        if scope["method"] == "GET" and watch is OFF and is_usual:
+        if is_usual and watch is OFF and transaction.commit:
             memory.learn(scope, request, compiled, answer)
         if not result.rows and request.preferences.explain_denial:
             explained = await self._explainer.explain_denial(scope, request, principal)
@@ -279,7 +286,7 @@ class DataApi:
             InvalidRequest: A header holds a zero byte.
         """
         vantage = self._vantage_of(principal)
-        memory = vantage.memory
+        memory = vantage.memory.reads
         headers: HeaderSet = scope["state"]["headers"]
         lane: Lane | None = headers.notes.get(pieces)
         if lane is not None and lane.mark is memory.mark and lane.principal is principal:
@@ -297,18 +304,71 @@ class DataApi:
         headers.note(pieces, lane)
         return lane
 
+    def _recall_write(
+        self, scope: Scope, raw: bytes, principal: Principal
+    ) -> tuple[WriteLane, list[bytes]] | None:
+        """Return what is known of a write like this one, as the caller sends it, and its values.
+
+        Raises:
+            RelationClosed, ScopeMissing, InvalidRequest: As `_recall` raises them.
+        """
+        vantage = self._vantage_of(principal)
+        memory = vantage.memory.writes
+        headers: HeaderSet = scope["state"]["headers"]
+        if not len(memory) or (sent := take_write(scope, headers, raw)) is None:
+            return None
+        lane: WriteLane | None = headers.notes.get(sent.key)
+        if lane is not None and lane.mark is memory.mark and lane.principal is principal:
+            return lane, sent.values
+        known = memory.find(sent)
+        if known is None:
+            return None
+        if principal.scopes is not None:
+            vantage.scopes.demand(principal.scopes, known.request.asked, known.compiled)
+        view = known.views.get(principal.role) or self._look(vantage, known, scope, principal)
+        if view is None:
+            return None
+        settings = bind_settings(view.settings, principal, scope["headers"], headers)
+        lane = WriteLane(memory.mark, known, principal, view.key, settings)
+        headers.note(sent.key, lane)
+        return lane, sent.values
+
     def _look(
-        self, vantage: Vantage, known: Known, scope: Mapping[str, Any], principal: Principal
+        self, vantage: Vantage, known: Known | KnownWrite, scope: Mapping[str, Any], principal: Principal
     ) -> View | None:
-        """Return how the caller's role sees a known read; None where that takes more than settings."""
+        """Return how the caller's role sends what is known; None where that takes more than settings."""
         head, role, config = known.request.head, principal.role, self._config
         self._compile_with(vantage, known.request, principal)
-        if config.pre_request or config.read_isolation or config.of_role(role).isolation:
+        read_only = known.compiled.is_read_only
+        if config.pre_request or config.of_role(role).isolation or (read_only and config.read_isolation):
             return None
         template = template_of(
-            scope, head, role, self._search_paths[head.schema], read_only=True, config=config
+            scope, head, role, self._search_paths[head.schema], read_only=read_only, config=config
         )
         return known.view(role, template)
+
+    async def _serve_write(self, scope: Scope, principal: Principal, receive: Receive, send: Send) -> None:
+        """Answer a write: the short way, if its like was answered before.
+
+        Raises:
+            Problem: As `answer` raises it.
+        """
+        raw = await read_body(receive) if scope["method"] in WITH_BODY else b""
+        recalled = self._recall_write(scope, raw, principal)
+        if recalled is None:
+            await self._serve(scope, principal, receive, send, raw)
+            return
+        lane, values = recalled
+        known = lane.known
+        statement = Statement(known.compiled.statement.text, known.args.fill(values), lane.key)
+        try:
+            with self._departures.watch(receive):
+                rows = await self._source.run_known(statement, lane.settings)
+        except PostgresError as error:
+            raise guarded(error) or self._refused(error, self.parse(scope, raw), principal) from error
+        answer = known.answer(rows)
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
 
     async def _serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> None:
         """Answer a known read.
@@ -361,7 +421,7 @@ class DataApi:
 
     async def _compile(
         self, request: ApiRequest, principal: Principal
-    ) -> tuple[Memory, ApiRequest, Compiled]:
+    ) -> tuple[Memories, ApiRequest, Compiled]:
         """Negotiate and compile; where a name is unknown look once whether the database has it by now.
 
         Returns what may remember the answer, too; who waits for the database holds no catalog.

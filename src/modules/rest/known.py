@@ -279,7 +279,7 @@ def _known(
         request=request,
         compiled=compiled,
         args=Form(
-            [b"" if slot in numbers else _raw(request.values[slot]) for slot in slots],
+            [b"" if slot in numbers else raw_value(request.values[slot]) for slot in slots],
             tuple((at, numbers[slot]) for at, slot in enumerate(slots) if slot in numbers),
         ),
         location=Form(location, tuple((2 * at + 1, number) for at, number in enumerate(shape.order))),
@@ -287,10 +287,11 @@ def _known(
         is_single=request.media.shape == "object",
         views={},
     )
-    is_same = known.args.fill(given) == [_raw(arg) for arg in compiled.statement.choose(request.values)]
+    is_same = known.args.fill(given) == [raw_value(arg) for arg in compiled.statement.choose(request.values)]
     is_there = b"".join(known.location.fill(given)) == request.location.encode()
     return known if is_same and is_there else None
 
 
-def _raw(arg: str | bytes) -> bytes:
+def raw_value(arg: str | bytes) -> bytes:
+    """Return a value as it is bound."""
     return arg.encode() if isinstance(arg, str) else arg

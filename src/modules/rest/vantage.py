@@ -9,17 +9,41 @@ configuration brings new ones.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from modules.rest.known import Memory
+from modules.rest.known_write import METHODS, WriteMemory
 from modules.rest.scopes import Scopes
 
 if TYPE_CHECKING:
-    from modules.query import Catalog, Compiler
+    from collections.abc import Mapping
+
+    from modules.query import Catalog, Compiled, Compiler
+    from modules.rest.request import ApiRequest
+    from modules.rest.response import Answer
     from monohull.kernel.column_limits import ColumnLimits
 
 MAX_LIMITED: Final = 50
 """Sets of limits in use, each with up to some MB of what is known; the one that was used last stays."""
+
+
+class Memories(Struct, frozen=True):
+    """What is known for one catalog and one configuration, neither of which it holds."""
+
+    reads: Memory
+    writes: WriteMemory
+
+    def learn(
+        self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, answer: Answer
+    ) -> None:
+        """Remember how a request was answered, if its like can be answered so."""
+        method: str = scope["method"]
+        if method == "GET":
+            self.reads.learn(scope, request, compiled, answer)
+        elif method in METHODS:
+            self.writes.learn(scope, request, compiled, answer)
 
 
 class Vantage:
@@ -31,7 +55,7 @@ class Vantage:
         first: The first exposed schema.
 
     Attributes:
-        memory: The reads that are known.
+        memory: The reads and writes that are known.
         scopes: Decides what limited keys may do.
     """
 
@@ -40,7 +64,7 @@ class Vantage:
     def __init__(self, catalog: Catalog, compiler: Compiler, first: str) -> None:
         self.catalog = catalog
         self.compiler = compiler
-        self.memory = Memory()
+        self.memory = Memories(Memory(), WriteMemory())
         self.scopes = Scopes(first)
         self._first = first
         self._limited: OrderedDict[ColumnLimits, Vantage] = OrderedDict()

@@ -14,6 +14,7 @@ from monohull.kernel.database.frames import encode_value
 from monohull.kernel.database.pool import MAX_COSTS, SHARED_DEPTH, SHORT_SECONDS
 from monohull.kernel.database.role import settings_template
 from monohull.kernel.database.statements import BoundSettings, Statement
+from monohull.kernel.errors import DatabaseUnavailable
 from monohull.kernel.principal import Principal, PrincipalKind, anonymous
 
 if TYPE_CHECKING:
@@ -377,3 +378,84 @@ async def test_a_known_answer_has_its_ceiling(make_pool: Any) -> None:
             await known(pool, sql, "20000")
         await at_rest(pool)
         assert await known(pool, sql, "1") == b"x"
+
+
+WRITE = BoundSettings(("role",), encode_value("anon"), is_read_only=False)
+ADD = "insert into ledger select $1 from (select pg_sleep($2::float)) as slept returning entry"
+
+
+@pytest.fixture
+async def ledger(admin: asyncpg.Connection[Any]) -> asyncpg.Connection[Any]:
+    await admin.execute(
+        "drop table if exists ledger; create table ledger (entry text); grant all on ledger to anon"
+    )
+    return admin
+
+
+async def add(pool: DataPool, entry: str, seconds: float = 0.0) -> bytes | None:
+    """Write what the connection knows and the pool thinks brief; the first time write twice."""
+    statement = Statement(ADD, [entry, str(seconds)], ADD)
+    if ADD not in pool._costs:
+        await pool.run_batch((Statement(ADD, ["first", "0"], ADD),), settings=WRITE)
+    pool._costs[ADD] = 0.0
+    return (await pool.run_known(statement, WRITE)).rows[0][0]
+
+
+async def entries(admin: asyncpg.Connection[Any]) -> list[str]:
+    return [row[0] for row in await admin.fetch("select entry from ledger order by entry")]
+
+
+async def test_known_writes_share_when_every_connection_is_taken(
+    single: DataPool, ledger: asyncpg.Connection[Any]
+) -> None:
+    await add(single, "second")
+    tasks = [asyncio.create_task(add(single, f"x{number}")) for number in range(SHARED_DEPTH + 2)]
+    await asyncio.sleep(0)
+    assert (loads(single), single.waiting) == ([SHARED_DEPTH], 2)
+    names = [f"x{number}" for number in range(SHARED_DEPTH + 2)]
+    assert await asyncio.gather(*tasks) == [name.encode() for name in names]
+    await at_rest(single)
+    assert await entries(ledger) == ["first", "second", *names]
+
+
+async def test_a_known_write_behind_one_that_was_left_happens_once(
+    single: DataPool, ledger: asyncpg.Connection[Any]
+) -> None:
+    await add(single, "second")
+    left = asyncio.create_task(add(single, "left", 30))
+    await asyncio.sleep(0.2)
+    behind = [asyncio.create_task(add(single, f"x{number}")) for number in range(2)]
+    await asyncio.sleep(0.1)
+    left.cancel()
+    assert await asyncio.gather(*behind) == [b"x0", b"x1"]
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    await at_rest(single)
+    assert await entries(ledger) == ["first", "second", "x0", "x1"]
+
+
+async def test_a_known_write_whose_backend_ended_is_not_repeated(
+    single: DataPool, ledger: asyncpg.Connection[Any]
+) -> None:
+    await add(single, "second")
+    task = asyncio.create_task(add(single, "lost", 0.5))
+    await asyncio.sleep(0.2)
+    await ledger.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'"
+    )
+    with pytest.raises(DatabaseUnavailable):
+        await task
+    await at_rest(single)
+    assert await entries(ledger) == ["first", "second"]
+
+
+async def test_a_known_write_that_is_refused_or_stale_leaves_nothing_twice(
+    single: DataPool, ledger: asyncpg.Connection[Any]
+) -> None:
+    await add(single, "second")
+    await ledger.execute("alter table ledger add check (entry <> 'no')")
+    with pytest.raises(PostgresError, match="check"):
+        await add(single, "no")
+    await ledger.execute("alter table ledger alter entry type varchar(20)")
+    assert await add(single, "third") == b"third"
+    assert await entries(ledger) == ["first", "second", "third"]

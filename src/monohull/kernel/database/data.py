@@ -168,25 +168,28 @@ class DataPool(WirePool):
                 return results
 
     async def run_known(self, statement: Statement, settings: BoundSettings) -> Rows:
-        """Do what `run_batch` does for one statement that only reads, sooner where it is short and known.
+        """Do what `run_batch` does for one statement, sooner where it is short and known.
 
-        A large last value of its only row may come as `Rows.rest`.
+        A large last value of the only row of what only reads may come as `Rows.rest`.
 
         Raises:
             PostgresError: The server refused.
             DatabaseUnavailable: As `run_batch` raises it, like all that is not named here.
         """
-        cost = self._costs.get(statement.key, SHORT_SECONDS)
-        wire = self.take_now(shares=True, depth=depth_of(cost)) if cost < SHORT_SECONDS else None
-        if wire is not None:
+        cost, login = self._costs.get(statement.key, SHORT_SECONDS), self._login
+        if cost < SHORT_SECONDS and login is not None and login.service_role_as is None:
+            reads = settings.is_read_only
+            # a write has a connection to itself while there are any: their commits reach the disk together
+            wire = self.take_now(shares=True, depth=depth_of(cost) if reads else 0)
+            if wire is None:
+                wire = await self.take(shares=True)
             exchange = None
             try:
-                wire.gathers = len(self._wires) - len(self._idle) > 1
-                if (login := self._login) is not None and login.service_role_as is None:
-                    exchange = wire.begin_known(statement, settings)
+                wire.gathers = reads and len(self._wires) - len(self._idle) > 1
+                exchange = wire.begin_known(statement, settings, streams=reads)
                 rows = None if exchange is None else (await exchange.waiter)[1]
             except (ConnectionLost, PostgresError) as error:
-                self._begin_anew(wire, error)
+                self._begin_anew(wire, error, reads=reads)
             except BaseException as error:
                 self._leave(wire, exchange, error)
                 raise
@@ -194,17 +197,23 @@ class DataPool(WirePool):
                 self.put(wire, None if rows is None else rows.rest)
                 if rows is not None:
                     return rows
-        [rows] = await self.run_batch((statement,), settings=settings, streams=True)
+        [rows] = await self.run_batch((statement,), settings=settings, streams=settings.is_read_only)
         return rows
 
-    def _begin_anew(self, wire: Wire, error: ConnectionLost | PostgresError) -> None:
-        """Put a connection back whose known statement failed; raise ``error`` unless it may be tried anew."""
+    def _begin_anew(self, wire: Wire, error: ConnectionLost | PostgresError, *, reads: bool) -> None:
+        """Put a connection back whose known statement failed; raise unless it may be tried anew.
+
+        What the server refused it has rolled back. Whether a write took effect whose connection was lost
+        is not known.
+        """
         was_hit = wire.is_settling and isinstance(error, PostgresError) and error.sqlstate == QUERY_CANCELED
         self.put_back(wire, is_over=True)
         if isinstance(error, PostgresError) and not was_hit:
             if not error.is_stale_statement:
                 raise error
             wire.forget_statements()
+        if isinstance(error, ConnectionLost) and not (reads or error.nothing_sent):
+            raise unavailable() from error
 
     def _leave(self, wire: Wire, exchange: Exchange | None, error: BaseException) -> None:
         """Put back a connection whose known statement nobody waits for any more."""

@@ -52,8 +52,12 @@ PROBE_INTERVAL_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 5.0
 """A cancelled request that has not ended by then costs its connection."""
 
-SHORT_SECONDS: Final = 0.01
-"""Statements that take less than this share a connection; the others are not kept waiting behind one."""
+SHORT_SECONDS: Final = 0.03
+"""Statements that take less than this share a connection; the others are not kept waiting behind one.
+
+What is measured has the turns of the loop in it, which a process at its limit makes long; with less than
+this it would stop sharing when that is needed most.
+"""
 
 TOGETHER_SECONDS: Final = 0.024
 """Statements that come together are sent together, free connections or not, as long as all take less."""

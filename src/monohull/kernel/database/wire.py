@@ -242,17 +242,18 @@ class Wire(asyncio.Protocol):
             exchange.parts.clear()
         return exchange
 
-    def begin_known(self, statement: Statement, settings: BoundSettings) -> Exchange | None:
+    def begin_known(self, statement: Statement, settings: BoundSettings, *, streams: bool) -> Exchange | None:
         """Write a request of one statement, if the server knows that and the settings.
 
-        Whoever waits for it does what `exchange` does when it fails; its last value may come as `Rows.rest`.
+        Whoever waits for it does what `exchange` does when it fails; with ``streams`` its last value may come
+        as `Rows.rest`.
 
         Raises:
             InvalidRequest: An argument is no text.
         """
         if self._is_lost or self._transport.is_closing():
             return None
-        return self._begin_known(statement, settings, True)
+        return self._begin_known(statement, settings, streams)
 
     def _begin_known(self, statement: Statement, settings: BoundSettings, streams: bool) -> Exchange | None:
         known = compose_known(self._statements, statement, settings)
