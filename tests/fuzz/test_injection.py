@@ -171,6 +171,10 @@ FOUND: Final = re.compile(
 )
 
 
+TRIED: Final = re.compile(r"testing '[^']+'")
+"""It got as far as sending payloads: the target was reached and not taken for static."""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(SQLMAP is None, reason="sqlmap is not installed (Debian: apt-get install sqlmap)")
 async def test_sqlmap_finds_nothing(connections: Connections, tmp_path: Path) -> None:
@@ -181,6 +185,7 @@ async def test_sqlmap_finds_nothing(connections: Connections, tmp_path: Path) ->
         for method, path, body in TARGETS:
             output = await asyncio.to_thread(sqlmap, method, f"{url}/rest/v1/{path}", body, tmp_path)
             assert not FOUND.search(output), f"{method} {path}\n{output}"
+            assert TRIED.search(output), f"sqlmap tried nothing with {method} {path}\n{output}"
     assert await database.fetchval("select count(*) from customers") == 3
     await database.close()
 
