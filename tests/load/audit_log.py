@@ -20,7 +20,8 @@ from uuid import UUID
 
 from modules.audit.entries import COLUMNS, FIELDS, GENESIS, digest, month_of
 from modules.audit.partitions import later
-from modules.audit.searching import Place, Search, Wanted
+from modules.audit.paths import Place, Wanted
+from modules.audit.searching import Search
 from modules.audit.services import AuditLog
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.configuration import load
@@ -29,7 +30,7 @@ from monohull.kernel.database.migrations import Login, upgrade
 from tests.services import start_services
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 REPEATS: Final = 20
 CHUNK: Final = 20_000
@@ -102,7 +103,7 @@ async def copy(connection: Any, batch: list[tuple[Any, ...]]) -> None:
 
 async def measure(database: Database, count: int) -> None:
     search = Search(database)
-    rare = await search.page(Wanted(action=RARE), limit=200)
+    rare = (await search.page(Wanted(action=RARE), limit=200)).entries
     middle = rare[len(rare) // 2]
     place = Place(middle.recorded_at, middle.sequence)
     searches = {
@@ -147,10 +148,11 @@ async def measure(database: Database, count: int) -> None:
         "a time without entries": (Wanted(until=datetime(2020, 1, 1, tzinfo=UTC)), None),
     }
     for name, (wanted, behind) in searches.items():
-        times, found = [], []
+        times: list[float] = []
+        found: Sequence[Any] = ()
         for _ in range(REPEATS):
             began = monotonic_seconds()
-            found = list(await search.page(wanted, limit=50, behind=behind))
+            found = (await search.page(wanted, limit=50, behind=behind)).entries
             times.append((monotonic_seconds() - began) * 1000)
         print(f"{name:<50} {len(found):>3} entries  median {statistics.median(times):6.2f} ms  slowest {max(times):6.2f} ms")  # fmt: skip  # noqa: E501
 

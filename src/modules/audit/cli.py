@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from modules.audit.checkpoints import Checkpoint
     from modules.audit.dtos import EntryView
     from modules.audit.exporting import Format
-    from modules.audit.searching import Wanted
+    from modules.audit.paths import Wanted
     from modules.audit.tracking import TrackedTable
     from modules.audit.verification import Verdict
     from monohull.kernel.runtime import Runtime
@@ -143,7 +143,7 @@ def filters(command: F) -> F:
 
 def wanted_of(given: dict[str, Any]) -> Wanted:
     """Return the search that the options mean."""
-    from modules.audit.searching import Wanted  # noqa: PLC0415 start-up time
+    from modules.audit.paths import Wanted  # noqa: PLC0415 start-up time
 
     times = {
         name: None if given[name] is None else given[name].replace(tzinfo=UTC) for name in ("since", "until")
@@ -165,7 +165,14 @@ def list_(context: click.Context, /, limit: int, home: Path | None, as_json: boo
     wanted = wanted_of(given)
 
     async def work(runtime: Runtime) -> Sequence[EntryView]:
-        return await Search(runtime.database).page(wanted, limit=limit)
+        search, behind = Search(runtime.database), None
+        listed: list[EntryView] = []
+        while True:
+            page = await search.page(wanted, limit=limit - len(listed), behind=behind)
+            listed += page.entries
+            behind = page.behind
+            if behind is None or len(listed) == limit:
+                return listed
 
     found = run(context, home, work)
     if as_json:

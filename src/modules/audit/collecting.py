@@ -25,6 +25,9 @@ UNREADABLE: Final = "audit.unreadable"
 MAX_TEXT_BYTES: Final = 1000
 """Bytes of an id or a name that are kept: an index takes no more than 2,700 of all columns together."""
 
+MAX_NAME_BYTES: Final = 300
+"""Bytes of what an entry is about or says that happened, which stand in one index with two ids."""
+
 _KINDS: Final = {"key": "api_key", "kid": "signing_key", "identifier": "provider"}
 """What things are called whose id has a short name."""
 _BEFORE: Final = ("old_", "previous_")
@@ -81,14 +84,14 @@ def _of_event(content: str) -> dict[str, Any]:
     kind, object_id = _object(event, payload)
     before, after = _sides(payload)
     return {
-        "action": event.name,
+        "action": _text(event.name, MAX_NAME_BYTES) or UNREADABLE,
         "actor_kind": came_from.kind,
         "actor_id": _text(came_from.subject or event.actor or came_from.key_id),
         "actor_role": _text(came_from.role),
         "key_id": _text(came_from.key_id),
         "address": _text(came_from.address) or _address_in(payload),
         "user_agent": _text(came_from.user_agent),
-        "object_kind": kind,
+        "object_kind": _text(kind, MAX_NAME_BYTES),
         "object_id": object_id,
         "before": _json(before),
         "after": _json(after),
@@ -130,7 +133,7 @@ def _of_row(content: str) -> dict[str, Any]:
         kind="database" if row.subject is None else "user", subject=row.subject or row.login
     )
     return {
-        "action": row.action,
+        "action": _text(row.action, MAX_NAME_BYTES) or UNREADABLE,
         "actor_kind": came_from.kind,
         "actor_id": _text(row.subject or came_from.subject or came_from.key_id),
         "actor_role": _text(row.role),
@@ -138,7 +141,7 @@ def _of_row(content: str) -> dict[str, Any]:
         "login": _text(row.login),
         "address": _text(came_from.address),
         "user_agent": _text(came_from.user_agent),
-        "object_kind": _text(row.relation),
+        "object_kind": _text(row.relation, MAX_NAME_BYTES),
         "object_id": _text(row.key),
         "before": _raw(row.before),
         "after": _raw(row.after),
@@ -164,12 +167,12 @@ def _address_in(payload: Any) -> str | None:
         return None
 
 
-def _text(value: str | None) -> str | None:
+def _text(value: str | None, most_bytes: int = MAX_TEXT_BYTES) -> str | None:
     """Return what PostgreSQL takes and an index can hold."""
     if value is None:
         return None
     encoded = value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
-    return encoded[:MAX_TEXT_BYTES].decode(errors="ignore")
+    return encoded[:most_bytes].decode(errors="ignore")
 
 
 def _raw(json: msgspec.Raw) -> str | None:

@@ -12,7 +12,8 @@ from litestar.response import Stream
 
 from modules.audit.dtos import EntryPage
 from modules.audit.exporting import MEDIA_TYPES, export
-from modules.audit.searching import Search, Wanted, parse_place, place_of
+from modules.audit.paths import Wanted
+from modules.audit.searching import Search, cursor_of, parse_place
 from modules.audit.services import AuditLog
 from monohull.kernel.errors import InvalidRequest
 from monohull.kernel.guards import requires
@@ -40,7 +41,8 @@ class AuditController(Controller):
     ) -> EntryPage:
         """List entries, the newest first; ``next`` of a page is the ``cursor`` of the following one.
 
-        ``action`` takes a name or ``auth.*``; ``object`` a kind, or ``kind:id``.
+        ``action`` takes a name or ``auth.*``; ``object`` a kind, or ``kind:id``. A page of large entries has
+        fewer of them than ``limit``.
         """
         wanted = Wanted(
             actor=actor, action=action, object=object, request_id=request_id, since=since, until=until
@@ -48,9 +50,9 @@ class AuditController(Controller):
         if not 1 <= limit <= MAX_LIMIT:
             raise InvalidRequest(f"limit must be a whole number from 1 to {MAX_LIMIT}.", details=str(limit))
         behind = None if cursor is None else parse_place(cursor)
-        found = await audit_search.page(wanted, limit=limit + 1, behind=behind)
-        shown = tuple(found[:limit])
-        return EntryPage(entries=shown, next=place_of(shown[-1]).cursor if len(found) > limit else None)
+        found = await audit_search.page(wanted, limit=limit, behind=behind)
+        following = None if found.behind is None else cursor_of(found.behind)
+        return EntryPage(entries=tuple(found.entries), next=following)
 
     @get("/export", operation_id="ExportAuditEntries")
     async def export(  # noqa: PLR0913, PLR0917 as above

@@ -17,7 +17,8 @@ from modules.audit.dtos import EntryView
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from modules.audit.searching import Search, Wanted
+    from modules.audit.paths import Wanted
+    from modules.audit.searching import Search
 
 Format: TypeAlias = Literal["jsonl", "csv"]
 

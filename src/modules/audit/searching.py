@@ -1,4 +1,7 @@
-"""Find entries: by who, what, on what, by which request and when; page by page along the chain."""
+"""Find entries: by who, what, on what, by which request and when; page by page along the chain.
+
+First where they stand, by an index alone, and then what of them fits into a page.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from msgspec import Struct
 
 from modules.audit.dtos import EntryView
 from modules.audit.entries import COLUMNS, microseconds, month_of
+from modules.audit.paths import Place, Wanted, find_places
 from monohull.kernel.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -19,44 +23,52 @@ if TYPE_CHECKING:
     from monohull.kernel.database.engine import Database
 
 EXPORT_PAGE: Final = 1000
+PAGE_BYTES: Final = 4 * 1024 * 1024
+"""A page holds no more JSON of what was before and after, unless its first entry alone does."""
 
 _CURSOR: Final = re.compile(r"([0-9]{1,16})-([0-9]{1,18})")
-_ACTION: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(\.\*)?")
-_READ: Final = ", ".join(
-    f"{column}::text as {column}" if column in ("before", "after") else column for column in COLUMNS
-)
+_SIZES: Final = "coalesce({0}(before{1}), 0) + coalesce({0}(after{1}), 0)"
+_READ: Final = f"""
+    select {", ".join(f"{c}::text as {c}" if c in ("before", "after") else c for c in COLUMNS)}
+    from (
+        select stored.*, sum({_SIZES.format("octet_length", "::text")}) over (order by place) as all_bytes,
+            {_SIZES.format("octet_length", "::text")} as bytes
+        from (
+            select e.*, place,
+                sum({_SIZES.format("pg_column_size", "")}) over (order by place) as all_stored,
+                {_SIZES.format("pg_column_size", "")} as stored_bytes
+            from unnest($1::timestamptz[], $2::bigint[]) with ordinality as wanted (at, number, place)
+            join monohull.audit_entries as e on e.recorded_at = wanted.at and e.sequence = wanted.number
+        ) as stored
+        where all_stored - stored_bytes < $3
+    ) as read
+    where all_bytes - bytes < $3
+    order by place
+"""  # noqa: S608 of our own text
+"""What is not even stored within the limit is not unpacked."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
-    """Which entries.
+class Found(Struct, frozen=True):
+    """A page.
 
     Attributes:
-        actor: Id of the user or the key.
-        action: A name, or everything below one: ``auth.*``.
-        object: ``kind``, or ``kind:id``.
-        request_id: Of the request that caused it.
-        since: Recorded at this time or later.
-        until: Recorded before this time.
+        entries: What fits of those that were asked for: one at least, where there is one.
+        behind: Where the following page begins; None for no such page.
     """
 
-    actor: str | None = None
-    action: str | None = None
-    object: str | None = None
-    request_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    entries: Sequence[EntryView]
+    behind: Place | None
 
 
-class Place(Struct, frozen=True):
-    """Where a page ends."""
+def cursor_of(place: Place) -> str:
+    """Write a place for clients.
 
-    recorded_at: datetime
-    sequence: int
-
-    @property
-    def cursor(self) -> str:
-        return f"{microseconds(self.recorded_at)}-{self.sequence}"
+    >>> cursor_of(Place(datetime(2026, 11, 1, tzinfo=UTC), 12))
+    '1793491200000000-12'
+    """
+    return f"{microseconds(place.recorded_at)}-{place.sequence}"
 
 
 def parse_place(cursor: str) -> Place:
@@ -85,56 +97,50 @@ class Search:
 
     async def page(
         self, wanted: Wanted, *, limit: int, behind: Place | None = None, oldest_first: bool = False
-    ) -> Sequence[EntryView]:
+    ) -> Found:
         """Return a page of entries, the newest first.
 
         Args:
             wanted: Which.
-            limit: How many at most.
+            limit: How many at most; `PAGE_BYTES` may leave fewer.
             behind: The last entry of the page before.
             oldest_first: The other way round.
 
         Raises:
-            InvalidRequest: 400, the action is no name.
+            InvalidRequest: 400, the search cannot be read.
             DatabaseUnavailable: 503.
         """
-        conditions, values = _conditions(wanted)
-        order = "asc" if oldest_first else "desc"
-        if behind is not None:
-            values += (behind.recorded_at, behind.sequence)
-            compare = ">" if oldest_first else "<"
-            at, sequence = f"${len(values) - 1}", f"${len(values)}"
-            # the first of the two lets the server leave whole months alone
-            conditions += (
-                f"recorded_at {compare}= {at}",
-                f"(recorded_at, sequence) {compare} ({at}, {sequence})",
-            )
-        where = f" where {' and '.join(conditions)}" if conditions else ""
-        rows = await self._fetch(
-            f"select {_READ} from monohull.audit_entries{where} "  # noqa: S608 no part of it comes from outside
-            f"order by recorded_at {order}, sequence {order} limit ${len(values) + 1}",
-            *values,
-            limit,
-        )
-        return [view(row) for row in rows]
+        query = find_places(wanted, limit=limit + 1, behind=behind, oldest_first=oldest_first)
+        async with self._database.connected() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            async with driver.transaction(readonly=True):
+                # a plan for any actor is one for an actor who hardly ever does anything
+                await driver.execute("set local plan_cache_mode = force_custom_plan")
+                places = await driver.fetch(query.text, *query.values)
+                if not places:
+                    return Found((), None)
+                times, sequences = zip(*places[:limit], strict=True)
+                rows = await driver.fetch(_READ, times, sequences, PAGE_BYTES)
+        entries = [view(row) for row in rows]
+        if len(entries) == len(places):
+            return Found(entries, None)
+        # of a month that was let go meanwhile nothing is left to show
+        return Found(entries, place_of(entries[-1]) if entries else Place(times[-1], sequences[-1]))
 
     async def walk(self, wanted: Wanted) -> AsyncIterator[Sequence[EntryView]]:
         """Yield every entry, the oldest first, in pages that each hold a connection for a moment."""
         behind: Place | None = None
-        while page := await self.page(wanted, limit=EXPORT_PAGE, behind=behind, oldest_first=True):
-            yield page
-            behind = place_of(page[-1])
-
-    async def _fetch(self, query: str, *values: Any) -> Sequence[Mapping[str, Any]]:
-        async with self._database.connected() as connection:
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
-            found: Sequence[Mapping[str, Any]] = await driver.fetch(query, *values)
-            return found
+        while True:
+            page = await self.page(wanted, limit=EXPORT_PAGE, behind=behind, oldest_first=True)
+            if page.entries:
+                yield page.entries
+            if (behind := page.behind) is None:
+                return
 
 
 def place_of(entry: EntryView) -> Place:
-    """Return where a page ends that ends with ``entry``."""
+    """Return where an entry stands."""
     return Place(entry.recorded_at, entry.sequence)
 
 
@@ -156,48 +162,3 @@ _MADE: Final = frozenset({"partition", "before", "after", "hash", "previous_hash
 
 def _raw(text: str | None) -> msgspec.Raw | None:
     return None if text is None else msgspec.Raw(text.encode())
-
-
-def _conditions(wanted: Wanted) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    found: list[tuple[str, Any]] = []
-    if wanted.actor is not None:
-        found.append(("actor_id = {}", wanted.actor))
-    if wanted.action is not None:
-        found += _of_action(wanted.action)
-    if wanted.object is not None:
-        kind, _, object_id = wanted.object.partition(":")
-        found.append(("object_kind = {}", kind))
-        if object_id:
-            found.append(("object_id = {}", object_id))
-    if wanted.request_id is not None:
-        found.append(("request_id = {}", wanted.request_id))
-    if wanted.since is not None:
-        found.append(("recorded_at >= {}", wanted.since))
-    if wanted.until is not None:
-        found.append(("recorded_at < {}", wanted.until))
-    conditions = tuple(text.format(f"${number}") for number, (text, _) in enumerate(found, start=1))
-    values = tuple(value for _, value in found)
-    for value in values:
-        _check(value)
-    return conditions, values
-
-
-def _check(value: str | datetime) -> None:
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise InvalidRequest(
-                "A time needs its zone.", details=value.isoformat(), hint="Write Z behind it for UTC."
-            )
-    elif "\0" in value:
-        raise InvalidRequest("The search holds a zero byte; no entry does.")
-
-
-def _of_action(action: str) -> list[tuple[str, Any]]:
-    if not _ACTION.fullmatch(action):
-        raise InvalidRequest(
-            "The action is neither a name nor a name and .*", details=action[:100], hint="Try auth.*"
-        )
-    if not action.endswith(".*"):
-        return [("action = {}", action)]
-    stem = action.removesuffix("*")
-    return [("action >= {}", stem), ("action < {}", stem[:-1] + "/")]  # in ASCII / comes behind the full stop

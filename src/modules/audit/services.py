@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from modules.audit.checkpoints import Checkpoint
-    from modules.audit.searching import Wanted
+    from modules.audit.paths import Wanted
     from monohull.kernel.database.engine import Database
     from monohull.kernel.settings import Settings
 

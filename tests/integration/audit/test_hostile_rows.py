@@ -177,3 +177,10 @@ async def test_a_long_name_of_a_row_does_not_stop_the_log(log: Log, database: as
     assert said["object_id"].startswith(
         said["after"] and msgspec.json.decode(said["after_text"])["case_id"][:36]
     )
+    odd = "".join(chr(0x4E00 + (number * 7919) % 20_000) for number in range(1000))
+    await database.execute(
+        "insert into monohull.audit_queue (source, content) values ('event', $1)",
+        msgspec.json.encode({"name": odd, "key": odd, "actor": odd}).decode(),
+    )
+    (said,) = await written(log)
+    assert len(said["action"].encode()) in range(298, 301), "all of it has to stand in one index"

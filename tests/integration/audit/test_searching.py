@@ -63,6 +63,24 @@ async def test_pages_meet_without_a_gap(there: Served) -> None:
     assert seen == list(range(12, 0, -1))
 
 
+async def test_a_page_of_large_entries_ends_early(there: Served) -> None:
+    async with there.runtime.database.unit_of_work() as work:
+        for number in range(5):
+            await publish(work, CaseOpened(case_id=f"large-{number}", title="x" * 1_500_000))
+    await write(there)
+    seen, sizes, cursor = [], [], {}
+    while True:
+        page = (await ask(there, object="case", limit=200, **cursor)).json()
+        seen += [entry["sequence"] for entry in page["entries"]]
+        sizes.append(len(page["entries"]))
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert sizes == [3, 14], "three of them pass the limit of 4 MB"
+    assert seen == list(range(17, 0, -1))
+    assert len((await ask(there, f"{PATH}/export")).text.splitlines()) == 17
+
+
 async def test_each_filter_narrows(there: Served) -> None:
     async def count(**parameters: Any) -> int:
         return len((await ask(there, limit=200, **parameters)).json()["entries"])

@@ -23,7 +23,7 @@ from sqlalchemy import NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from monohull.kernel.database import ddl
+from monohull.kernel.database import ddl, search_paths
 from monohull.kernel.database.engine import driver_error, is_away
 from monohull.kernel.database.errors import MigrationRefused, SchemaNewer
 from monohull.kernel.database.revisions import locate
@@ -213,6 +213,7 @@ async def upgrade(
         config.attributes["authenticator_password"] = login.password
         await _run_alembic(connection, config, lambda: command.upgrade(config, target), patience.attempts)
         await _run(connection, ddl.ensure, patience.attempts)
+        await _run(connection, search_paths.pin, patience.attempts)
         reached = await connection.run_sync(_current)
     upto = _compare(scripts, reached).pending
     return tuple(revision for revision in found.pending if revision not in upto)
