@@ -86,7 +86,14 @@ create trigger monohull_lock_access_softly before update of deleted_at on auth.u
 create function monohull.end_invitations() returns trigger
     language plpgsql security definer set search_path = '' as $$
 begin
-    if tg_table_name = 'group_members' then
+    if tg_table_name = 'groups' then
+        -- before: once it is gone, nobody says any more who was in it and what it held
+        delete from monohull.team_invitations as i
+        using monohull.role_assignments as a, monohull.group_members as m
+        where a.group_id = old.id and m.group_id = old.id
+            and i.team_id = a.team_id and i.invited_by = m.user_id;
+        return old;
+    elsif tg_table_name = 'group_members' then
         delete from monohull.team_invitations as i using monohull.role_assignments as a
         where i.invited_by = old.user_id and a.group_id = old.group_id and i.team_id = a.team_id;
     elsif old.group_id is null then
@@ -106,8 +113,11 @@ create trigger monohull_end_invitations after delete on monohull.role_assignment
     execute function monohull.end_invitations();
 create trigger monohull_end_invitations after delete on monohull.group_members
     for each row execute function monohull.end_invitations();
+create trigger monohull_end_invitations before delete on monohull.groups
+    for each row execute function monohull.end_invitations();
 """
 LOCKS_BEFORE: Final = """
+drop trigger monohull_end_invitations on monohull.groups;
 drop trigger monohull_end_invitations on monohull.group_members;
 drop trigger monohull_end_invitations on monohull.role_assignments;
 drop function monohull.end_invitations();

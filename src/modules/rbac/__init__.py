@@ -8,7 +8,7 @@ meet roles as `Principal.permissions`.
 
 from __future__ import annotations
 
-from modules.rbac.errors import BeyondOwnRoles
+from modules.rbac.errors import BeyondOwnRoles, LastTeamOwner
 from modules.rbac.events import (
     ACCESS_EVENTS,
     RoleAssigned,
@@ -32,6 +32,7 @@ __all__ = [
     "AccessRepository",
     "BeyondOwnRoles",
     "ColumnsRepository",
+    "LastTeamOwner",
     "Role",
     "RoleAssigned",
     "RoleAssignment",

@@ -71,7 +71,7 @@ class LimitColumns(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class ColumnsView(Struct, frozen=True, kw_only=True):
     """What a role leaves of a relation; null where it says nothing, ``*`` for all of it.
 
-    ``is_present`` is false where there is no such relation: a rule does not follow one that is renamed.
+    ``is_present`` is false where there is no such relation (any more); a rule follows one that is renamed.
     """
 
     role: str

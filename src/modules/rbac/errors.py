@@ -57,6 +57,13 @@ class LastOwner(Conflict):
     hint = "Make somebody else owner first."
 
 
+class LastTeamOwner(Conflict):
+    """Without an owner nobody could give the team away or delete it."""
+
+    code = "last_team_owner"
+    hint = "Make another member owner first, or delete the team."
+
+
 class AlreadyAssigned(Conflict):
     """The holder has this role there already."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, func, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, OID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from monohull.kernel.clock import now
@@ -47,7 +47,10 @@ class RolePermission(Base):
 
 
 class RoleColumns(Timestamped, Base):
-    """The columns that a role leaves of a relation; None where it says nothing, ``*`` for all of them."""
+    """The columns that a role leaves of a relation; None where it says nothing, ``*`` for all of them.
+
+    What the names mean is remembered by number, which a trigger keeps, so that rules follow renames.
+    """
 
     __tablename__ = "role_columns"
     __table_args__ = (CheckConstraint("num_nonnulls(reads, writes) > 0", name="says"), SCHEMA)
@@ -59,6 +62,8 @@ class RoleColumns(Timestamped, Base):
     relation_name: Mapped[str] = mapped_column(Text, primary_key=True)
     reads: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     writes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    relation_id: Mapped[int | None] = mapped_column(OID)
+    column_numbers: Mapped[dict[str, int] | None] = mapped_column(JSONB)
 
 
 class DeclaredPermission(Base):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modules.rbac.events import ACCESS_EVENTS
+from modules.rbac.looks import look
 from modules.rbac.permissions import PERMISSIONS
 from modules.rbac.services import Assignments, Columns, Groups, PermissionCatalogue, Roles
 from modules.rbac.services.changes import Changes
@@ -57,4 +58,5 @@ module = Module(
     events=ACCESS_EVENTS,
     cli={"roles": cli},
     parts=parts,
+    looks={"columns": look},
 )

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 
 LOCK_VERSION: Final = text("select version from monohull.access_version for update")
 LOCK_USER: Final = text("select id from auth.users where id = :id and deleted_at is null for key share")
+KEEP_USER: Final = text("select id from auth.users where id = :id for key share")
+LOCK_TEAMS: Final = text(
+    """
+    select id from monohull.teams where id in (
+        select team_id from monohull.role_assignments
+        where id = :assignment_id or role_id = :role_id or group_id = :group_id
+    ) order by id for no key update
+    """
+)
 LOCK_KEY: Final = text("select id from monohull.api_keys where id = :id and revoked_at is null for key share")
 
 FIND_USER: Final = text(
@@ -62,7 +71,21 @@ PRESENT: Final = text(
     """
 )
 
-VERSION: Final = "select version from monohull.access_version"
+VERSION: Final = """
+    select version, exists (select from monohull.renamed_role_columns) or exists (
+        select from monohull.role_columns as r
+        where monohull.find_relation(r.schema_name, r.relation_name) is distinct from r.relation_id
+    ) as is_behind
+    from monohull.access_version
+"""
+"""``is_behind``: what a rule of columns is about is called otherwise by now, is gone or there anew."""
+
+FOLLOW: Final = "select monohull.follow_renames()"
+LOST: Final = """
+    select r.name as role, c.schema_name || '.' || c.relation_name as relation
+    from monohull.role_columns as c join monohull.roles as r on r.id = c.role_id
+    where c.relation_id is null order by 1, 2
+"""
 
 HOLDERS: Final = """
     select array(
@@ -133,6 +156,24 @@ class AccessRepository:
         Rows of users and keys are locked before: whoever deletes a user holds its row and wants this lock.
         """
         await self._session.execute(LOCK_VERSION)
+
+    async def keep_user(self, user_id: UUID) -> None:
+        """Keep a user from being deleted until the unit of work ends; one that was already is no matter."""
+        await self._session.execute(KEEP_USER, {"id": user_id})
+
+    async def lock_teams(
+        self,
+        *,
+        assignment_id: UUID | None = None,
+        role_id: UUID | None = None,
+        group_id: UUID | None = None,
+    ) -> None:
+        """Have changes of teams wait in which an assignment, a role or a group counts.
+
+        Behind the lock of all changes, and before any row of those teams: so does whoever deletes a user.
+        """
+        given = {"assignment_id": assignment_id, "role_id": role_id, "group_id": group_id}
+        await self._session.execute(LOCK_TEAMS, given)
 
     async def has_user(self, user_id: UUID) -> bool:
         """Say whether the user exists, and keep it from being deleted until the unit of work ends."""
@@ -330,5 +371,7 @@ class AssignmentRepository(Repository[RoleAssignment]):
         )
         return frozenset((await self.session.scalars(statement)).all())
 
-    async def remove(self, assignment: RoleAssignment) -> None:
-        await self.session.execute(delete(RoleAssignment).where(RoleAssignment.id == assignment.id))
+    async def remove(self, assignment: RoleAssignment) -> bool:
+        """Delete an assignment; say whether it was there still."""
+        gone = delete(RoleAssignment).where(RoleAssignment.id == assignment.id).returning(RoleAssignment.id)
+        return (await self.session.execute(gone)).first() is not None

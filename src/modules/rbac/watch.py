@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import asyncpg
 
-from modules.rbac.repositories import VERSION
+from modules.rbac.repositories import FOLLOW, VERSION
 from monohull.kernel.broker import SubscriberTooSlow
 from monohull.kernel.errors import Problem, RedisUnavailable, Unavailable
 from monohull.kernel.observation import Level, Observation
@@ -108,12 +108,15 @@ class AccessWatch:
             await asyncio.sleep(POLL_SECONDS)
 
     async def look(self) -> None:
-        """Begin an epoch if the version is another than before.
+        """Begin an epoch if the version is another than before; rules of columns follow what was renamed.
 
         Raises:
             Unavailable: 503. asyncpg.PostgresError: The schema is not there yet.
         """
         row = await self._database.run(VERSION)
+        if row is not None and row["is_behind"]:
+            await self._database.run(FOLLOW)
+            row = await self._database.run(VERSION)
         version: Any = None if row is None else row["version"]
         if self._version is not None and version != self._version:
             self._grants.begin_epoch()

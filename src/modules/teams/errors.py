@@ -12,13 +12,6 @@ class SlugTaken(Conflict):
     hint = "Choose another slug."
 
 
-class LastTeamOwner(Conflict):
-    """Without an owner nobody could give the team away or delete it."""
-
-    code = "last_team_owner"
-    hint = "Make another member owner first, or delete the team."
-
-
 class TeamInUse(Conflict):
     """Rows of the application belong to the team and do not go with it."""
 

@@ -261,6 +261,13 @@ class PoolExhausted(Unavailable):
     hint = "Every database connection is busy; repeat the request, or raise MONOHULL_POOL_SIZE."
 
 
+class ChangesCollided(Unavailable):
+    """Two changes at once waited for each other; PostgreSQL undid this one, and nothing of it is left."""
+
+    code = "changes_collided"
+    hint = "Repeat the request."
+
+
 class RedisUnavailable(Unavailable):
     """Redis does not answer and the route may not go on without it."""
 

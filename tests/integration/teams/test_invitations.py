@@ -236,8 +236,8 @@ async def test_an_invitation_rests_on_who_sent_it(office: Office) -> None:
     await office.call("DELETE", f"/teams/{team}/members/{admin.id}", by=owner)
     assert await office.accept(guest, token=token) == UNKNOWN
     assert (await office.told(team))[-3:] == [
-        "rbac.role_taken",
         "teams.invitation_revoked",
+        "rbac.role_taken",
         "teams.member_left",
     ]
 

@@ -39,6 +39,15 @@ async def test_a_team_gives_and_takes_no_role_that_limits_columns(clubs: Clubs) 
     assert await clubs.refused("DELETE", seat) == (204, None)
 
 
+async def test_an_owner_deletes_no_team_in_which_a_limit_was_given(clubs: Clubs) -> None:
+    boss = await clubs.people.sign_up()
+    team = await clubs.team(boss)
+    clerk = await clubs.joined(team)
+    assert await clubs.refused("PUT", f"/teams/{team}/members/{clerk.id}", {"role": "clerk"}) == (204, None)
+    assert await clubs.refused("DELETE", f"/teams/{team}", by=boss) == REFUSED
+    assert await clubs.refused("DELETE", f"/teams/{team}") == (204, None), "staff may"
+
+
 async def test_who_is_limited_accepts_no_role_with_more_columns(clubs: Clubs) -> None:
     clerk = await clubs.hired("clerk")
     team = await clubs.team(await clubs.people.sign_up())

@@ -161,13 +161,15 @@ class Administration:
         """Delete a user and everything of theirs; ``softly`` leaves a row that says nothing about anybody."""
         async with self._database.unit_of_work() as work:
             user = await _lock(work, user_id)
-            await SessionRepository(work).end(user.id)
             event = UserDeleted(user_id=str(user.id), soft=softly)
             await outbox.publish(work, event, key=str(user.id))
             if softly:
                 await _obscure(work, user)
             else:
                 await work.delete(user)
+                await work.flush()
+            # behind what the user's row brings with it: whoever changes roles locks sessions last too
+            await SessionRepository(work).end(user.id)
 
     async def _read(self, body: AdminUser) -> tuple[str | None, str | None, str | None]:
         """Return address, number and hash of a body, as far as it has them."""

@@ -101,17 +101,21 @@ class Assignments:
         """Take a role from whoever an assignment gave it to.
 
         Raises:
-            NotFound: 404. BeyondOwnRoles: 403. LastOwner: 409.
+            NotFound: 404. BeyondOwnRoles: 403. LastOwner, LastTeamOwner: 409.
         """
         async with self._changes.open() as work:
-            await AccessRepository(work).lock()
-            assignments = AssignmentRepository(work)
+            access, assignments = AccessRepository(work), AssignmentRepository(work)
             row = await assignments.get_by_id(assignment_id)
+            if row.user_id is not None:
+                await access.keep_user(row.user_id)
+            await access.lock()
+            await access.lock_teams(assignment_id=row.id)
             role = await RoleRepository(work).get_by_id(row.role_id)
             demand_held(role.permissions, by.permissions)
             await demand_reach(work, by, role_id=role.id)
+            if not await assignments.remove(row):
+                raise assignments.absent("The assignment is not there any more.")
             await outbox.publish(work, RoleTaken(**_told(row, role.name)), key=str(holder(row)[1]))
-            await assignments.remove(row)
 
 
 async def _demand_there(work: AsyncSession, wanted: AssignRole) -> None:
@@ -125,9 +129,9 @@ async def _demand_there(work: AsyncSession, wanted: AssignRole) -> None:
         raise NotFound("No user has this id.")
     if wanted.key_id is not None and not await access.has_key(wanted.key_id):
         raise NotFound("No API key that is in use has this id.")
+    await access.lock()
     if wanted.team_id is not None and not await access.has_team(wanted.team_id):
         raise NotFound("No team has this id.")
-    await access.lock()
     if wanted.group_id is not None and await GroupRepository(work).find_by_id(wanted.group_id) is None:
         raise NotFound("No group has this id.")
 

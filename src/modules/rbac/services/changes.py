@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
 
-from modules.rbac.errors import LastOwner, NameTaken
+from modules.rbac.errors import LastOwner, LastTeamOwner, NameTaken
 from monohull.kernel.database.repository import violated_constraint
 from monohull.kernel.database.session import after_commit
 from monohull.kernel.errors import SchemaConflict
@@ -39,6 +39,7 @@ class Changes:
         Raises:
             NameTaken: 409, another one has the name.
             LastOwner: 409, no user would be owner of the instance any more; the schema's triggers say so.
+            LastTeamOwner: 409, no user would be owner of a team any more.
             Unavailable: 503.
         """
         try:
@@ -52,4 +53,6 @@ class Changes:
         except SchemaConflict as refusal:
             if refusal.rule == "last_owner":
                 raise LastOwner(refusal.message) from refusal
+            if refusal.rule == "last_team_owner":
+                raise LastTeamOwner(refusal.message) from refusal
             raise

@@ -95,11 +95,13 @@ class Groups:
         """Delete a group; its members lose what they held through it.
 
         Raises:
-            NotFound: 404. BeyondOwnRoles: 403. LastOwner: 409.
+            NotFound: 404. BeyondOwnRoles: 403. LastOwner, LastTeamOwner: 409.
         """
         async with self._changes.open() as work:
-            await AccessRepository(work).lock()
+            access = AccessRepository(work)
+            await access.lock()
             row = await get_group(work, group)
+            await access.lock_teams(group_id=row.id)
             assignments = AssignmentRepository(work)
             demand_held(await assignments.permissions_of_group(row.id), by.permissions)
             await demand_reach(work, by, group_id=row.id)
@@ -148,11 +150,13 @@ class Groups:
         """Take a user out of a group.
 
         Raises:
-            NotFound: 404, no such group or member. BeyondOwnRoles: 403. LastOwner: 409.
+            NotFound: 404, no such group or member. BeyondOwnRoles: 403. LastOwner, LastTeamOwner: 409.
         """
         async with self._changes.open() as work:
-            await AccessRepository(work).lock()
+            access = AccessRepository(work)
+            await access.lock()
             row = await get_group(work, group)
+            await access.lock_teams(group_id=row.id)
             groups = GroupRepository(work)
             if (member := await groups.find_member(row.id, user_id)) is None:
                 raise NotFound("The user is not in this group.")

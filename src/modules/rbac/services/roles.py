@@ -129,6 +129,7 @@ class Roles:
             _demand_own(row)
             demand_held(row.permissions, by.permissions)
             await demand_reach(work, by, role_id=row.id)
+            await AccessRepository(work).lock_teams(role_id=row.id)
             assignments = await AssignmentRepository(work).count_of(RoleAssignment.role_id == row.id)
             gone = RoleDeleted(
                 role_id=str(row.id),

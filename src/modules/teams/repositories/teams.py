@@ -53,6 +53,10 @@ _MEMBERS: Final = """
 """
 _MEMBERS_PAGE: Final = text(f"{_MEMBERS} order by since, u.id limit :limit offset :offset")
 _MEMBERS_COUNT: Final = text(f"select count(*) from ({_MEMBERS}) as members")  # noqa: S608 of our own text
+_LOCK_VERSION: Final = text(
+    "select version from monohull.access_version"
+    " where exists (select from monohull.role_columns) for update of access_version"
+)
 _LOCK: Final = text("select id from monohull.teams where id = :team_id for no key update")
 _KEEP: Final = text("select id from monohull.teams where id = :team_id for key share")
 _OWN_ROLES: Final = text(
@@ -67,11 +71,14 @@ _OWNED: Final = text(
     " and team_id is not null"
 )
 _HAS_MEMBER: Final = text(f"select exists (select from ({_MEMBERS}) as m where lower(m.email) = :email)")  # noqa: S608 of our own text
-_PERSON: Final = text(
-    """
+_PERSON: Final = """
     select lower(email) as email, email_confirmed_at is not null as is_confirmed, is_anonymous
-    from auth.users where id = :user_id and deleted_at is null for key share
-    """
+    from auth.users where id = :user_id and deleted_at is null
+"""
+_FIND_PERSON: Final = text(_PERSON)
+_LOCK_PERSON: Final = text(f"{_PERSON} for no key update")
+_GIVEN_IN: Final = text(
+    "select distinct role_id from monohull.role_assignments where team_id = :team_id order by role_id"
 )
 _ACTIVE: Final = text("select team_id from auth.sessions where id = :session_id and user_id = :user_id")
 _SWITCH: Final = text(
@@ -163,7 +170,12 @@ class TeamRepository(Repository[Team]):
         return bool(await self.session.scalar(_HAS_MEMBER, {"team_id": team_id, "email": email}))
 
     async def lock(self, team_id: UUID) -> bool:
-        """Have other changes of the team's members wait; say whether there is such a team."""
+        """Have other changes of the team's members wait; say whether there is such a team.
+
+        People are locked before. Where roles limit columns, changes of access wait as well: who has such a
+        role counts among them.
+        """
+        await self.session.execute(_LOCK_VERSION)
         return (await self.session.execute(_LOCK, {"team_id": team_id})).first() is not None
 
     async def keep(self, team_id: UUID) -> bool:
@@ -175,13 +187,21 @@ class TeamRepository(Repository[Team]):
         rows = (await self.session.execute(_OWN_ROLES, {"team_id": team_id, "user_id": user_id})).all()
         return [OwnRole(row.id, row.role_id, row.name, tuple(row.permissions)) for row in rows]
 
+    async def roles_given_in(self, team_id: UUID) -> Sequence[UUID]:
+        """Return the roles that somebody has in a team: users, groups or keys."""
+        return list(await self.session.scalars(_GIVEN_IN, {"team_id": team_id}))
+
     async def count_owned(self, user_id: UUID) -> int:
         """Return how many teams a user owns in person."""
         return await self.session.scalar(_OWNED, {"user_id": user_id, "owner_id": OWNER_ID}) or 0
 
-    async def find_person(self, user_id: UUID) -> Person | None:
-        """Return a user, and keep it from being deleted until the unit of work ends."""
-        row = (await self.session.execute(_PERSON, {"user_id": user_id})).first()
+    async def find_person(self, user_id: UUID, *, locks: bool = True) -> Person | None:
+        """Return a user; have other changes and the end of it wait until the unit of work ends.
+
+        Of several the one with the lowest id comes first.
+        """
+        person = _LOCK_PERSON if locks else _FIND_PERSON
+        row = (await self.session.execute(person, {"user_id": user_id})).first()
         if row is None:
             return None
         return Person(row.email if row.is_confirmed and row.email else None, row.is_anonymous)

@@ -70,10 +70,12 @@ class TeamInvitations:
             AlreadyMember, AlreadyInvited, TooManyInvitations: 409.
         """
         email = normal_email(wanted.email)
-        await self._admit(team_id, by, origin, email)
+        async with self._database.unit_of_work() as work:
+            await _authorise(work, team_id, by)
+        await self._admit(email, origin)
         async with changing(self._database) as work:
             team, held = await _authorise(work, team_id, by)
-            await _lock(work, team_id)
+            await _lock(work, team_id, by)
             role = await get_role(work, wanted.role)
             demand_held(role.permissions, held)
             await demand_columns(work, role.id, by)
@@ -95,10 +97,10 @@ class TeamInvitations:
         async with self._database.unit_of_work() as work:
             await _authorise(work, team_id, by)
             email = (await _get(work, team_id, invitation_id)).email
-        await self._admit(team_id, by, origin, email)
+        await self._admit(email, origin)
         async with changing(self._database) as work:
             team, held = await _authorise(work, team_id, by)
-            await _lock(work, team_id)
+            await _lock(work, team_id, by)
             row = await _get(work, team_id, invitation_id)
             role = await RoleRepository(work).get_by_id(row.role_id)
             demand_held(role.permissions, held)
@@ -113,13 +115,11 @@ class TeamInvitations:
         """
         async with changing(self._database) as work:
             await _authorise(work, team_id, by)
-            await _lock(work, team_id)
+            await _lock(work, team_id, by)
             await revoke(work, await _get(work, team_id, invitation_id))
 
-    async def _admit(self, team_id: UUID, by: Principal, origin: Origin, email: str) -> None:
-        """Count the mail, for those alone who may send one."""
-        async with self._database.unit_of_work() as work:
-            await _authorise(work, team_id, by)
+    async def _admit(self, email: str, origin: Origin) -> None:
+        """Count the mail of somebody who may send one, with no transaction open."""
         self._mailing.require()
         await self._mailing.admit(TEMPLATE, email, origin)
 
@@ -182,8 +182,16 @@ async def _authorise(work: AsyncSession, team_id: UUID, by: Principal) -> tuple[
     return team, demand_here(by, standing, WRITE_MEMBERS)
 
 
-async def _lock(work: AsyncSession, team_id: UUID) -> None:
-    if not await TeamRepository(work).lock(team_id):
+async def _lock(work: AsyncSession, team_id: UUID, by: Principal) -> None:
+    """Have other changes of the team wait, and whoever deletes the sender.
+
+    Raises:
+        NotFound: 404.
+    """
+    teams = TeamRepository(work)
+    if (sender := person_of(by)) is not None:
+        await teams.find_person(sender)
+    if not await teams.lock(team_id):
         raise NotFound(ABSENT)
 
 

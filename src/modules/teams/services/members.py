@@ -98,6 +98,7 @@ class Members:
             leaves = person_of(by) == user_id
             _, standing = await find(work, team_id, by)
             held = EVERYTHING if leaves else demand_here(by, standing, WRITE_MEMBERS)
+            await teams.find_person(user_id)
             if not await teams.lock(team_id):
                 raise NotFound(ABSENT)
             before = await teams.own_roles(team_id, user_id)

@@ -48,7 +48,7 @@ class Received:
         """
         user_id = demand_own_session(by)
         async with self._database.unit_of_work() as work:
-            person = await TeamRepository(work).find_person(user_id)
+            person = await TeamRepository(work).find_person(user_id, locks=False)
             if person is None or person.confirmed_email is None:
                 return [], 0
             found, total = await InvitationRepository(work).received(person.confirmed_email, page)

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from modules.rbac import (
     BeyondOwnRoles,
     ColumnsRepository,
+    LastTeamOwner,
     RoleAssigned,
     RoleAssignment,
     RoleRepository,
@@ -19,7 +20,7 @@ from modules.rbac import (
     demand_held,
     demand_reach,
 )
-from modules.teams.errors import AlreadyInvited, AlreadyMember, LastTeamOwner, SlugTaken, TeamInUse
+from modules.teams.errors import AlreadyInvited, AlreadyMember, SlugTaken, TeamInUse
 from modules.teams.events import TeamInvitationRevoked
 from modules.teams.permissions import WRITE_MEMBERS
 from modules.teams.repositories import InvitationRepository
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from modules.teams.models import TeamInvitation
     from modules.teams.repositories import OwnRole
     from monohull.kernel.database.engine import Database
+    from monohull.kernel.permissions import Permission
     from monohull.kernel.principal import Principal
 
 _TAKEN: Final = {
@@ -78,17 +80,20 @@ async def changing(database: Database) -> AsyncIterator[AsyncSession]:
         raise
 
 
-async def demand_columns(work: AsyncSession, role_id: UUID, by: Principal) -> None:
+async def demand_columns(
+    work: AsyncSession, role_id: UUID, by: Principal, permission: Permission = WRITE_MEMBERS
+) -> None:
     """Let pass who may decide who has a role in a team, as far as its columns go.
 
     The columns that a role leaves count in every team and outside of them. So a role that has some is given
-    and taken by staff of the instance alone, and by nobody who is limited in the same relations.
+    and taken by staff of the instance alone, which holds ``permission``, and by nobody who is limited in the
+    same relations.
 
     Raises:
         BeyondOwnRoles: 403.
     """
     await demand_reach(work, by, role_id=role_id)
-    if not grants(by.permissions, WRITE_MEMBERS.name) and await ColumnsRepository(work).of_role(role_id):
+    if not grants(by.permissions, permission.name) and await ColumnsRepository(work).of_role(role_id):
         raise BeyondOwnRoles("The role limits columns everywhere; staff of the instance gives and takes it.")
 
 
@@ -124,14 +129,14 @@ async def take(
     Raises:
         BeyondOwnRoles: 403, a role bundles more than ``held``.
     """
+    if roles:
+        for invitation in await InvitationRepository(work).list_sent_by(team_id, user_id):
+            await revoke(work, invitation)
     for had in roles:
         demand_held(had.permissions, held)
         await work.execute(delete(RoleAssignment).where(RoleAssignment.id == had.assignment_id))
         told = RoleTaken(**_told(had.assignment_id, had.role_id, had.name, user_id, team_id))
         await outbox.publish(work, told, key=str(user_id))
-    if roles:
-        for invitation in await InvitationRepository(work).list_sent_by(team_id, user_id):
-            await revoke(work, invitation)
 
 
 async def revoke(work: AsyncSession, invitation: TeamInvitation) -> None:

@@ -12,7 +12,7 @@ from modules.teams.errors import OwnSessionNeeded, TooManyTeams
 from modules.teams.events import TeamCreated, TeamDeleted, TeamMemberJoined, TeamTransferred, TeamUpdated
 from modules.teams.permissions import CREATE_TEAMS, DELETE_TEAMS, READ_TEAMS, WRITE_TEAMS
 from modules.teams.repositories import TeamRepository
-from modules.teams.services.seats import changing, give, take
+from modules.teams.services.seats import changing, demand_columns, give, take
 from modules.teams.services.standing import (
     ABSENT,
     ADMIN,
@@ -137,6 +137,9 @@ class Teams:
     async def delete(self, team_id: UUID, by: Principal) -> None:
         """Delete a team with every membership and invitation: its owners may, and staff.
 
+        With it go the roles that were given in it. Where one of them limits columns, staff alone may, for
+        that lifts the limit.
+
         Raises:
             NotFound: 404. BeyondOwnRoles: 403. TeamInUse: 409.
         """
@@ -145,6 +148,8 @@ class Teams:
             if not grants(by.permissions, DELETE_TEAMS.name):
                 demand_held(["*"], held.permissions)
             await _lock(work, team)
+            for role_id in await TeamRepository(work).roles_given_in(team_id):
+                await demand_columns(work, role_id, by, DELETE_TEAMS)
             members = await TeamRepository(work).count_members(team_id)
             gone = TeamDeleted(team_id=str(team.id), slug=team.slug, members=members)
             await outbox.publish(work, gone, key=gone.team_id)

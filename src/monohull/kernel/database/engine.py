@@ -26,7 +26,13 @@ from sqlalchemy.ext.asyncio import (
 from monohull.kernel.database.session import unit_of_work
 from monohull.kernel.database.single import SingleStatements
 from monohull.kernel.database.urls import parse_url
-from monohull.kernel.errors import DatabaseUnavailable, PoolExhausted, SchemaConflict, Unavailable
+from monohull.kernel.errors import (
+    ChangesCollided,
+    DatabaseUnavailable,
+    PoolExhausted,
+    SchemaConflict,
+    Unavailable,
+)
 from monohull.kernel.observation import SILENT, Observer
 
 if TYPE_CHECKING:
@@ -40,6 +46,8 @@ _AWAY_CLASSES: Final = ("08", "28", "57", "53")
 
 _AWAY_STATES: Final = frozenset({"3D000", "25006"})
 """No such database; read-only, as a former primary is after a failover."""
+
+_COLLIDED: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 REFUSED_STATE: Final = "MH409"
 """SQLSTATE of our own triggers, for what would break a rule; message and hint are for clients."""
@@ -140,6 +148,7 @@ class Database:
         Raises:
             DatabaseUnavailable: 503; nothing is known of the work when it happens at the commit.
             SchemaConflict: 409; a trigger of ours refused it.
+            ChangesCollided: 503; it and another one waited for each other.
             PoolExhausted: 503; every connection stayed busy.
         """
         with self.translated():
@@ -208,6 +217,8 @@ class Database:
                 ) from error
             if error.connection_invalidated or is_away(cause):
                 raise self.unavailable(cause) from error
+            if isinstance(cause, _COLLIDED):
+                raise ChangesCollided("this change and another one waited for each other") from error
             if isinstance(cause, asyncpg.PostgresError) and cause.sqlstate == REFUSED_STATE:
                 raise SchemaConflict(
                     str(cause.args[0]), rule=cause.constraint_name, hint=cause.hint
