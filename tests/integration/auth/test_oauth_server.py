@@ -36,7 +36,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def apps(shared_connections: Connections) -> AsyncIterator[Applications]:
-    async with running_app(shared_connections, **OAUTH) as served:
+    lifetimes = {"auth_sessions_timebox": "240h", "auth_sessions_inactivity_timeout": "24h"}
+    async with running_app(shared_connections, **OAUTH, **lifetimes) as served:
         yield Applications(served)
 
 
@@ -401,6 +402,23 @@ async def test_introspection(apps: Applications) -> None:
     await apps.client.post("/auth/v1/oauth/revoke", data={"token": token}, headers=app.basic)
     for headers in (app.basic, ADMIN):
         assert await look(apps, headers, token) == {"active": False}
+
+
+async def test_a_refresh_token_of_a_session_that_cannot_be_renewed_is_not_active(apps: Applications) -> None:
+    person, app = await apps.sign_up(), await apps.register()
+    tokens = await apps.signed_in_at(app, person)
+    session_id = (await apps.claims(tokens["access_token"]))["session_id"]
+    token = tokens["refresh_token"]
+    assert (await look(apps, app.basic, token))["active"]
+    for change in (
+        "refreshed_at = now() - interval '25 hours'",
+        "refreshed_at = now(), created_at = now() - interval '241 hours'",
+    ):
+        await apps.execute(f"update auth.sessions set {change} where id = $1::text::uuid", session_id)
+        assert await look(apps, app.basic, token) == {"active": False}, change
+        renewed = await apps.token(app.basic, grant_type="refresh_token", refresh_token=token)
+        assert renewed.json()["error"] == "invalid_grant", change
+    assert (await look(apps, app.basic, tokens["access_token"]))["active"], "until it expires, it is let in"
 
 
 async def test_who_may_not_look_at_tokens(apps: Applications) -> None:

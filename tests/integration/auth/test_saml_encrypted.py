@@ -56,6 +56,7 @@ class How(NamedTuple):
     to: Any = KEY
     beside: bool = False
     strangers: int = 0
+    unknown: bool = False
     damages: bool = False
 
 
@@ -76,6 +77,8 @@ def encrypt(assertion: Any, how: How) -> Any:
     etree.SubElement(data, f"{{{XENC}}}EncryptionMethod", Algorithm=how.data)
     info = etree.SubElement(data, f"{{{NS['ds']}}}KeyInfo")
     holder = root if how.beside else info
+    if how.unknown:  # for somebody who needs to be told nothing about how
+        cipher(etree.SubElement(holder, f"{{{XENC}}}EncryptedKey"), b"sealed")
     for _ in range(how.strangers):
         holder.append(wrapped(secret, how._replace(to=STRANGER)))
     cipher(data, body)
@@ -133,6 +136,7 @@ GCM: Final = [
     How(wrap=f"{XENC11}rsa-oaep"),
     How(beside=True),
     How(strangers=3),
+    How(unknown=True, strangers=1),
 ]
 CBC_HOW: Final = [
     How(f"{XENC}aes256-cbc"),

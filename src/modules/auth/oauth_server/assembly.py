@@ -44,7 +44,7 @@ def build_oauth_server(
         "oauth_clients": Clients(runtime.database, allows_registration=allows_registration),
         "oauth_consents": Consents(runtime.database),
         "oauth_discovery": Discovery(url, id_tokens, allows_registration=allows_registration),
-        "oauth_introspection": Introspection(runtime.database, codec, issuer=url),
+        "oauth_introspection": Introspection(runtime.database, codec, refresh, issuer=url),
         "oauth_limits": OauthLimits(runtime.limits, settings),
         "oauth_tokens": TokenEndpoint(runtime.database, issuer, refresh, codec, id_tokens),
     }

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from modules.auth.models import Session
+    from modules.auth.models import RefreshToken, Session
+    from modules.auth.services.refresh_grant import Refresh
     from modules.auth.tokens import TokenCodec
     from monohull.kernel.database.engine import Database
     from monohull.kernel.principal import Principal
@@ -49,11 +50,13 @@ class Introspection:
     Args:
         database: Knows which sessions are alive.
         codec: Verifies access tokens.
+        refresh: Knows which sessions can still be renewed.
         issuer: The ``iss`` of our tokens.
     """
 
-    def __init__(self, database: Database, codec: TokenCodec, *, issuer: str) -> None:
+    def __init__(self, database: Database, codec: TokenCodec, refresh: Refresh, *, issuer: str) -> None:
         self._database = database
+        self._refresh = refresh
         self._codec = codec
         self._issuer = issuer
 
@@ -72,7 +75,7 @@ class Introspection:
                 raise OauthInvalidRequest("token is required")
             row = await RefreshTokenRepository(work).find_by_hash(hash_token(token))
             if row is not None:
-                session = None if row.revoked else await SessionRepository(work).find_by_id(row.session_id)
+                session = await self._of_refresh_token(work, row)
                 told: Mapping[str, Any] = {"iss": self._issuer}
             else:
                 session, told = await self._of_access_token(work, token)
@@ -81,6 +84,11 @@ class Introspection:
         if client_id is not None and session.oauth_client_id != client_id:
             return INACTIVE
         return {"active": True, **told, "sub": str(session.user_id), **_delegated(session)}
+
+    async def _of_refresh_token(self, work: AsyncSession, row: RefreshToken) -> Session | None:
+        """Return the session that a refresh token could renew now."""
+        session = None if row.revoked else await SessionRepository(work).find_by_id(row.session_id)
+        return None if session is None or self._refresh.expiry(session) is not None else session
 
     async def _of_access_token(
         self, work: AsyncSession, token: str

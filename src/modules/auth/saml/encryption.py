@@ -82,14 +82,14 @@ _MASKS: Final[Mapping[str, type[hashes.HashAlgorithm]]] = {
 }
 
 
-class Undecipherable(ValueError):
+class Undecipherable(Unreadable):
     """It was not encrypted for us, or not in a way that is read; never says which."""
 
     def __init__(self) -> None:
         super().__init__("the encrypted assertion cannot be read")
 
 
-class NeedsSignedAnswer(ValueError):
+class NeedsSignedAnswer(Unreadable):
     """It is encrypted in a way that is only read in an answer that is signed as a whole."""
 
     def __init__(self) -> None:
@@ -135,12 +135,12 @@ def _wrapped(encrypted: etree._Element, data: etree._Element) -> Iterator[etree.
 
 def _unwrap(wrapped: list[etree._Element], key: ServiceKey, key_bytes: int) -> bytes:
     for element in wrapped[:MAX_KEYS]:
-        padding = _padding(element)
-        if padding is None:
-            continue
         try:
+            padding = _padding(element)
+            if padding is None:
+                continue
             secret = key.unwrap(_cipher_text(element), padding)
-        except ValueError:  # for another recipient
+        except ValueError:  # for another recipient, wrapped in whatever way that one reads
             continue
         if len(secret) == key_bytes:
             return secret

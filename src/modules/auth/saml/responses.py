@@ -35,7 +35,7 @@ from modules.auth.saml.documents import (
     text_of,
     write,
 )
-from modules.auth.saml.encryption import NeedsSignedAnswer, Undecipherable, decrypt
+from modules.auth.saml.encryption import decrypt
 from monohull.kernel import clock
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def verify(
         _check_envelope(arrived.root, service, request_id)
         signed = _signed_assertion(arrived.root, idp, key)
         return _check_assertion(signed, idp, service, request_id)
-    except (Unreadable, Undecipherable, NeedsSignedAnswer) as error:
+    except Unreadable as error:
         raise Refused(str(error)) from error
 
 

@@ -97,7 +97,7 @@ class Refresh:
             return RefreshTokenNotFound()
         if user.is_banned:
             return UserBanned()
-        if (expired := self._expiry(session)) is not None:
+        if (expired := self.expiry(session)) is not None:
             return expired
         if not row.revoked:  # whatever stood in the way is over, a ban that was lifted for example
             return None
@@ -111,7 +111,8 @@ class Refresh:
         )
         return await self._issuer.show(work, user, session, following)
 
-    def _expiry(self, session: Session) -> AuthProblem | None:
+    def expiry(self, session: Session) -> AuthProblem | None:
+        """Return why a session cannot be renewed any more; None while it can."""
         at = clock.now()
         ends = [session.not_after, _after(session.created_at, self._settings.sessions_timebox)]
         if any(end is not None and end <= at for end in ends):
