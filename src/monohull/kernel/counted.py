@@ -107,7 +107,7 @@ class CountedEvents:
 
         Args:
             event: What; its ``count`` and ``first_at`` are said here.
-            caller: Who is behind it; by default the request's key, else its user, else its network.
+            caller: Who is behind it; by default what `caller_of` makes of the request.
         """
         came_from = origin()
         key = (event.name, caller or caller_of(came_from))
@@ -243,12 +243,16 @@ class _Tally:
 
 
 def caller_of(came_from: Origin | None) -> str:
-    """Return what counts as one caller: a key, a user, an IPv4 address or a /64 of IPv6."""
+    """Return what counts as one caller: a user, a user's key, or a network (IPv4 address or /64 of IPv6).
+
+    A key of nobody in particular may be in every copy of an application: of such a key each network counts.
+    """
     if came_from is None:
         return OTHERS
-    if (name := came_from.key_id or came_from.subject) is not None:
-        return name
-    return network_of(came_from.address)
+    if came_from.subject is not None:
+        return came_from.key_id or came_from.subject
+    network = network_of(came_from.address)
+    return network if came_from.key_id is None else f"{came_from.key_id} {network}"
 
 
 def _common(one: T, other: T) -> T:

@@ -117,6 +117,20 @@ async def test_keys_from_elsewhere_and_over_their_quota(staff: Staff) -> None:
     assert key["key"] not in str(found)
 
 
+async def test_callers_with_one_publishable_key_are_told_apart(staff: Staff) -> None:
+    served = staff.served
+    key = await made(served, kind="publishable", permissions=[])
+    for address in ("198.51.100.7", "203.0.113.9", "203.0.113.9"):
+        refused = await ask(served, key["key"], "/platform/v1/roles", address=address)
+        assert refused.status_code == 403, refused.text
+    found = [entry for entry in await refusals(staff) if entry["action"] == "platform.access_refused"]
+    assert {entry["address"]: entry["said"]["count"] for entry in found} == {
+        "198.51.100.7": 1,
+        "203.0.113.9": 2,
+    }
+    assert {entry["key_id"] for entry in found} == {key["id"]}
+
+
 async def test_nobody_fills_the_log(staff: Staff) -> None:
     counted = staff.served.runtime.counted
     for number in range(3000):
