@@ -68,7 +68,9 @@ async def test_a_page_of_large_entries_ends_early(there: Served) -> None:
         for number in range(5):
             await publish(work, CaseOpened(case_id=f"large-{number}", title="x" * 1_500_000))
     await write(there)
-    seen, sizes, cursor = [], [], {}
+    seen: list[int] = []
+    sizes: list[int] = []
+    cursor: dict[str, str] = {}
     while True:
         page = (await ask(there, object="case", limit=200, **cursor)).json()
         seen += [entry["sequence"] for entry in page["entries"]]
