@@ -10,7 +10,7 @@ from __future__ import annotations
 from alembic import context
 from alembic.util import CommandError
 
-from monohull.kernel.database.migrations import SCHEMA, VERSION_TABLE
+from monohull.kernel.database.platform_version import SCHEMA, VERSION_TABLE
 
 connection = context.config.attributes.get("connection")
 if connection is None:

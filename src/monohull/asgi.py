@@ -10,7 +10,7 @@ from pathlib import Path
 from monohull.kernel.app import Application, build_app
 from monohull.kernel.configuration import load
 from monohull.kernel.embedded.process import end_when_orphaned, follow_parent
-from monohull.kernel.heap import frameworks_loaded, settle
+from monohull.kernel.heap import settle
 from monohull.kernel.home import connections
 from monohull.kernel.logs import configure_logging
 from monohull.kernel.runtime import Runtime
@@ -23,7 +23,6 @@ def create_app() -> Application:
         SettingsError: The configuration does not hold.
         NothingRuns: No database is configured and none runs for this home.
     """
-    frameworks_loaded()
     server = multiprocessing.parent_process()
     if server is not None and server.pid is not None:
         # A forked process has its server's handler, which would swallow the signal: until the event loop

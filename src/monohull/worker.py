@@ -27,7 +27,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.configuration import load
 from monohull.kernel.dispatch import duties_of
 from monohull.kernel.errors import Problem
-from monohull.kernel.heap import frameworks_loaded, settle
+from monohull.kernel.heap import settle
 from monohull.kernel.home import connections
 from monohull.kernel.ids import token
 from monohull.kernel.job_metrics import job_metrics
@@ -58,7 +58,6 @@ def settings() -> dict[str, Any]:
         SettingsError: The configuration does not hold.
         NothingRuns: No database or Redis is configured and none runs for this home.
     """
-    frameworks_loaded()
     configuration = load(os.environ, project=Path.cwd())
     configure_logging(configuration.settings.core, process="worker")
     logging.getLogger("saq").setLevel(

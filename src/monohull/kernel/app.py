@@ -40,6 +40,7 @@ from monohull.kernel.errors import (
     UnsupportedMediaType,
 )
 from monohull.kernel.guards import principal_of, public
+from monohull.kernel.heap import without_unused
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.observation import ProcessStarted, ProcessStopped
 from monohull.kernel.principal import Principal
@@ -100,7 +101,10 @@ def build_app(runtime: Runtime, modules: Sequence[Module]) -> Application:
             runtime.grants.use(part.grants)
         for check in part.checks:
             runtime.health.add(check)
-    app = Application.from_config(_config(runtime, parts))
+    with (
+        without_unused()
+    ):  # Litestar brings pydantic and attrs in, where it finds them, for those who use them
+        app = Application.from_config(_config(runtime, parts))
     app.runtime = runtime
     mounts = {prefix: mount for part in parts for prefix, mount in part.mounts.items()}
     renderers: dict[str, ProblemRenderer] = {p: r for part in parts for p, r in part.renderers.items()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from monohull.kernel.hardening import refusals
+from monohull.kernel.heap import frameworks_loaded
 from monohull.kernel.module import Module, load_modules
 from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, Settings, SettingsError, load_settings
 
@@ -39,6 +40,8 @@ def load(
 
     def shapes(core: CoreSettings) -> Iterable[type[Struct]]:
         nonlocal loaded
+        load_modules(builtin)  # alone first: a project's own modules may import what ours do without
+        frameworks_loaded()
         loaded = load_modules([*builtin, *core.modules])
         return [module.settings for module in loaded if module.settings is not None]
 

@@ -13,7 +13,6 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
-from opentelemetry.trace import SpanKind
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.cors import Cors, RawHeaders, is_preflight
@@ -134,9 +133,9 @@ class Edge:
     async def _record(self, exchange: Exchange) -> None:
         """Serve inside a span."""
         scope = exchange.scope
-        with self._tracing.span(scope["method"], kind=SpanKind.SERVER) as span:
+        with self._tracing.span(scope["method"], is_server=True) as span:
             await self._serve(exchange)
-            if span.is_recording():
+            if span is not None and span.is_recording():
                 span.update_name(f"{scope['method']} {route_of(scope)}")
                 span.set_attribute("http.request.method", scope["method"])
                 span.set_attribute("http.route", route_of(scope))

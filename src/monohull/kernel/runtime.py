@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from monohull.kernel.authentication import Authentication
 from monohull.kernel.broker import Broker
 from monohull.kernel.counted import CountedEvents
-from monohull.kernel.database import migrations
+from monohull.kernel.database import platform_version
 from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
 from monohull.kernel.errors import Problem
@@ -109,7 +109,7 @@ class Runtime:
         self._wire()
 
     async def _schema_state(self) -> SchemaState:
-        return (await migrations.state(self.database)).kind
+        return await platform_version.schema_state(self.database)
 
     def _wire(self) -> None:
         self.health.add(Check("database", self._probe_database, timeout_seconds=2.0))

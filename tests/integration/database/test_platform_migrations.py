@@ -13,14 +13,13 @@ from monohull.kernel.database.errors import MigrationRefused, SchemaNewer
 from monohull.kernel.database.migrations import (
     LOCK_KEY,
     Patience,
-    current,
     downgrade,
     head,
     pending,
-    schema_state,
     state,
     upgrade,
 )
+from monohull.kernel.database.platform_version import current, schema_state
 from monohull.kernel.database.revisions import locate
 from tests.integration.database.cluster import LOGIN
 

@@ -9,7 +9,8 @@ import pytest
 
 from monohull.kernel.database.engine import Database
 from monohull.kernel.database.errors import AdministratorNeeded, MigrationRefused
-from monohull.kernel.database.migrations import Login, current, upgrade
+from monohull.kernel.database.migrations import Login, upgrade
+from monohull.kernel.database.platform_version import current
 from tests.integration.database.cluster import LOGIN, PASSWORD, ROLES, Cluster
 
 BYPASSING_SINCE = 16

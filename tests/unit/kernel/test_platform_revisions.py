@@ -8,7 +8,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 
-from monohull.kernel.database import migrations, revisions
+from monohull.kernel.database import migrations, platform_version, revisions
 from monohull.kernel.database.errors import MigrationRefused
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def test_revisions_are_numbered_without_a_gap() -> None:
     assert [one["revision"] for one in found] == numbers
     assert [one["down_revision"] for one in found] == [None, *numbers[:-1]]
     assert migrations.head() == numbers[-1]
+    assert platform_version.known_revisions() == tuple(numbers)
 
 
 def test_an_installed_wheel_has_them_below_the_prefix(

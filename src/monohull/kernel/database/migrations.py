@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import asynccontextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from alembic import command
 from alembic.config import Config
@@ -26,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from monohull.kernel.database import ddl, search_paths
 from monohull.kernel.database.engine import driver_error, is_away
 from monohull.kernel.database.errors import MigrationRefused, SchemaNewer
+from monohull.kernel.database.platform_version import SCHEMA, VERSION_TABLE, StateKind, current, read_version
 from monohull.kernel.database.revisions import locate
 from monohull.kernel.database.server import ensure_roles, ensure_schemas_possible, read_server
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
     from monohull.kernel.database.engine import Database
 
-SCHEMA: Final = "monohull"
-VERSION_TABLE: Final = "platform_version"
 LOCK_KEY: Final = int.from_bytes(b"monohull")
 """Of the session lock: the name's eight bytes as a bigint."""
 
@@ -49,8 +47,6 @@ LOCK_NOT_AVAILABLE: Final = "55P03"
 
 _TURN: Final = threading.Lock()
 """Alembic's ``op`` and ``context`` are one for a whole process, whatever it migrates."""
-
-StateKind = Literal["current", "pending", "newer"]
 
 
 class Revision(Struct, frozen=True):
@@ -117,16 +113,6 @@ def head(folder: Path | None = None) -> str:
     return _head(_scripts(_config(folder)))
 
 
-async def current(database: Database) -> str | None:
-    """Return the revision that the database is at, or None.
-
-    Raises:
-        DatabaseUnavailable: 503.
-    """
-    async with database.connected() as connection:
-        return await connection.run_sync(_current)
-
-
 async def state(database: Database, *, folder: Path | None = None) -> MigrationState:
     """Compare the database with this code; changes nothing.
 
@@ -134,26 +120,6 @@ async def state(database: Database, *, folder: Path | None = None) -> MigrationS
         DatabaseUnavailable: 503.
     """
     return _compare(_scripts(_config(folder)), await current(database))
-
-
-async def schema_state(database: Database) -> StateKind:
-    """Return the kind of `state`, for a process that asks again and again.
-
-    Raises:
-        DatabaseUnavailable: 503.
-    """
-    known = _known()
-    found = await current(database)
-    if found == known[0]:
-        return "current"
-    return "pending" if found is None or found in known else "newer"
-
-
-@cache
-def _known() -> tuple[str, ...]:
-    """Return the ids of this code's revisions, newest first; they do not change while it runs."""
-    scripts = _scripts(_config(None))
-    return tuple(script.revision for script in scripts.walk_revisions("base", _head(scripts)))
 
 
 async def pending(database: Database, *, folder: Path | None = None) -> tuple[Revision, ...]:
@@ -199,7 +165,7 @@ async def upgrade(
     config = _config(folder)
     scripts = _scripts(config)
     async with _locked(database, patience) as connection:
-        found = _compare(scripts, await connection.run_sync(_current))
+        found = _compare(scripts, await connection.run_sync(read_version))
         await connection.commit()
         _refuse_newer(found)
 
@@ -214,7 +180,7 @@ async def upgrade(
         await _run_alembic(connection, config, lambda: command.upgrade(config, target), patience.attempts)
         await _run(connection, ddl.ensure, patience.attempts)
         await _run(connection, search_paths.pin, patience.attempts)
-        reached = await connection.run_sync(_current)
+        reached = await connection.run_sync(read_version)
     upto = _compare(scripts, reached).pending
     return tuple(revision for revision in found.pending if revision not in upto)
 
@@ -238,7 +204,7 @@ async def downgrade(
     """
     config = _config(folder)
     async with _locked(database, patience) as connection:
-        _refuse_newer(_compare(_scripts(config), await connection.run_sync(_current)))
+        _refuse_newer(_compare(_scripts(config), await connection.run_sync(read_version)))
         await connection.commit()
         await _run(connection, ddl.remove, 1)
         await _run_alembic(connection, config, lambda: command.downgrade(config, target), 1)
@@ -283,16 +249,6 @@ def _compare(scripts: ScriptDirectory, found: str | None) -> MigrationState:
 def _refuse_newer(found: MigrationState) -> None:
     if found.kind == "newer":
         raise SchemaNewer(found.problem or "")
-
-
-def _current(connection: Connection) -> str | None:
-    table = f"{SCHEMA}.{VERSION_TABLE}"
-    if connection.exec_driver_sql(f"SELECT to_regclass('{table}')").scalar_one() is None:
-        return None
-    revision: str | None = connection.exec_driver_sql(
-        f"SELECT version_num FROM {table}"  # noqa: S608 a constant
-    ).scalar_one_or_none()
-    return revision
 
 
 def _drop_version_table(connection: Connection) -> None:
