@@ -1,10 +1,11 @@
-"""Idle memory of API and worker together: proportional set size, summed over their processes.
+"""Idle memory of supervisor, API and worker together: proportional set size, summed over their processes.
 
     python tests/load/idle_memory.py --home .monohull [--limit-mib 300]
 
 Asks `monohull status` which processes run and exits with 1 above the limit.
 Shared pages are counted once in all (that is what *proportional* means), so the
-figure is what the machine would get back if both were stopped.
+figure is what the machine would get back if all were stopped. The supervisor
+belongs to them: API and worker are its forks, and it holds what they share.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ def main() -> int:
     command = [sys.executable, "-m", "monohull", "status", "--format", "json", "--home", arguments.home]
     status = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     total = 0.0
-    for role in ("api", "worker"):
-        for process in tree(status[role]["pid"]):
+    trees = {role: tree(status[role]["pid"]) for role in ("api", "worker")}
+    for role, processes in ({"supervisor": [psutil.Process(status["supervisor"]["pid"])]} | trees).items():
+        for process in processes:
             pss = process.memory_full_info().pss / MIB
             total += pss
-            print(f"{role:7} {process.pid:8} {pss:8.1f} MiB  {' '.join(process.cmdline())[:60]}")
+            print(f"{role:10} {process.pid:8} {pss:8.1f} MiB  {' '.join(process.cmdline())[:60]}")
     verdict = "within" if total <= arguments.limit_mib else "ABOVE"
     print(f"together {total:.1f} MiB, {verdict} the limit of {arguments.limit_mib:g} MiB")
     return 0 if total <= arguments.limit_mib else 1

@@ -3,7 +3,8 @@
     python tiny.py up [--fresh] [--services-only] ...    a real supervisor with the commands below
     python tiny.py migrate | serve --port N | worker     children; TINY_* variables make them fail
 
-Each start leaves a line in ``$TINY_LOG``.
+They are forks, as the product's are, unless ``TINY_UNLOADABLE`` is set. Each start leaves a line in
+``$TINY_LOG``.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from monohull.kernel.refusals import Refused
 from monohull.kernel.schema import ADVICE
-from monohull.kernel.supervisor import Supervisor, make_plan
+from monohull.kernel.supervisor import Forks, Supervisor, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def note(line: str) -> None:
@@ -57,10 +62,15 @@ def up(options: argparse.Namespace) -> int:
     )
     plan = msgspec.structs.replace(plan, program=(sys.executable, __file__))
     try:
-        return Supervisor(plan, show=show, say=say).run()
+        return Supervisor(plan, show=show, say=say, forks=Forks(load, run)).run()
     except Refused as refused:
         say(str(refused))
         return refused.exit_code
+
+
+def load() -> None:
+    if "TINY_UNLOADABLE" in os.environ:
+        raise ImportError("half of it is missing")
 
 
 def say(line: str) -> None:
@@ -100,7 +110,7 @@ def child(name: str, port: str) -> int:
             grandchild.kill()
 
 
-if __name__ == "__main__":
+def run(words: Sequence[str] | None = None) -> NoReturn:
     parser = argparse.ArgumentParser()
     parser.add_argument("command")
     parser.add_argument("--home", required=True)
@@ -109,5 +119,9 @@ if __name__ == "__main__":
     parser.add_argument("--services-only", action="store_true")
     parser.add_argument("--seed", action="store_true")
     parser.add_argument("--checked", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     sys.exit(up(arguments) if arguments.command == "up" else child(arguments.command, arguments.port))
+
+
+if __name__ == "__main__":
+    run()

@@ -11,9 +11,10 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.embedded.process import spawn
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from monohull.kernel.supervisor.forks import Forks, Process
 
 QUICK_SECONDS: Final = 10.0
 """A life shorter than this counts as a failure to start."""
@@ -54,16 +55,20 @@ class Child:
     Args:
         name: What it is, for messages.
         command: Arguments to start it.
+        program: What comes before them in a command line.
+        forks: Starts it as a fork, once it has loaded the product; else it is a new program.
         environ: Its whole environment.
         directory: Its working directory.
         stop_seconds: How long an orderly stop may take.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (named arguments of one call)
         self,
         name: str,
         command: Sequence[str],
         *,
+        program: Sequence[str],
+        forks: Forks | None = None,
         environ: Mapping[str, str],
         directory: Path,
         stop_seconds: float,
@@ -73,10 +78,12 @@ class Child:
         self.started_at = 0.0
         self.due_at: float | None = None
         self._command = tuple(command)
+        self._program = tuple(program)
+        self._forks = forks
         self._environ = environ
         self._directory = directory
         self._stop_seconds = stop_seconds
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int | None:
@@ -89,7 +96,12 @@ class Child:
     def start(self) -> None:
         self.due_at = None
         self.started_at = monotonic_seconds()
-        self._process = spawn(self._command, log=None, environ=self._environ, directory=self._directory)
+        environ, directory = self._environ, self._directory
+        if self._forks is not None and self._forks.is_loaded:
+            self._process = self._forks.start(self._command, environ=environ, directory=directory)
+        else:
+            command = (*self._program, *self._command)
+            self._process = spawn(command, log=None, environ=environ, directory=directory)
 
     def died(self) -> int | None:
         """Return the exit code once after a death, else None; nothing of its session is left then.
@@ -126,7 +138,7 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def has_ended(process: subprocess.Popen[bytes]) -> bool:
+def has_ended(process: Process) -> bool:
     """Say whether ``process`` is dead, without reaping it where the system can tell."""
     if process.returncode is not None:
         return True

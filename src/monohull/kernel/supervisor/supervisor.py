@@ -23,7 +23,9 @@ from monohull.kernel.supervisor.signals import StopSignals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from monohull.kernel.supervisor.forks import Forks
     from monohull.kernel.supervisor.plan import Plan
 
 INTERRUPTED: Final = 130
@@ -57,12 +59,21 @@ class Supervisor:
         plan: What to run.
         show: Prints the block for the person who started it.
         say: Prints a line about what happens.
+        forks: Loads the product, so that API and worker share it; without it each loads its own.
     """
 
-    def __init__(self, plan: Plan, *, show: Callable[[str], None], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        show: Callable[[str], None],
+        say: Callable[[str], None],
+        forks: Forks | None = None,
+    ) -> None:
         self._plan = plan
         self._show = show
         self._say = say
+        self._forks = forks
         self._signals = StopSignals()
         self._watched: list[Watched] = []
         self._children: list[Child] = []
@@ -121,6 +132,9 @@ class Supervisor:
             self._migrate()
             self._show(services_block(self._plan, monotonic_seconds() - self._started_at))
             return
+        if self._forks is not None:
+            self._forks.load({METRICS_FOLDER: str(self._metrics_folder)})
+            self._refuse_when_stopping()
         if is_unchanged(self._plan):
             self._start_children()
             self._await_ready(migrated=False)
@@ -160,7 +174,7 @@ class Supervisor:
 
     def _start_children(self) -> None:
         # API and worker leave their numbers in one folder, so that /metrics tells of both
-        folder = self._plan.home.run / "metrics"
+        folder = self._metrics_folder
         shutil.rmtree(folder, ignore_errors=True)
         with writing(folder):
             folder.mkdir(parents=True)
@@ -176,14 +190,20 @@ class Supervisor:
         if self._port is not None and "MONOHULL_PUBLIC_URL" not in self._plan.settings.sources:
             environ["MONOHULL_PUBLIC_URL"] = self._url
         if command in ("serve", "worker"):
-            environ[METRICS_FOLDER] = str(self._plan.home.run / "metrics")
+            environ[METRICS_FOLDER] = str(self._metrics_folder)
         return Child(
             command,
-            [*self._plan.program, command, "--home", str(self._plan.home.path), *options],
+            [command, "--home", str(self._plan.home.path), *options],
+            program=self._plan.program,
+            forks=self._forks,
             environ=environ,
             directory=self._plan.project,
             stop_seconds=core.drain_seconds + STOP_MARGIN_SECONDS,
         )
+
+    @property
+    def _metrics_folder(self) -> Path:
+        return self._plan.home.run / "metrics"
 
     @property
     def _url(self) -> str:
