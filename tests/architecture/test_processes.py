@@ -32,14 +32,14 @@ def roots(names: set[str]) -> set[str]:
 
 
 def test_the_supervisor_is_small_until_it_loads_for_its_forks() -> None:
-    assert not roots(loaded_by("import monohull.cli.up")) & (FRAMEWORKS | NOBODYS)
+    assert not roots(loaded_by("import monohull.cli.up, monohull.cli.serve")) & (FRAMEWORKS | NOBODYS)
 
 
 def test_forks_share_what_is_used() -> None:
     loaded = loaded_by(
-        "from monohull.cli.up import load_product\n"
+        "from monohull.cli.product import EVERYTHING, load_product\n"
         "from monohull.kernel.heap import begin_loading\n"
-        "begin_loading(); load_product()"
+        "begin_loading(); load_product(EVERYTHING)"
     )
     assert roots(loaded) >= FRAMEWORKS
     assert not (loaded | roots(loaded)) & NOBODYS

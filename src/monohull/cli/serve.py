@@ -48,8 +48,7 @@ def serve(  # noqa: PLR0913 (the options of one command)
     """Serve the API until a signal stops it.
 
     The configuration is checked in a child that ends at once: this process only
-    watches the ones that serve, and would otherwise hold the whole application
-    in memory a second time.
+    watches the ones that serve, and loads no more than what several of them share.
     """
     if project is not None:
         os.chdir(project)
@@ -97,10 +96,15 @@ def demand_free_port(host: str, port: int) -> None:
 
 def run(core: CoreSettings, workers: int) -> None:
     """Run Granian; leave with 3 when its workers cannot stay up."""
-    from monohull.kernel.heap import begin_loading  # noqa: PLC0415 start-up time
+    from monohull.cli.product import API, load_product  # noqa: PLC0415 start-up time
+    from monohull.kernel.heap import begin_loading, settle  # noqa: PLC0415 start-up time
     from monohull.kernel.logs import logging_dictionary  # noqa: PLC0415 start-up time
 
     os.register_at_fork(after_in_child=begin_loading)  # for the workers; they settle when they are loaded
+    if workers > 1:  # they share what is loaded before they are forked; one alone has nobody to share with
+        begin_loading()
+        load_product(API)
+        settle()
 
     server = Server(
         "monohull.asgi:create_app",

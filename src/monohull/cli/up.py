@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from monohull.cli.context import reports
+from monohull.cli.product import EVERYTHING, load_product
 from monohull.kernel.clock import now
 from monohull.kernel.commands import home_option, project_option
-from monohull.kernel.module import load_modules
-from monohull.kernel.settings import BUILTIN_MODULES
 from monohull.kernel.supervisor import Forks, Plan, Supervisor, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PRODUCT: Final = ("monohull.asgi", "monohull.worker", "monohull.cli.serve", "monohull.cli.worker")
-"""The programs that are forked; each loads what it needs of the rest."""
 
 
 @click.command()
@@ -56,18 +51,16 @@ def up(  # noqa: PLR0913 (the options of one command)
         fresh=fresh,
         services_only=services_only,
     )
-    forks = Forks(load_product, run_command)
+    forks = Forks(load, run_command)
     code = Supervisor(plan, show=click.echo, say=lambda line: say(plan, line), forks=forks).run()
     raise SystemExit(code)
 
 
-def load_product() -> None:
-    """Import what API and worker run; a project's own modules are left to them."""
+def load() -> None:
+    """Load the product from where it is installed."""
     if not sys.flags.safe_path:
         del sys.path[0]  # a project's folder `modules` must not stand in for ours; see `Plan.program`
-    for name in PRODUCT:
-        import_module(name)
-    load_modules(BUILTIN_MODULES)
+    load_product(EVERYTHING)
 
 
 def run_command(arguments: Sequence[str]) -> None:
