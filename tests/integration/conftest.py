@@ -56,7 +56,7 @@ async def platform_database(
     await _execute(
         services.postgres_url,
         f"drop database if exists {name} with (force)",
-        f"create database {name} template {template_database}",
+        f"create database {name} template {template_database} strategy file_copy",
     )
     yield on_database(services.postgres_url, name)
     await _execute(services.postgres_url, f"drop database if exists {name} with (force)")

@@ -1,6 +1,6 @@
 """Idle memory of supervisor, API and worker together: proportional set size, summed over their processes.
 
-    python tests/load/idle_memory.py --home .monohull [--limit-mib 300]
+    python tests/load/idle_memory.py --home .monohull [--limit-mib 240]
 
 Asks `monohull status` which processes run and exits with 1 above the limit.
 Shared pages are counted once in all (that is what *proportional* means), so the
@@ -30,7 +30,7 @@ def main() -> int:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", default=".monohull")
-    parser.add_argument("--limit-mib", type=float, default=300)
+    parser.add_argument("--limit-mib", type=float, default=240)
     arguments = parser.parse_args()
     command = [sys.executable, "-m", "monohull", "status", "--format", "json", "--home", arguments.home]
     status = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

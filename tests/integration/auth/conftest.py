@@ -39,7 +39,7 @@ async def shared_connections(
     admin = await asyncpg.connect(services.postgres_url)
     try:
         await admin.execute(f"drop database if exists {name} with (force)")
-        await admin.execute(f"create database {name} template {template_database}")
+        await admin.execute(f"create database {name} template {template_database} strategy file_copy")
         url = on_database(services.postgres_url, name)
         data_url = with_login(url, "authenticator", derive_password(JWT_SECRET, "authenticator"))
         redis_url = f"{services.redis_url.rsplit('/', 1)[0]}/{worker_number}"

@@ -44,7 +44,7 @@ async def filled(services: Services, template: str, example: str) -> AsyncIterat
     server = await asyncpg.connect(services.postgres_url)
     try:
         await server.execute(f"drop database if exists {name} with (force)")
-        await server.execute(f"create database {name} template {template}")
+        await server.execute(f"create database {name} template {template} strategy file_copy")
         url = on_database(services.postgres_url, name)
         await fill(url, example)
         yield url
