@@ -1,6 +1,6 @@
 """What the relay does in one round, over its own connection.
 
-    events in commit order → one delivery job per subscriber, in one transaction
+    events in commit order → numbers, and one delivery job per subscriber, in one transaction
     schedules that came due → one job each
     jobs that are due → messages in Redis, then marked as dispatched
     messages that Redis forgot → jobs that are due again
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -24,7 +25,7 @@ from monohull.kernel.lane import living_workers
 from monohull.kernel.queues import Cron, Job, JobError, Queues, new_message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import asyncpg
     from saq.job import Job as Message
@@ -41,15 +42,26 @@ PROMISED_RETRIES: Final = 1_000_000
 FORGET_AT_ONCE: Final = -1
 """Redis keeps nothing of a message that ended, so that one without an entry in the ledger is missed."""
 
+_ANY_EVENT: Final = "select exists (select from monohull.outbox where sequence is null)"
+
+_LOCK_END: Final = "select sequence from monohull.feed_end for update"
+"""What follows it in the transaction sees all that was relayed before, also by a relay that lost its lock."""
+
 _EVENTS: Final = """
-    select id, name, actor, request_id, traceparent
-    from monohull.outbox
-    where relayed_at is null
-        and (transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-             -- restored from another cluster, whose counter was ahead of this one's
-             or transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))
-    order by transaction_id, position
-    limit $1
+    with next as (
+        select position, row_number() over (order by position) as nth
+        from monohull.outbox where sequence is null order by position limit $1
+    )
+    update monohull.outbox as o set sequence = $2 + next.nth, relayed_at = now()
+    from next where o.position = next.position
+    returning o.sequence, o.id, o.name, o.actor, o.request_id, o.traceparent
+"""
+"""What is visible is committed, and what was not visible before was committed after it: so rounds follow each
+other in the order of commits. Within one, positions do: who had to wait for a row took a later one."""
+
+_MOVE_END: Final = """
+    with moved as (update monohull.feed_end set sequence = $1 returning 1)
+    select pg_notify('monohull_feed', '') from moved
 """
 
 _DELIVERIES: Final = """
@@ -60,8 +72,6 @@ _DELIVERIES: Final = """
     order by new.nth
     on conflict (id) do nothing
 """
-
-_RELAYED: Final = "update monohull.outbox set relayed_at = now() where id = any($1::uuid[])"
 
 _DUE: Final = """
     select id, name, queue, arguments, attempts, actor, request_id, traceparent
@@ -128,31 +138,40 @@ def duties_of(modules: Iterable[Module], events: EventRegistry) -> Duties:
 
 
 async def relay_events(connection: asyncpg.Connection, registry: EventRegistry) -> int:
-    """Turn the next events into deliveries; return how many events there were, at most `BATCH`."""
-    events = await connection.fetch(_EVENTS, BATCH)
-    if not events:
+    """Number the next events and turn them into deliveries; return how many there were, at most `BATCH`."""
+    if not await connection.fetchval(_ANY_EVENT):
         return 0
+    async with connection.transaction():
+        end: int = await connection.fetchval(_LOCK_END)
+        events = await connection.fetch(_EVENTS, BATCH, end)
+        if not events:
+            return 0
+        events.sort(key=itemgetter("sequence"))
+        await _deliver(connection, registry, events)
+        await connection.execute(_MOVE_END, events[-1]["sequence"])
+    return len(events)
+
+
+async def _deliver(
+    connection: asyncpg.Connection, registry: EventRegistry, events: Sequence[Mapping[str, Any]]
+) -> None:
+    """Promise one delivery to each subscriber of each event."""
     deliveries = [
         (uuid5(event["id"], subscriber.name), _delivery_arguments(event["id"], subscriber.name), event)
         for event in events
         for subscriber in registry.matching(event["name"])
     ]
-    async with connection.transaction():
-        if deliveries:
-            await connection.execute(
-                _DELIVERIES,
-                deliver_event.name,
-                deliver_event.queue,
-                [job_id for job_id, _, _ in deliveries],
-                [arguments for _, arguments, _ in deliveries],
-                [event["id"] for _, _, event in deliveries],
-                *(
-                    [event[column] for _, _, event in deliveries]
-                    for column in ("actor", "request_id", "traceparent")
-                ),
-            )
-        await connection.execute(_RELAYED, [event["id"] for event in events])
-    return len(events)
+    if not deliveries:
+        return
+    await connection.execute(
+        _DELIVERIES,
+        deliver_event.name,
+        deliver_event.queue,
+        [job_id for job_id, _, _ in deliveries],
+        [arguments for _, arguments, _ in deliveries],
+        [event["id"] for _, _, event in deliveries],
+        *([event[column] for _, _, event in deliveries] for column in ("actor", "request_id", "traceparent")),
+    )
 
 
 def _delivery_arguments(event_id: UUID, subscriber: str) -> str:

@@ -44,8 +44,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: UUIDv7, the same at every repetition.
-        position: Order of insertion; with `transaction` the order of relaying.
+        position: Order of insertion; events that are relayed together follow each other in it.
         transaction: PostgreSQL's 64-bit id of the transaction that published it.
+        sequence: Its number in the feed: without gaps, in the order of commits.
         name: The event's name, also of events this process does not know.
         version: The event's version.
         occurred_at: When that transaction began, aware, in UTC.
@@ -60,6 +61,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID
     position: int
     transaction: int
+    sequence: int
     name: str
     version: int
     occurred_at: datetime

@@ -5,28 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import text
 
-from monohull.kernel.events import Envelope
-from monohull.kernel.origin import Origin
+from monohull.kernel.feed import COLUMNS, envelope_of
 from monohull.kernel.queues import Backoff, Cron, GiveUp, job
 
 if TYPE_CHECKING:
     from monohull.kernel.database.engine import Database
+    from monohull.kernel.events import Envelope
     from monohull.kernel.runtime import Runtime
 
 RETENTION_DAYS: Final = 7
 DEAD_LETTER_DAYS: Final = 90
 PURGE_BATCH: Final = 5000
 
-_EVENT: Final = text(
-    """
-    select id, position, transaction_id::text as transaction, name, version, occurred_at, key, actor,
-           request_id, traceparent, payload::text as payload, origin::text as origin
-    from monohull.outbox where id = :id
-    """
-)
+_EVENT: Final = text(f"select {COLUMNS} from monohull.outbox where id = :id")  # noqa: S608 names of our own
 
 _PURGES: Final = (
     text(
@@ -91,14 +84,7 @@ async def find_event(database: Database, event_id: UUID) -> Envelope | None:
     """
     async with database.connected() as connection:
         row = (await connection.execute(_EVENT, {"id": event_id})).one_or_none()
-    if row is None:
-        return None
-    columns = dict(row._mapping)  # noqa: SLF001 the documented way to a row's names
-    columns["transaction"] = int(columns["transaction"])
-    columns["payload"] = msgspec.Raw(columns["payload"].encode())
-    if (came_from := columns["origin"]) is not None:
-        columns["origin"] = msgspec.json.decode(came_from, type=Origin)
-    return Envelope(**columns)
+    return None if row is None else envelope_of(row._asdict())
 
 
 KERNEL_JOBS: Final = (deliver_event, purge)

@@ -13,7 +13,7 @@ import asyncio
 import os
 import resource
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +66,7 @@ class Tally:
 
 Sample = Callable[[], float]
 AsyncSample = Callable[[], Awaitable[float | None]]
+AsyncSamples = Callable[[], Awaitable[Mapping[str, float]]]
 
 
 class Metrics:
@@ -80,6 +81,7 @@ class Metrics:
         self._process = process
         self._samples: list[tuple[Gauge, Sample]] = []
         self._scraped: list[tuple[Gauge, AsyncSample]] = []
+        self._scraped_each: list[tuple[Gauge, AsyncSamples, set[str]]] = []
         self._counters: dict[str, Counter] = {}
         self._tallies: dict[tuple[str, str, int], Tally] = {}
         self._requests = Counter(
@@ -142,6 +144,11 @@ class Metrics:
         gauge = Gauge(name, documentation, registry=self.registry, multiprocess_mode="mostrecent")
         self._scraped.append((gauge, read))
 
+    def on_scrape_each(self, name: str, documentation: str, label: str, read: AsyncSamples) -> None:
+        """Declare a gauge of several things, read when somebody asks; ``read`` gives a number for each."""
+        gauge = Gauge(name, documentation, [label], registry=self.registry, multiprocess_mode="mostrecent")
+        self._scraped_each.append((gauge, read, set()))
+
     def read(self, observation: Observation) -> None:
         """Count an observation; the reader to add to an `Observer`."""
         if type(observation) is RequestFinished:
@@ -197,7 +204,10 @@ class Metrics:
     async def exposition(self) -> bytes:
         """Return everything in Prometheus' text format, of all processes when they share a folder."""
         self.take_samples()
-        await asyncio.gather(*(_scrape(gauge, read) for gauge, read in self._scraped))
+        await asyncio.gather(
+            *(_scrape(gauge, read) for gauge, read in self._scraped),
+            *(_scrape_each(gauge, read, seen) for gauge, read, seen in self._scraped_each),
+        )
         if (folder := os.environ.get(MULTIPROCESS_VARIABLE)) and os.path.isdir(folder):  # noqa: ASYNC240, PTH112 one stat
             forget_the_dead(Path(folder))
             merged = CollectorRegistry()
@@ -218,6 +228,17 @@ async def _scrape(gauge: Gauge, read: AsyncSample) -> None:
     except Exception:  # noqa: BLE001 a dependency that is away must not take /metrics with it
         value = None
     gauge.set(float("nan") if value is None else value)
+
+
+async def _scrape_each(gauge: Gauge, read: AsyncSamples, seen: set[str]) -> None:
+    try:
+        async with asyncio.timeout(SCRAPE_TIMEOUT_SECONDS):
+            values = await read()
+    except Exception:  # noqa: BLE001 a dependency that is away must not take /metrics with it
+        values = {}
+    seen.update(values)
+    for thing in seen:
+        gauge.labels(thing).set(values.get(thing, float("nan")))
 
 
 def forget_the_dead(folder: Path) -> None:

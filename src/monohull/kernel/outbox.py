@@ -48,7 +48,7 @@ _LAG: Final = text(
         events.waiting as events, jobs.waiting as jobs
     from
         (select min(occurred_at) as oldest, count(*) as waiting
-         from monohull.outbox where relayed_at is null) as events,
+         from monohull.outbox where sequence is null) as events,
         (select min(due_at) as oldest, count(*) as waiting
          from monohull.jobs where dispatched_at is null and done_at is null and due_at <= now()) as jobs
     """

@@ -18,6 +18,7 @@ from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import EventRegistry
+from monohull.kernel.feed_reader import lag_events, lag_seconds
 from monohull.kernel.grants import Grants
 from monohull.kernel.health import Check, Health
 from monohull.kernel.home import jwt_secret
@@ -132,6 +133,18 @@ class Runtime:
             "monohull_outbox_lag_seconds",
             "Age of the oldest event or job that was not relayed yet.",
             lambda: outbox_lag_seconds(self.database),
+        )
+        self.metrics.on_scrape_each(
+            "monohull_feed_reader_lag_events",
+            "Events that a reader of the feed has still to pass.",
+            "reader",
+            lambda: lag_events(self.database),
+        )
+        self.metrics.on_scrape_each(
+            "monohull_feed_reader_lag_seconds",
+            "How long ago the first of them was relayed.",
+            "reader",
+            lambda: lag_seconds(self.database),
         )
         self.metrics.sample(
             "monohull_grants_remembered", "Principals whose permissions are known.", lambda: len(self.grants)

@@ -36,7 +36,7 @@ async def test_events_of_applications_and_organisations_are_in_the_audit_log(
         ):
             names = ("id", "position", "name", "version", "occurred_at", "key", "actor", "request_id")
             known = {name: row[name] for name in (*names, "traceparent", "payload")}
-            await write_entry(served.runtime, Envelope(**known, transaction=1))
+            await write_entry(served.runtime, Envelope(**known, transaction=1, sequence=1))
         answer = await apps.client.get("/auth/v1/admin/audit?per_page=100", headers=ADMIN)
         found = {entry["payload"]["action"]: entry["payload"] for entry in answer.json()}
     assert set(found) >= {

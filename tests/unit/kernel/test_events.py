@@ -54,6 +54,7 @@ def envelope(name: str, version: int, payload: bytes) -> Envelope:
         id=UUID(int=1),
         position=1,
         transaction=700,
+        sequence=1,
         name=name,
         version=version,
         occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
