@@ -25,11 +25,13 @@ from monohull.cli import main as command
 from monohull.kernel.errors import Problem, problem_classes
 from monohull.kernel.module import load_modules
 from monohull.kernel.observation import Observation
+from monohull.kernel.rows import ROW_EVENTS
 from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, Described, JwtSettings, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from monohull.kernel.events import Event
     from monohull.kernel.module import Module
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "reference"
@@ -138,14 +140,14 @@ def events_page(modules: Iterable[Module]) -> str:
             "least once, in the order of commits."
         ),
     ]
-    for module in modules:
-        for event in module.events:
-            fields = [(f"`{f.name}`", f"`{type_name(f.type)}`") for f in msgspec.structs.fields(event)]
-            parts += [
-                f"## `{event.name}`, version {event.version}",
-                sentence(event),
-                table(("field", "type"), fields) if fields else "It has no payload.",
-            ]
+    events: list[type[Event]] = [*ROW_EVENTS, *(event for module in modules for event in module.events)]
+    for event in events:
+        fields = [(f"`{f.name}`", f"`{type_name(f.type)}`") for f in msgspec.structs.fields(event)]
+        parts += [
+            f"## `{event.name}`, version {event.version}",
+            sentence(event),
+            table(("field", "type"), fields) if fields else "It has no payload.",
+        ]
     return page(parts)
 
 

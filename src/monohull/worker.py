@@ -37,6 +37,7 @@ from monohull.kernel.observation import ProcessStarted, ProcessStopped
 from monohull.kernel.redis_connection import close_redis
 from monohull.kernel.refusals import NotReachable
 from monohull.kernel.relay import Relay
+from monohull.kernel.row_keeping import keeping_row_watches
 from monohull.kernel.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class WorkerProcess:
             self._sides.append(asyncio.create_task(self._serve(queue, worker, attempts)))
         relay = Relay(runtime.database, runtime.queues, self._duties, runtime.observer)
         await self._stack.enter_async_context(relay.running())
+        await self._stack.enter_async_context(keeping_row_watches(runtime.database, runtime.observer))
         for enter in (enter for module in runtime.modules for enter in module.in_worker):
             await self._stack.enter_async_context(enter(runtime))
         self._is_started = True

@@ -56,6 +56,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
         traceparent: W3C trace context of that request.
         payload: The event's fields as JSON text, kept as it was written.
         origin: Who caused it, as what and from where; None for work that no request or command began.
+        watchers: Of a row event: whose filter holds. None for other events.
     """
 
     id: UUID
@@ -71,6 +72,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None = None
     traceparent: str | None = None
     origin: Origin | None = None
+    watchers: tuple[str, ...] | None = None
 
 
 Handle: TypeAlias = Callable[[Any, Envelope], Awaitable[None]]

@@ -37,7 +37,7 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 
 COLUMNS: Final = (
     "id, position, transaction_id::text as transaction, sequence, name, version, occurred_at, key, actor, "
-    "request_id, traceparent, payload::text as payload, origin::text as origin"
+    "request_id, traceparent, payload::text as payload, origin::text as origin, watchers"
 )
 
 _READ: Final = f"""
@@ -108,6 +108,8 @@ def envelope_of(row: Mapping[str, Any]) -> Envelope:
     columns["payload"] = msgspec.Raw(columns["payload"].encode())
     if (came_from := columns["origin"]) is not None:
         columns["origin"] = msgspec.json.decode(came_from, type=Origin)
+    if (watchers := columns["watchers"]) is not None:
+        columns["watchers"] = tuple(watchers)
     return Envelope(**columns)
 
 

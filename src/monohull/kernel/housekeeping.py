@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from monohull.kernel.feed import COLUMNS, envelope_of
+from monohull.kernel.observation import Observation
 from monohull.kernel.queues import Backoff, Cron, GiveUp, job
 
 if TYPE_CHECKING:
@@ -16,22 +17,43 @@ if TYPE_CHECKING:
     from monohull.kernel.runtime import Runtime
 
 RETENTION_DAYS: Final = 7
+READER_PATIENCE_DAYS: Final = 30
+"""So long an event is kept for a reader of the feed that did not pass it."""
 DEAD_LETTER_DAYS: Final = 90
 PURGE_BATCH: Final = 5000
 
+
+class UnreadEventsDeleted(Observation, frozen=True, kw_only=True):
+    """Events were deleted that a reader of the feed had not passed in 30 days: it will never see them."""
+
+    event = "feed.unread_events_deleted"
+    level = "warning"
+
+    events: int
+
+
 _EVENT: Final = text(f"select {COLUMNS} from monohull.outbox where id = :id")  # noqa: S608 names of our own
 
-_PURGES: Final = (
-    text(
-        """
+_PURGE_OUTBOX: Final = text(
+    """
+    with first as (
+        select coalesce(min(sequence), 9223372036854775807) as sequence from monohull.feed_readers
+    ), gone as (
         delete from monohull.outbox where position in (
-            select position from monohull.outbox as old
+            select position from monohull.outbox as old, first
             where relayed_at < now() - make_interval(days => :days)
+                and (old.sequence <= first.sequence or relayed_at < now() - make_interval(days => :patience))
                 and not exists (select from monohull.jobs where event_id = old.id)
                 and not exists (select from monohull.dead_letters where event_id = old.id)
             order by relayed_at limit :batch)
-        """
-    ).bindparams(days=RETENTION_DAYS),
+        returning sequence
+    )
+    select count(*) as events, count(*) filter (where gone.sequence > first.sequence) as unread
+    from gone, first
+    """
+)
+
+_PURGES: Final = (
     text(
         """
         delete from monohull.jobs where position in (
@@ -68,12 +90,26 @@ async def deliver_event(runtime: Runtime, *, event_id: str, subscriber: str) -> 
 @job("kernel.purge", max_attempts=3, timeout_seconds=600)
 async def purge(runtime: Runtime) -> None:
     """Delete what is past its retention, in batches that each lock little and briefly."""
+    await _purge_outbox(runtime)
     for statement in _PURGES:
         deleted = PURGE_BATCH
         while deleted == PURGE_BATCH:
             async with runtime.database.unit_of_work() as session:
                 result = await session.execute(statement, {"batch": PURGE_BATCH})
                 deleted = result.rowcount  # type: ignore[attr-defined]  # a DELETE's result has it
+
+
+async def _purge_outbox(runtime: Runtime) -> None:
+    """Delete events that were delivered, and that readers of the feed have passed or leave too long."""
+    days = runtime.settings.core.outbox_retention_days
+    limits = {"days": days, "patience": max(days, READER_PATIENCE_DAYS), "batch": PURGE_BATCH}
+    deleted = PURGE_BATCH
+    while deleted == PURGE_BATCH:
+        async with runtime.database.unit_of_work() as session:
+            row = (await session.execute(_PURGE_OUTBOX, limits)).one()
+        deleted = row.events
+        if row.unread:
+            runtime.observer.observe(UnreadEventsDeleted(events=row.unread))
 
 
 async def find_event(database: Database, event_id: UUID) -> Envelope | None:

@@ -1,12 +1,14 @@
-"""Counts what became of jobs, for Prometheus."""
+"""Counts what became of jobs and events, for Prometheus."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from monohull.kernel.attempts import JobFailed, JobFinished
+from monohull.kernel.feed_reader import EventsRead
+from monohull.kernel.housekeeping import UnreadEventsDeleted
 from monohull.kernel.lane import JobReturned
-from monohull.kernel.relay import JobsSentAgain
+from monohull.kernel.relay import EventsRelayed, JobsSentAgain
 
 if TYPE_CHECKING:
     from monohull.kernel.metrics import Metrics
@@ -22,6 +24,14 @@ def job_metrics(metrics: Metrics) -> Reader:
     returned = metrics.counter("monohull_jobs_returned", "Jobs taken back from dead workers.", "queue")
     again = metrics.counter("monohull_jobs_sent_again", "Jobs that Redis had lost.")
 
+    relayed = metrics.counter("monohull_events_relayed", "Events that were numbered and handed on.")
+    read_events = metrics.counter(
+        "monohull_feed_events_read", "Events that readers of the feed took.", "reader"
+    )
+    unread = metrics.counter(
+        "monohull_feed_unread_events_deleted", "Events deleted before all had read them."
+    )
+
     def read(observation: Observation) -> None:
         match observation:
             case JobFinished(job=job, duration_seconds=seconds):
@@ -33,6 +43,12 @@ def job_metrics(metrics: Metrics) -> Reader:
                 returned.labels(queue).inc()
             case JobsSentAgain(jobs=jobs):
                 again.inc(jobs)
+            case EventsRelayed(events=events):
+                relayed.inc(events)
+            case EventsRead(reader=reader, events=events):
+                read_events.labels(reader).inc(events)
+            case UnreadEventsDeleted(events=events):
+                unread.inc(events)
             case _:
                 pass
 

@@ -57,6 +57,15 @@ class RelayLeads(Observation, frozen=True, kw_only=True):
     event = "relay.leads"
 
 
+class EventsRelayed(Observation, frozen=True, kw_only=True):
+    """Events were numbered and handed to their subscribers."""
+
+    event = "relay.events_relayed"
+    level = "debug"
+
+    events: int
+
+
 class RelayStopped(Observation, frozen=True, kw_only=True):
     """This process no longer relays; another one will."""
 
@@ -130,6 +139,8 @@ class Relay:
     async def _round(self, connection: asyncpg.Connection, *, scan: bool) -> bool:
         """Do everything once; return whether there may be more at once."""
         events = await relay_events(connection, self._duties.events)
+        if events:
+            self._observer.observe(EventsRelayed(events=events))
         try:
             if await self._redis_forgot() or scan:
                 await self._send_again(connection)

@@ -33,6 +33,7 @@ from monohull.kernel.permissions import PermissionRegistry
 from monohull.kernel.queues import Queues
 from monohull.kernel.ratelimit import RateLimits
 from monohull.kernel.redis_connection import close_redis, open_redis, ping
+from monohull.kernel.rows import ROW_EVENTS
 from monohull.kernel.schema import SchemaState, SchemaWatch
 from monohull.kernel.tracing import Tracing
 
@@ -75,7 +76,7 @@ class Runtime:
             (family for module in modules for family in module.families),
         )
         self.events = EventRegistry(
-            (event for module in modules for event in module.events),
+            (*ROW_EVENTS, *(event for module in modules for event in module.events)),
             (subscriber for module in modules for subscriber in module.subscribers),
         )
         self.database = Database(

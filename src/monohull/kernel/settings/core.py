@@ -111,6 +111,9 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     worker_queues: Annotated[
         tuple[str, ...], Meta(description="Queues that a worker serves, comma-separated; unset: all.")
     ] = ()
+    outbox_retention_days: Annotated[
+        int, Meta(ge=1, le=365, description="Days for which events are kept, to be read again and replayed.")
+    ] = 7
     modules: Annotated[tuple[str, ...], Meta(description="Extra modules by dotted name.")] = ()
 
     @property

@@ -1,0 +1,48 @@
+"""Once a minute, in every worker: make triggers fit tables that were altered since somebody watches them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from monohull.kernel.errors import Problem
+from monohull.kernel.observation import Observation
+from monohull.kernel.rows import sync_watches
+from monohull.kernel.tasks import beside
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from monohull.kernel.database.engine import Database
+    from monohull.kernel.observation import Observer
+
+INTERVAL_SECONDS: Final = 60.0
+
+
+class RowWatchesNotKept(Observation, frozen=True, kw_only=True):
+    """Triggers of watched tables could not be looked after; they write events as they did."""
+
+    event = "rows.watches_not_kept"
+    level = "warning"
+
+    reason: str
+
+
+@asynccontextmanager
+async def keeping_row_watches(database: Database, observer: Observer) -> AsyncIterator[None]:
+    """Look after the triggers for as long as the block runs."""
+    async with beside(_keep(database, observer), name="row watches"):
+        yield
+
+
+async def _keep(database: Database, observer: Observer) -> None:
+    while True:
+        await asyncio.sleep(INTERVAL_SECONDS)
+        try:
+            async with database.unit_of_work() as session:
+                await sync_watches(session)
+        except (Problem, SQLAlchemyError, TimeoutError) as error:
+            observer.observe(RowWatchesNotKept(reason=str(error)))
