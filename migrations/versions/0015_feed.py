@@ -1,7 +1,7 @@
 """The feed: every relayed event has its number, in the order of commits.
 
 Revision ID: 0015
-Revises: 0013
+Revises: 0014
 
 The relay alone numbers, in the transaction that relays, so that numbers become
 visible in their order and none is left out. What was relayed before, by a relay
@@ -18,7 +18,7 @@ from alembic import op
 from monohull.kernel.database.sql_text import split
 
 revision: Final = "0015"
-down_revision: Final = "0013"
+down_revision: Final = "0014"
 branch_labels: Final = None
 depends_on: Final = None
 

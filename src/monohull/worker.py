@@ -15,7 +15,7 @@ import asyncio
 import logging
 import os
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ from monohull.kernel.home import connections
 from monohull.kernel.ids import token
 from monohull.kernel.job_metrics import job_metrics
 from monohull.kernel.lane import Heartbeat
+from monohull.kernel.ledger import Ledger
 from monohull.kernel.logs import configure_logging
 from monohull.kernel.observation import ProcessStarted, ProcessStopped
 from monohull.kernel.redis_connection import close_redis
@@ -39,6 +40,7 @@ from monohull.kernel.refusals import NotReachable
 from monohull.kernel.relay import Relay
 from monohull.kernel.row_keeping import keeping_row_watches
 from monohull.kernel.runtime import Runtime
+from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from monohull.kernel.configuration import Configuration
@@ -138,12 +140,22 @@ class WorkerProcess:
             attempts.running,
             queues=self.queues,
             concurrency=self._core.worker_concurrency,
+            cancel=attempts.cancel,
         )
         await self._stack.enter_async_context(heartbeat.beating())
+        _ = await self._stack.enter_async_context(beside(attempts.beat_for_ever(), name="ledger heartbeat"))
         runtime.queues.lane(self.queues[0]).stop_with(worker.event)
         for queue in self.queues[1:]:
             self._sides.append(asyncio.create_task(self._serve(queue, worker, attempts)))
-        relay = Relay(runtime.database, runtime.queues, self._duties, runtime.observer)
+        with suppress(Problem):  # a database that went away just now hears of them from the next worker
+            await Ledger(runtime.database).register(self._duties.jobs.values())
+        relay = Relay(
+            runtime.database,
+            runtime.queues,
+            self._duties,
+            runtime.observer,
+            concurrency=self._core.worker_concurrency,
+        )
         await self._stack.enter_async_context(relay.running())
         await self._stack.enter_async_context(keeping_row_watches(runtime.database, runtime.observer))
         for enter in (enter for module in runtime.modules for enter in module.in_worker):

@@ -35,6 +35,11 @@ async def work(runtime: Any, *, n: int, seconds: float = 0.0) -> None:
     await mark(runtime, "ended", str(n))
 
 
+@job("crash.tell", max_attempts=100, backoff=Backoff(base_seconds=0.2, max_seconds=1))
+async def tell(runtime: Any, *, batch: dict[str, Any]) -> None:
+    await mark(runtime, "told", str(batch["succeeded"]))
+
+
 @job("crash.die", max_attempts=2)
 async def die(runtime: Any) -> None:
     """Take the whole worker along, as a job does that needs more memory than there is."""
@@ -50,5 +55,5 @@ module = Module(
     name="crash_jobs",
     events=(Happened,),
     subscribers=(Subscriber(name="crash.hear", events=("crash.*",), handle=hear),),
-    jobs=(work, die),
+    jobs=(work, tell, die),
 )

@@ -11,7 +11,7 @@ the same id and the same count of attempts, and the ledger lets it begin once.
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from monohull.kernel.module import Module
 
 BATCH: Final = 500
+WINDOW_ROUNDS: Final = 2
+"""How many jobs per slot of a queue's workers wait in Redis; what is more urgent overtakes all others."""
+SILENCE_SECONDS: Final = 8.0
+"""After so long without a heartbeat in the ledger an attempt may be lost; more than one is missing then."""
 CLAIM_GRACE_SECONDS: Final = 5.0
 """A claim younger than this may not have been in the heartbeat yet; the next look will tell."""
 PROMISED_RETRIES: Final = 1_000_000
@@ -73,24 +77,60 @@ _DELIVERIES: Final = """
     on conflict (id) do nothing
 """
 
+_WAITING: Final = """
+    with recursive found as (
+        (select queue from monohull.jobs where dispatched_at is null and done_at is null
+         order by queue limit 1)
+        union all
+        select (select queue from monohull.jobs
+                where queue > found.queue and dispatched_at is null and done_at is null
+                order by queue limit 1)
+        from found where found.queue is not null
+    )
+    select queue from found
+    where queue is not null and not exists (
+        select from monohull.job_queue_pauses as pauses where pauses.queue = found.queue)
+"""
+"""A step of the index a queue, however many jobs wait in it."""
+
 _DUE: Final = """
-    select id, name, queue, arguments, attempts, actor, request_id, traceparent
-    from monohull.jobs
-    where dispatched_at is null and done_at is null and due_at <= now()
-    order by due_at, position
-    limit $1
+    select due.*
+    from unnest($1::text[], $2::int[]) as wanted (queue, room)
+    cross join lateral (
+        select jobs.*
+        from generate_series(9, 0, -1) as level (priority)
+        cross join lateral (
+            select id, name, queue, arguments, attempts, actor, request_id, traceparent, priority, due_at,
+                   position
+            from monohull.jobs
+            where queue = wanted.queue and priority = level.priority
+                and dispatched_at is null and done_at is null and due_at <= now()
+            order by due_at, position
+            limit wanted.room
+        ) as jobs
+        order by jobs.priority desc, jobs.due_at, jobs.position
+        limit wanted.room
+    ) as due
 """
 
 _DISPATCHED: Final = """
+    with sent as (
+        select jobs.id, sent.message
+        from unnest($1::uuid[], $2::int[], $3::text[]) as sent (id, attempts, message)
+        join monohull.jobs as jobs
+            on jobs.id = sent.id and jobs.attempts = sent.attempts
+            and jobs.dispatched_at is null and jobs.done_at is null
+        -- what somebody changes at this moment is sent again under the same key, which Redis knows
+        for update of jobs skip locked
+    )
     update monohull.jobs as jobs set dispatched_at = now(), message = sent.message
-    from unnest($1::uuid[], $2::int[], $3::text[]) as sent (id, attempts, message)
-    where jobs.id = sent.id and jobs.attempts = sent.attempts
-        and jobs.dispatched_at is null and jobs.done_at is null
+    from sent where jobs.id = sent.id
 """
 
 _OUTSTANDING: Final = """
     select position, id, queue, message, attempts, worker, dispatched_at,
-           extract(epoch from now() - started_at)::float8 as running_seconds
+           extract(epoch from now() - started_at)::float8 as running_seconds,
+           extract(epoch from now() - heartbeat_at)::float8 as silent_seconds
     from monohull.jobs
     where dispatched_at is not null and done_at is null and position > $1
     order by position
@@ -98,11 +138,24 @@ _OUTSTANDING: Final = """
 """
 
 _RETURNED: Final = """
+    with lost as (
+        select jobs.id, jobs.attempts, jobs.worker, jobs.started_at, jobs.cancel_requested_at
+        from monohull.jobs as jobs
+        join unnest($1::uuid[], $2::int[], $3::timestamptz[]) as lost (id, attempts, dispatched_at)
+            on jobs.id = lost.id and jobs.attempts = lost.attempts
+            and jobs.dispatched_at = lost.dispatched_at and jobs.done_at is null
+        for update of jobs skip locked
+    ), noted as (
+        insert into monohull.job_attempts (job_id, number, worker, started_at, outcome, error)
+        select id, attempts, worker, started_at, 'lost', 'its worker is gone' from lost
+        where worker is not null
+        on conflict do nothing
+    )
     update monohull.jobs as jobs
-    set dispatched_at = null, message = null, worker = null, due_at = now()
-    from unnest($1::uuid[], $2::int[], $3::timestamptz[]) as lost (id, attempts, dispatched_at)
-    where jobs.id = lost.id and jobs.attempts = lost.attempts
-        and jobs.dispatched_at = lost.dispatched_at and jobs.done_at is null
+    set dispatched_at = null, message = null, worker = null, heartbeat_at = null, due_at = now(),
+        done_at = case when lost.cancel_requested_at is not null then now() end,
+        outcome = case when lost.cancel_requested_at is not null then 'cancelled' end
+    from lost where jobs.id = lost.id
     returning jobs.id
 """
 
@@ -111,6 +164,18 @@ _SCHEDULED: Final = """
     values ($1, $2, $3, $4::json, $5)
     on conflict do nothing
 """
+
+
+class Dispatch(msgspec.Struct, frozen=True):
+    """What one round of dispatching did.
+
+    Attributes:
+        sent: How many jobs went to Redis.
+        is_held: Whether there may be more that are due, held back until workers have taken some.
+    """
+
+    sent: int
+    is_held: bool
 
 
 class Duties(msgspec.Struct, frozen=True):
@@ -178,26 +243,60 @@ def _delivery_arguments(event_id: UUID, subscriber: str) -> str:
     return msgspec.json.encode({"event_id": event_id, "subscriber": subscriber}).decode()
 
 
-async def dispatch_jobs(connection: asyncpg.Connection, queues: Queues, jobs: Mapping[str, Job]) -> int:
-    """Send the next due jobs to Redis and mark them; return how many, at most `BATCH`.
+async def dispatch_jobs(
+    connection: asyncpg.Connection, queues: Queues, jobs: Mapping[str, Job], *, slots: int = BATCH
+) -> Dispatch:
+    """Send the next due jobs to Redis and mark them.
+
+    Redis holds no more of a queue than its workers begin soon, since what is there is begun in the order in
+    which it came. The rest waits in the ledger, where the most urgent is found first.
+
+    Args:
+        connection: The relay's own.
+        queues: Where jobs go.
+        jobs: By name, for their time-outs.
+        slots: How many jobs one worker runs at a time, per queue.
 
     Raises:
         RedisError: Redis is away; nothing was marked.
     """
-    rows = await connection.fetch(_DUE, BATCH)
-    if not rows:
-        return 0
+    waiting = [row["queue"] for row in await connection.fetch(_WAITING)]
+    if not waiting:
+        return Dispatch(0, is_held=False)
+    rooms = await _rooms(queues, waiting, slots)
+    open_ = [name for name in waiting if rooms[name] > 0]
+    rows = await connection.fetch(_DUE, open_, [rooms[name] for name in open_]) if open_ else []
+    if rows:
+        await _send(connection, queues, jobs, rows)
+    sent = Counter(row["queue"] for row in rows)
+    return Dispatch(len(rows), is_held=any(sent[name] >= rooms[name] for name in waiting))
+
+
+async def _rooms(queues: Queues, names: list[str], slots: int) -> dict[str, int]:
+    """Return how many further jobs of each queue Redis should hold."""
+    async with queues.redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            queues.lane(name).ask_load(pipe)
+        answers = await pipe.execute()
+    return {
+        name: min(BATCH, WINDOW_ROUNDS * slots * max(workers, 1)) - queued
+        for name, queued, workers in zip(names, answers[::2], answers[1::2], strict=True)
+    }
+
+
+async def _send(
+    connection: asyncpg.Connection, queues: Queues, jobs: Mapping[str, Job], rows: list[Any]
+) -> None:
     messages = [_message(row, jobs) for row in rows]
-    await asyncio.gather(
-        *(queues.lane(row["queue"]).enqueue(message) for row, message in zip(rows, messages, strict=True))
-    )
+    # one after the other: a queue keeps the order in which its jobs come
+    for row, message in zip(rows, messages, strict=True):
+        await queues.lane(row["queue"]).enqueue(message)
     await connection.execute(
         _DISPATCHED,
         [row["id"] for row in rows],
         [row["attempts"] for row in rows],
         [message.key for message in messages],
     )
-    return len(rows)
 
 
 def _message(row: Mapping[str, Any], jobs: Mapping[str, Job]) -> Message:
@@ -249,9 +348,15 @@ async def _without_message(queues: Queues, rows: list[Any]) -> list[Any]:
 
 
 def _is_at_work(row: Mapping[str, Any], alive: Mapping[str, frozenset[str]]) -> bool:
-    """Whether the worker that claimed the job lives and says that it is at it, or has just begun."""
-    if row["worker"] not in alive:
+    """Whether the worker that claimed the job lives and says that it is at it, or has just begun.
+
+    A Redis that forgot everything knows of no worker for a moment; the ledger does.
+    """
+    if row["worker"] is None:
         return False
+    if row["worker"] not in alive:
+        silent = row["silent_seconds"]
+        return silent is not None and silent < SILENCE_SECONDS
     is_fresh = (row["running_seconds"] or 0.0) < CLAIM_GRACE_SECONDS
     return is_fresh or str(row["id"]) in alive[row["worker"]]
 

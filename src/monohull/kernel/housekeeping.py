@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     from monohull.kernel.events import Envelope
     from monohull.kernel.runtime import Runtime
 
-RETENTION_DAYS: Final = 7
 READER_PATIENCE_DAYS: Final = 30
 """So long an event is kept for a reader of the feed that did not pass it."""
-DEAD_LETTER_DAYS: Final = 90
 PURGE_BATCH: Final = 5000
 
 
@@ -58,18 +56,27 @@ _PURGES: Final = (
         """
         delete from monohull.jobs where position in (
             select position from monohull.jobs
-            where done_at < now() - make_interval(days => :days)
+            where done_at < now() - make_interval(days => :job_days)
+                and (outcome <> 'dead' or done_at < now() - make_interval(days => :letter_days))
             order by done_at limit :batch)
         """
-    ).bindparams(days=RETENTION_DAYS),
+    ),
     text(
         """
         delete from monohull.dead_letters where id in (
             select id from monohull.dead_letters
-            where died_at < now() - make_interval(days => :days)
+            where died_at < now() - make_interval(days => :letter_days)
             order by died_at limit :batch)
         """
-    ).bindparams(days=DEAD_LETTER_DAYS),
+    ),
+    text(
+        """
+        delete from monohull.job_batches where id in (
+            select id from monohull.job_batches
+            where done_at < now() - make_interval(days => :job_days)
+            order by done_at limit :batch)
+        """
+    ),
 )
 
 
@@ -91,11 +98,17 @@ async def deliver_event(runtime: Runtime, *, event_id: str, subscriber: str) -> 
 async def purge(runtime: Runtime) -> None:
     """Delete what is past its retention, in batches that each lock little and briefly."""
     await _purge_outbox(runtime)
+    core = runtime.settings.core
+    parameters = {
+        "job_days": core.job_retention_days,
+        "letter_days": core.dead_letter_retention_days,
+        "batch": PURGE_BATCH,
+    }
     for statement in _PURGES:
         deleted = PURGE_BATCH
         while deleted == PURGE_BATCH:
             async with runtime.database.unit_of_work() as session:
-                result = await session.execute(statement, {"batch": PURGE_BATCH})
+                result = await session.execute(statement, parameters)
                 deleted = result.rowcount  # type: ignore[attr-defined]  # a DELETE's result has it
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monohull.kernel.attempts import JobFailed, JobFinished
 from monohull.kernel.feed_reader import EventsRead
 from monohull.kernel.housekeeping import UnreadEventsDeleted
+from monohull.kernel.attempts import JobCancelled, JobFailed, JobFinished
 from monohull.kernel.lane import JobReturned
 from monohull.kernel.relay import EventsRelayed, JobsSentAgain
 
@@ -39,6 +39,8 @@ def job_metrics(metrics: Metrics) -> Reader:
                 duration.labels(job).observe(seconds)
             case JobFailed(job=job, next_seconds=following):
                 attempts.labels(job, "dead" if following is None else "failed").inc()
+            case JobCancelled(job=job):
+                attempts.labels(job, "cancelled").inc()
             case JobReturned(queue=queue):
                 returned.labels(queue).inc()
             case JobsSentAgain(jobs=jobs):

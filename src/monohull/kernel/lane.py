@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WORKER_KEY: Final = "mh:worker:"
+CANCEL_KEY: Final = "mh:cancel:"
+CANCEL_TTL_SECONDS: Final = 60
 BEAT_SECONDS: Final = 1.0
 BEAT_TTL_SECONDS: Final = 5
 SUSPICION_SECONDS: Final = 2.0
@@ -122,6 +124,11 @@ class Lane(RedisQueue):
                 return None
             self._note_back()
             return message
+
+    def ask_load(self, pipe: Any) -> None:
+        """Ask in ``pipe`` how many jobs wait in Redis, and how many workers serve the queue."""
+        pipe.llen(self._queued)
+        pipe.zcount(self._stats, now_milliseconds(), "+inf")
 
     async def sweep(self, lock: int = 60, abort: float = 5.0) -> list[str]:  # noqa: ARG002 SAQ's signature
         """Put jobs of dead workers back into the queue; return their ids."""
@@ -293,9 +300,10 @@ class Heartbeat:
         running: The ids of promised jobs that it is at right now; shared, and read at each beat.
         queues: What it serves.
         concurrency: How many jobs at a time, per queue.
+        cancel: Told a job and the last number of an attempt at it that is to stop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 all is said to others
         self,
         redis: Redis,
         worker_id: str,
@@ -303,8 +311,10 @@ class Heartbeat:
         *,
         queues: tuple[str, ...],
         concurrency: int,
+        cancel: Callable[[str, int], None],
     ) -> None:
         self._redis = redis
+        self._cancel = cancel
         self._key = f"{WORKER_KEY}{worker_id}"
         self._running = running
         self._about = {
@@ -333,9 +343,31 @@ class Heartbeat:
             await self._beat()
 
     async def _beat(self) -> None:
-        value = json.dumps({**self._about, "running": sorted(self._running)})
+        running = sorted(self._running)
+        value = json.dumps({**self._about, "running": running})
         with suppress(*FAILURES):
-            await self._redis.set(self._key, value, ex=BEAT_TTL_SECONDS)
+            if not running:
+                await self._redis.set(self._key, value, ex=BEAT_TTL_SECONDS)
+                return
+            async with self._redis.pipeline(transaction=False) as pipe:
+                _ = pipe.set(self._key, value, ex=BEAT_TTL_SECONDS)
+                _ = pipe.mget([f"{CANCEL_KEY}{job_id}" for job_id in running])
+                _, numbers = await pipe.execute()
+            for job_id, number in zip(running, numbers, strict=True):
+                if number is not None:
+                    self._cancel(job_id, int(number))
+
+
+async def ask_to_stop(redis: Redis, jobs: Iterable[tuple[str, int]]) -> None:
+    """Tell whichever worker is at one of ``jobs`` to stop, given the attempt that runs.
+
+    It hears so with its next beat; without Redis the ledger tells it a few seconds later.
+    """
+    with suppress(*FAILURES):
+        async with redis.pipeline(transaction=False) as pipe:
+            for job_id, number in jobs:
+                _ = pipe.set(f"{CANCEL_KEY}{job_id}", number, ex=CANCEL_TTL_SECONDS)
+            await pipe.execute()
 
 
 async def list_workers(redis: Redis) -> list[dict[str, Any]]:

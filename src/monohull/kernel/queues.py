@@ -39,15 +39,19 @@ DEFAULT_QUEUE: Final = "default"
 BACKSTOP_SECONDS: Final = 30
 MESSAGE_TTL_SECONDS: Final = 60
 """How long a finished message stays for SAQ's own page."""
+DEFAULT_PRIORITY: Final = 4
+MAX_PRIORITY: Final = 9
+"""Of 0 to 9 the larger goes first, as in JMS and AMQP."""
 UNKNOWN_JOB_DELAY_SECONDS: Final = 5.0
 """How long a job waits that no worker of this version knows, while a newer one is being rolled out."""
 
 _ENQUEUE: Final = text(
     """
     with enqueued as (
-        insert into monohull.jobs (id, name, queue, arguments, key, actor, request_id, traceparent, due_at)
-        values (:id, :name, :queue, cast(:arguments as json), :key, :actor, :request_id, :traceparent,
-                now() + :delay)
+        insert into monohull.jobs
+            (id, name, queue, priority, arguments, key, actor, request_id, traceparent, due_at)
+        values (:id, :name, :queue, :priority, cast(:arguments as json), :key, :actor, :request_id,
+                :traceparent, now() + :delay)
         on conflict (name, key) where key is not null and done_at is null do nothing
         returning 1
     )
@@ -97,6 +101,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         timeout_seconds: How long one attempt may take.
         queue: Which workers run it.
         backoff: How long to wait between attempts.
+        priority: 0 to 9; the larger, the earlier among the jobs of a queue that are due.
+        arguments: The Struct that describes the arguments; they are checked against it before they are used.
+        is_public: Whether it may be asked for over HTTP and from SQL.
     """
 
     name: str
@@ -105,9 +112,23 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 60.0
     queue: str = DEFAULT_QUEUE
     backoff: Backoff = Backoff()
+    priority: int = DEFAULT_PRIORITY
+    arguments: type[msgspec.Struct] | None = None
+    is_public: bool = False
 
     async def __call__(self, runtime: Any, /, **arguments: Any) -> Any:
         return await self.function(runtime, **arguments)
+
+    def checked(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return ``arguments`` as `arguments` describes them, with its defaults.
+
+        Raises:
+            msgspec.ValidationError: They are none.
+        """
+        if self.arguments is None:
+            return arguments
+        found = msgspec.convert(arguments, self.arguments)
+        return {name: getattr(found, name) for name in found.__struct_fields__}
 
 
 class Cron(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,23 +159,31 @@ class JobError(Exception):
     """The jobs or schedules of the loaded modules do not fit together."""
 
 
-def job(
+def job(  # noqa: PLR0913 a declaration, each by its name
     name: str,
     *,
     max_attempts: int = 5,
     timeout_seconds: float = 60.0,
     queue: str = DEFAULT_QUEUE,
     backoff: Backoff | None = None,
+    priority: int = DEFAULT_PRIORITY,
+    arguments: type[msgspec.Struct] | None = None,
+    is_public: bool = False,
 ) -> Callable[[Run], Job]:
     """Make the decorated coroutine function a `Job`.
 
     Raises:
-        JobError: The name is not ``module.verb``, or a number makes no sense.
+        JobError: The name is not ``module.verb``, a number makes no sense, or a job that anybody with the
+            permission may ask for says nothing of its arguments.
     """
     if not _NAME.fullmatch(name):
         raise JobError(f"{name!r} is no name for a job; write module.verb")
     if max_attempts < 1 or timeout_seconds <= 0:
         raise JobError(f"job {name!r} needs at least one attempt and more than zero seconds")
+    if not 0 <= priority <= MAX_PRIORITY:
+        raise JobError(f"job {name!r} has the priority {priority}; there are 0 to {MAX_PRIORITY}")
+    if is_public and arguments is None:
+        raise JobError(f"job {name!r} is public and needs arguments=, a Struct that describes them")
 
     def declare(function: Run) -> Job:
         return Job(
@@ -164,6 +193,9 @@ def job(
             timeout_seconds=timeout_seconds,
             queue=queue,
             backoff=backoff or Backoff(),
+            priority=priority,
+            arguments=arguments,
+            is_public=is_public,
         )
 
     return declare
@@ -189,6 +221,7 @@ async def enqueue(
         "id": job_id,
         "name": job.name,
         "queue": job.queue,
+        "priority": job.priority,
         "arguments": msgspec.json.encode(arguments).decode(),
         "key": key,
         "delay": timedelta(seconds=delay_seconds),

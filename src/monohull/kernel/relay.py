@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     import asyncpg
 
     from monohull.kernel.database.engine import Database
-    from monohull.kernel.dispatch import Duties
+    from monohull.kernel.dispatch import Dispatch, Duties
     from monohull.kernel.queues import Queues
 
 LOCK: Final = int.from_bytes(b"monorela")
 """How long a notification that got lost can delay a job, and how precise delays and schedules are."""
 LOST_SCAN_SECONDS: Final = 15.0
+HELD_SECONDS: Final = 0.005
+"""How soon it looks again while jobs are due and Redis holds as many as the workers begin soon."""
 ROUND_TIMEOUT_SECONDS: Final = 60.0
 SCHEDULE_LOOKBACK: Final = timedelta(seconds=60)
 """A tick that fell into a fail-over is made up for; older ones were missed."""
@@ -92,9 +94,20 @@ class Relay:
         queues: Where jobs go.
         duties: Who subscribed to what; every job and schedule this process knows.
         observer: Told who leads, and of what is away.
+        concurrency: How many jobs one worker runs at a time, per queue.
     """
 
-    def __init__(self, database: Database, queues: Queues, duties: Duties, observer: Observer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queues: Queues,
+        duties: Duties,
+        observer: Observer,
+        *,
+        concurrency: int,
+    ) -> None:
+        self._concurrency = concurrency
+        self._held_seconds = POLL_SECONDS
         self._database = database
         self._queues = queues
         self._duties = duties
@@ -134,7 +147,7 @@ class Relay:
             if monotonic_seconds() >= scan_at:
                 scan_at = monotonic_seconds() + LOST_SCAN_SECONDS
             if not is_more:
-                await self._rest()
+                await self._rest(self._held_seconds)
 
     async def _round(self, connection: asyncpg.Connection, *, scan: bool) -> bool:
         """Do everything once; return whether there may be more at once."""
@@ -144,12 +157,24 @@ class Relay:
         try:
             if await self._redis_forgot() or scan:
                 await self._send_again(connection)
-            sent = await dispatch_jobs(connection, self._queues, self._duties.jobs)
+            dispatch = await dispatch_jobs(
+                connection, self._queues, self._duties.jobs, slots=self._concurrency
+            )
         except FAILURES as error:
             self._note_redis(error)
             return events == BATCH
         self._note_redis(None)
-        return BATCH in (events, sent)
+        self._note_held(dispatch)
+        return events == BATCH
+
+    def _note_held(self, dispatch: Dispatch) -> None:
+        """Look again soon for as long as workers take what is sent, and ever later while they do not."""
+        if not dispatch.is_held:
+            self._held_seconds = POLL_SECONDS
+        elif dispatch.sent:
+            self._held_seconds = HELD_SECONDS
+        else:
+            self._held_seconds = min(max(self._held_seconds, HELD_SECONDS) * 2, POLL_SECONDS)
 
     async def _redis_forgot(self) -> bool:
         """Whether Redis may have lost what it held: it restarted, or our marker is gone."""
@@ -175,9 +200,9 @@ class Relay:
         if returned:
             self._observer.observe(JobsSentAgain(jobs=returned))
 
-    async def _rest(self) -> None:
+    async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
     def _on_notification(self, *_: object) -> None:

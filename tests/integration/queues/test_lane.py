@@ -70,7 +70,9 @@ async def test_a_job_that_changed_meanwhile_stays(queues: Queues) -> None:
 
 async def test_what_a_living_worker_does_is_left_alone(queues: Queues) -> None:
     lane, _ = await fetched(queues, worker="alive")
-    beat = Heartbeat(queues.redis, "alive", {"job-1"}, queues=("default",), concurrency=1)
+    beat = Heartbeat(
+        queues.redis, "alive", {"job-1"}, queues=("default",), concurrency=1, cancel=lambda *_: None
+    )
     async with beat.beating():
         assert await living_workers(queues.redis, {"alive", "dead"}) == {"alive": frozenset({"job-1"})}
         await lane.sweep()
@@ -138,7 +140,9 @@ async def test_nothing_raises_while_redis_is_away(monkeypatch: pytest.MonkeyPatc
         assert await lane.dequeue() is None
         stop.set()
         assert await lane.dequeue() is None
-        async with Heartbeat(queues.redis, "w", (), queues=(), concurrency=1).beating():
+        async with Heartbeat(
+            queues.redis, "w", (), queues=(), concurrency=1, cancel=lambda *_: None
+        ).beating():
             pass
     assert [type(o) for o in SEEN] == [DependencyLost]
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monohull.kernel.attempts import JobFailed, JobFinished, JobStarted
+from monohull.kernel.attempts import JobCancelled, JobFailed, JobFinished, JobStarted
 from monohull.kernel.job_metrics import job_metrics
 from monohull.kernel.lane import JobReturned
 from monohull.kernel.metrics import Metrics
@@ -28,6 +28,7 @@ async def test_counts_what_became_of_jobs() -> None:
         failure(2.0),
         failure(3.0),
         failure(None),
+        JobCancelled(job="test.run", job_id="1", attempt=1, duration_seconds=0.1),
         JobReturned(job="test.run", queue="default", worker="w"),
         JobsSentAgain(jobs=7),
     ):
@@ -36,6 +37,7 @@ async def test_counts_what_became_of_jobs() -> None:
     assert 'monohull_job_attempts_total{job="test.run",outcome="succeeded"} 1.0' in text
     assert 'monohull_job_attempts_total{job="test.run",outcome="failed"} 2.0' in text
     assert 'monohull_job_attempts_total{job="test.run",outcome="dead"} 1.0' in text
+    assert 'monohull_job_attempts_total{job="test.run",outcome="cancelled"} 1.0' in text
     assert 'monohull_job_duration_seconds_count{job="test.run"} 1.0' in text
     assert 'monohull_jobs_returned_total{queue="default"} 1.0' in text
     assert "monohull_jobs_sent_again_total 7.0" in text

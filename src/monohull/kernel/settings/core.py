@@ -17,6 +17,7 @@ BUILTIN_MODULES: Final = (
     "modules.audit",
     "modules.teams",
     "modules.rest",
+    "modules.jobs",
     "modules.policy",
     "modules.platform",
     "modules.policy_tests",
@@ -114,6 +115,12 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     outbox_retention_days: Annotated[
         int, Meta(ge=1, le=365, description="Days for which events are kept, to be read again and replayed.")
     ] = 7
+    job_retention_days: Annotated[
+        int, Meta(ge=1, le=3650, description="How long jobs that succeeded or were cancelled are kept.")
+    ] = 7
+    dead_letter_retention_days: Annotated[
+        int, Meta(ge=1, le=3650, description="How long jobs that were given up are kept.")
+    ] = 90
     modules: Annotated[tuple[str, ...], Meta(description="Extra modules by dotted name.")] = ()
 
     @property

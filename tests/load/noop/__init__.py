@@ -1,0 +1,1 @@
+"""A job that does nothing, as a module of Monohull and as a function of plain SAQ."""
