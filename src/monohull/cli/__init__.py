@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "roles": ("monohull.cli.modules", "Roles: list, create, assign, revoke; the first owner."),
     "teams": ("monohull.cli.modules", "Teams: list, create, delete, and who is in them."),
     "jobs": ("monohull.cli.modules", "Jobs: list, show, enqueue, cancel and retry."),
+    "schedules": ("monohull.cli.modules", "Schedules: list, run, pause, resume, and their runs."),
     "tenant": ("monohull.cli.modules", "Tenants: give the rows of a table to teams."),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),

@@ -1,7 +1,7 @@
 """What the relay does in one round, over its own connection.
 
     events in commit order → numbers, and one delivery job per subscriber, in one transaction
-    schedules that came due → one job each
+    schedules that came due → a run and a job each (`schedules`)
     jobs that are due → messages in Redis, then marked as dispatched
     messages that Redis forgot → jobs that are due again
 
@@ -12,17 +12,16 @@ the same id and the same count of attempts, and the ledger lets it begin once.
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID, uuid5
 
 import msgspec
-from croniter import croniter  # type: ignore[import-untyped]
 
 from monohull.kernel.housekeeping import KERNEL_CRONS, KERNEL_JOBS, deliver_event
 from monohull.kernel.lane import living_workers
 from monohull.kernel.queues import Cron, Job, JobError, Queues, new_message
+from monohull.kernel.schedules import check_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -157,12 +156,6 @@ _RETURNED: Final = """
         outcome = case when lost.cancel_requested_at is not null then 'cancelled' end
     from lost where jobs.id = lost.id
     returning jobs.id
-"""
-
-_SCHEDULED: Final = """
-    insert into monohull.jobs (id, name, queue, arguments, key)
-    values ($1, $2, $3, $4::json, $5)
-    on conflict do nothing
 """
 
 
@@ -359,50 +352,3 @@ def _is_at_work(row: Mapping[str, Any], alive: Mapping[str, frozenset[str]]) -> 
         return silent is not None and silent < SILENCE_SECONDS
     is_fresh = (row["running_seconds"] or 0.0) < CLAIM_GRACE_SECONDS
     return is_fresh or str(row["id"]) in alive[row["worker"]]
-
-
-async def enqueue_scheduled(
-    connection: asyncpg.Connection, crons: Iterable[Cron], *, after: datetime, until: datetime
-) -> int:
-    """Ask for the jobs whose schedules came due in ``(after, until]``; return how many ticks there were.
-
-    A tick has an id of its own, so that it happens once however often it is
-    asked for; while the last run of a schedule is not done, a tick is left out.
-    """
-    ticks = [(cron, tick) for cron in crons for tick in due_ticks(cron, after=after, until=until)]
-    for cron, tick in ticks:
-        await connection.execute(
-            _SCHEDULED,
-            uuid5(NAMESPACE_OID, f"{cron.title}@{tick.isoformat()}"),
-            cron.job.name,
-            cron.job.queue,
-            msgspec.json.encode(cron.arguments).decode(),
-            f"cron:{cron.title}",
-        )
-    return len(ticks)
-
-
-def due_ticks(cron: Cron, *, after: datetime, until: datetime) -> list[datetime]:
-    """Return the latest tick of ``cron`` in ``(after, until]``, as a list of none or one.
-
-    Whoever was away for three ticks runs once, not three times at once.
-    """
-    previous = datetime.fromtimestamp(
-        croniter(cron.schedule, until + timedelta(microseconds=1)).get_prev(float), UTC
-    )
-    return [previous] if after < previous <= until else []
-
-
-def check_schedules(crons: Iterable[Cron]) -> None:
-    """Look whether every schedule can be read and has a name of its own.
-
-    Raises:
-        JobError: One does not.
-    """
-    seen: set[str] = set()
-    for cron in crons:
-        if len(cron.schedule.split()) != 5 or not croniter.is_valid(cron.schedule):  # noqa: PLR2004 minute to weekday
-            raise JobError(f"schedule {cron.title!r}: {cron.schedule!r} is not five fields as cron has them")
-        if cron.title in seen:
-            raise JobError(f"two schedules are called {cron.title!r}; give one of them a name")
-        seen.add(cron.title)

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 from saq.job import Job as Message
@@ -136,7 +136,12 @@ class Cron(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         job: What runs.
-        schedule: Five fields as cron has them, in UTC: ``"*/5 * * * *"``.
+        schedule: Five fields as cron has them (`cron`): ``"*/5 * * * *"``.
+        timezone: Where its hours are, such as ``Europe/Berlin``.
+        missed: What is done about ticks while no worker was there: ``skip`` nothing, ``once`` one run for all
+            of them, ``all`` a run each, of the latest `catch_up_limit`.
+        overlap: What is done at a tick while the last run goes on: ``skip``, ``queue`` or ``allow``.
+        late_after_seconds: When a run that has not begun is told of as late.
         arguments: What the job gets.
         name: Unique; the job's name unless one job has several schedules.
     """
@@ -145,6 +150,11 @@ class Cron(msgspec.Struct, frozen=True, kw_only=True):
     schedule: str
     arguments: dict[str, Any] = {}
     name: str = ""
+    timezone: str = "UTC"
+    missed: Literal["skip", "once", "all"] = "once"
+    catch_up_limit: int = 100
+    overlap: Literal["skip", "queue", "allow"] = "skip"
+    late_after_seconds: int = 300
 
     @property
     def title(self) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
@@ -22,7 +21,6 @@ from monohull.kernel.clock import monotonic_seconds, now
 from monohull.kernel.dispatch import (
     BATCH,
     dispatch_jobs,
-    enqueue_scheduled,
     relay_events,
     return_lost,
 )
@@ -31,6 +29,7 @@ from monohull.kernel.leadership import POLL_SECONDS, lead_for_ever
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.outbox import CHANNEL
 from monohull.kernel.redis_connection import explain_redis_error
+from monohull.kernel.schedules import Timetable
 from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
@@ -48,8 +47,6 @@ LOST_SCAN_SECONDS: Final = 15.0
 HELD_SECONDS: Final = 0.005
 """How soon it looks again while jobs are due and Redis holds as many as the workers begin soon."""
 ROUND_TIMEOUT_SECONDS: Final = 60.0
-SCHEDULE_LOOKBACK: Final = timedelta(seconds=60)
-"""A tick that fell into a fail-over is made up for; older ones were missed."""
 MARKER_KEY: Final = "mh:relay:marker"
 
 
@@ -136,13 +133,12 @@ class Relay:
         connection.add_termination_listener(self._on_termination)
         self._memory = None
         self._observer.observe(RelayLeads())
-        scheduled_until, scan_at = now() - SCHEDULE_LOOKBACK, 0.0
+        timetable, scan_at = Timetable(self._duties.crons, self._duties.jobs, self._observer), 0.0
+        await timetable.declare(connection, now())
         while True:
             self._wake.clear()
             async with asyncio.timeout(ROUND_TIMEOUT_SECONDS):
-                until = now()
-                await enqueue_scheduled(connection, self._duties.crons, after=scheduled_until, until=until)
-                scheduled_until = until
+                await timetable.keep(connection, now())
                 is_more = await self._round(connection, scan=monotonic_seconds() >= scan_at)
             if monotonic_seconds() >= scan_at:
                 scan_at = monotonic_seconds() + LOST_SCAN_SECONDS

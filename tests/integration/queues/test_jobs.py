@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from monohull.kernel.attempts import JobFailed, JobStarted
-from monohull.kernel.dispatch import enqueue_scheduled
 from monohull.kernel.errors import RedisUnavailable
 from monohull.kernel.housekeeping import purge
 from monohull.kernel.module import Module
@@ -273,24 +271,6 @@ async def test_without_redis_there_is_no_straight_way() -> None:
         with pytest.raises(RedisUnavailable):
             await queues.workers()
         assert await queues.depth() is None
-
-
-async def test_a_tick_of_a_schedule_happens_once(bench: Workbench) -> None:
-    tick = Cron(job=run, schedule="* * * * *", arguments={"n": 5})
-    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    async with bench.runtime.database.connection() as connection:
-        for _ in range(3):
-            await enqueue_scheduled(connection, [tick], after=noon - timedelta(seconds=1), until=noon)
-        # the last run is not done yet
-        await enqueue_scheduled(connection, [tick], after=noon, until=noon + timedelta(minutes=1))
-    async with bench.worker():
-        assert len(await bench.all_done()) == 1
-        async with bench.runtime.database.connection() as connection:
-            await enqueue_scheduled(
-                connection, [tick], after=noon + timedelta(minutes=1), until=noon + timedelta(minutes=2)
-            )
-        await bench.all_done()
-    assert RAN == [5, 5]
 
 
 async def test_a_schedule_runs_by_itself(connections: Connections) -> None:

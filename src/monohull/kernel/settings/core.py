@@ -16,6 +16,8 @@ BUILTIN_MODULES: Final = (
     "modules.api_keys",
     "modules.audit",
     "modules.teams",
+    "modules.schedules",
+    "modules.queues",
     "modules.rest",
     "modules.jobs",
     "modules.policy",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PROJECT_FILE: Final = "monohull.toml"
-PROJECT_TABLES: Final = frozenset({"project", "seed", "policies"})
+PROJECT_TABLES: Final = frozenset({"project", "seed", "policies", "schedules"})
 """Tables of ``monohull.toml`` that describe the project and are no settings."""
 
 FOR_SHELLS: Final = frozenset({"MONOHULL_URL"})
