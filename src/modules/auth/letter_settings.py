@@ -95,6 +95,10 @@ class LetterSettings(HookSettings, frozen=True, kw_only=True):
         LinkPath | None, Meta(description=f"Where links that confirm a change of address lead. {_PATH_WORDS}")
     ] = None
 
+    mailer_subjects_webhook_disabled_notification: Annotated[
+        Subject | None, Meta(description=f"Subject of the mail after a webhook was disabled; {_TEMPLATE}")
+    ] = None
+
     def subject(self, template: str) -> str | None:
         """Return the subject that replaces the one of the mail ``template``."""
         name = "email_change" if template == "email_change_current" else template
@@ -103,5 +107,7 @@ class LetterSettings(HookSettings, frozen=True, kw_only=True):
 
     def link_path(self, template: str) -> str | None:
         """Return where the link of the mail ``template`` leads instead of ``/verify``."""
+        if template not in PATHS:
+            return None
         found: str | None = getattr(self, f"mailer_urlpaths_{PATHS[template]}")
         return found

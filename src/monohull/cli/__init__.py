@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "jobs": ("monohull.cli.modules", "Jobs: list, show, enqueue, cancel and retry."),
     "schedules": ("monohull.cli.modules", "Schedules: list, run, pause, resume, and their runs."),
     "tenant": ("monohull.cli.modules", "Tenants: give the rows of a table to teams."),
+    "webhooks": ("monohull.cli.modules", "Webhooks: account for every event, list endpoints."),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),

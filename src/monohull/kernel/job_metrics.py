@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monohull.kernel.attempts import JobCancelled, JobFailed, JobFinished
 from monohull.kernel.feed_reader import EventsRead
 from monohull.kernel.housekeeping import UnreadEventsDeleted
-from monohull.kernel.attempts import JobCancelled, JobFailed, JobFinished
 from monohull.kernel.lane import JobReturned
 from monohull.kernel.relay import EventsRelayed, JobsSentAgain
 

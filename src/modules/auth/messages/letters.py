@@ -41,6 +41,7 @@ NAMES: Final = (
     "mfa_factor_unenrolled_notification",
     "identity_linked_notification",
     "identity_unlinked_notification",
+    "webhook_disabled_notification",
 )
 """Every mail there is; also the names of the files that replace ours."""
 

@@ -18,6 +18,7 @@ BUILTIN_MODULES: Final = (
     "modules.teams",
     "modules.schedules",
     "modules.queues",
+    "modules.webhooks",
     "modules.rest",
     "modules.jobs",
     "modules.policy",

@@ -1,0 +1,89 @@
+"""Numbers about webhooks, and what ``monohull doctor`` looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from modules.webhooks.observations import WebhookAttempted
+from monohull.kernel.diagnosis import Diagnosis
+from monohull.kernel.errors import Problem
+
+if TYPE_CHECKING:
+    from monohull.kernel.database.engine import Database
+    from monohull.kernel.metrics import Metrics
+    from monohull.kernel.observation import Observation, Reader
+    from monohull.kernel.runtime import Runtime
+
+LATE_SECONDS: Final = 300.0
+
+_WAITING: Final = """
+    select count(*)::float8 as deliveries,
+        coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds
+    from monohull.webhook_deliveries as d where d.state in ('pending', 'sending')
+"""
+_OVERDUE: Final = """
+    select coalesce(extract(epoch from now() - min(d.due_at)), 0)::float8 as seconds
+    from monohull.webhook_deliveries as d join monohull.webhook_endpoints as e on e.id = d.endpoint_id
+    where d.state in ('pending', 'sending') and e.is_enabled and e.consecutive_failures < e.breaker_failures
+"""
+_DISABLED: Final = """
+    select count(*) from monohull.webhook_endpoints where not is_enabled and disabled_reason <> 'by_hand'
+"""
+
+
+def sample_waiting(runtime: Runtime) -> None:
+    """Declare the gauges of what waits, read when somebody asks."""
+    database = runtime.database
+    runtime.metrics.on_scrape(
+        "monohull_webhooks_waiting",
+        "Deliveries to webhooks that wait or are on their way.",
+        lambda: _waiting(database, "deliveries"),
+    )
+    runtime.metrics.on_scrape(
+        "monohull_webhooks_oldest_seconds",
+        "Age of the oldest of them.",
+        lambda: _waiting(database, "oldest_seconds"),
+    )
+
+
+async def _waiting(database: Database, column: str) -> float | None:
+    try:
+        row = await database.run(_WAITING)
+    except Problem:
+        return None
+    return None if row is None else max(0.0, row[column])
+
+
+def webhook_metrics(metrics: Metrics) -> Reader:
+    """Return the reader that counts attempts."""
+    counted = metrics.counter(
+        "monohull_webhooks_attempts",
+        "Requests to webhooks by endpoint and what became of the delivery.",
+        "endpoint",
+        "state",
+    )
+    latency: Any = metrics.histogram("monohull_webhooks_duration_seconds", "Time of requests to webhooks.")
+
+    def read(observation: Observation) -> None:
+        if isinstance(observation, WebhookAttempted):
+            state = "retried" if observation.state == "pending" else observation.state
+            counted.labels(observation.endpoint_id, state).inc()
+            latency.observe(observation.duration_seconds)
+
+    return read
+
+
+async def look(runtime: Runtime) -> Diagnosis:
+    """Say whether deliveries are made in time, and whether an endpoint was given up."""
+    async with runtime.database.connection() as connection:
+        late = await connection.fetchval(_OVERDUE)
+        disabled = await connection.fetchval(_DISABLED)
+    if late > LATE_SECONDS:
+        message = (
+            f"deliveries are due for {late:.0f} s; is a worker running? start one with `monohull worker`"
+        )
+        return Diagnosis("webhooks", "wrong", message)
+    if disabled:
+        message = f"{disabled} endpoints were disabled because they failed; see `monohull webhooks list`"
+        return Diagnosis("webhooks", "advice", message)
+    return Diagnosis("webhooks", "ok", "deliveries are made in time")
