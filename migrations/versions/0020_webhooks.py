@@ -11,14 +11,16 @@ so does each batch of events, so that every event is judged by one definition an
 
 from __future__ import annotations
 
+from typing import Final
+
 from alembic import op
 
 from monohull.kernel.database.sql_text import split
 
-revision = "0019"
-down_revision = "0015"
-branch_labels = None
-depends_on = None
+revision: Final = "0020"
+down_revision: Final = "0019"
+branch_labels: Final = None
+depends_on: Final = None
 
 TABLES = """
 create table monohull.webhook_fanout (

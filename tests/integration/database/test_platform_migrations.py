@@ -106,6 +106,12 @@ OPEN_TO = """
      order by name
 """
 ASKED_BY_POLICIES = ["active_team", "has_permission", "has_role", "teams"]
+OPENED = {
+    "anon": ASKED_BY_POLICIES,
+    "authenticated": ASKED_BY_POLICIES,
+    "service_role": sorted([*ASKED_BY_POLICIES, "enqueue"]),
+    "authenticator": [],
+}
 
 
 async def test_every_foreign_key_has_an_index_and_our_schema_is_closed(pristine: Cluster) -> None:
@@ -113,10 +119,10 @@ async def test_every_foreign_key_has_an_index_and_our_schema_is_closed(pristine:
         await upgrade(database, LOGIN)
         async with database.connection() as connection:
             assert [row[0] for row in await connection.fetch(UNINDEXED)] == []
-            for role in ("anon", "authenticated", "service_role", "authenticator"):
+            for role, expected in OPENED.items():
                 usage = "select has_schema_privilege($1, $2, 'USAGE')"
                 opened = [row["name"] for row in await connection.fetch(OPEN_TO, role)]
-                assert opened == ([] if role == "authenticator" else ASKED_BY_POLICIES)
+                assert opened == expected
                 for schema in ("public", "auth", "storage", "extensions"):
                     assert await connection.fetchval(usage, role, schema) or role == "authenticator"
 
