@@ -196,10 +196,10 @@ begin
         or enqueue.delay < interval '0' or enqueue.delay > interval '3660 days'
         or enqueue.due_at > pg_catalog.now() + interval '3660 days'
         or (enqueue.delay is not null and enqueue.due_at is not null)
-        or pg_catalog.length(enqueue.key) not between 1 and 255 then
+        or pg_catalog.length(enqueue.key) not between 1 and 255 or enqueue.key like 'cron:%' then
         raise exception 'an option of the job cannot be' using errcode = '22023',
-            hint = 'priority is 0 to 9, max_attempts 1 to 1000, a key has 1 to 255 characters, '
-                'and one of delay and due_at says when, within ten years.';
+            hint = 'priority is 0 to 9, max_attempts 1 to 1000, a key has 1 to 255 characters and does not '
+                'begin with cron:, and one of delay and due_at says when, within ten years.';
     end if;
     loop
         insert into monohull.jobs

@@ -164,8 +164,8 @@ begin
     execute pg_catalog.format(
         'select $1, count(*), extract(epoch from now() - max(enqueued_at))::integer, '
         'extract(epoch from now() - min(enqueued_at))::integer, '
-        '(select case when is_called then last_value else 0 end from pgmq.%I), now() from pgmq.%I',
-        queue || '_msg_id_seq', queue
+        '(select case when is_called then last_value else 0 end from %s), now() from pgmq.%I',
+        pg_catalog.pg_get_serial_sequence(pg_catalog.format('pgmq.%I', queue), 'msg_id'), queue
     ) into found_out using queue_name;
     return found_out;
 end

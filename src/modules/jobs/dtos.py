@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import UUID
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from monohull.kernel.patterns import END
 
 MAX_DELAY_SECONDS = 316_224_000
 """Ten years."""
+
+FIRST_YEAR, LAST_YEAR = 1900, 9000
+"""Times at the very edge of the calendar have no counterpart in UTC."""
+
+SCHEDULE_PREFIX = "cron:"
+"""A schedule's jobs have keys of this kind; whoever held one would keep the schedule from running."""
 
 State: TypeAlias = Literal["queued", "scheduled", "running", "succeeded", "dead", "cancelled"]
 JobName: TypeAlias = Annotated[
@@ -25,6 +31,16 @@ Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9)]
 MaxAttempts: TypeAlias = Annotated[int, Meta(ge=1, le=1000)]
 Delay: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_DELAY_SECONDS)]
 AwareTime: TypeAlias = Annotated[datetime, Meta(tz=True)]
+
+
+def demand_years(*times: datetime | None) -> None:
+    """Let times pass that are in the calendar in every zone.
+
+    Raises:
+        ValueError: One is not.
+    """
+    if any(time is not None and not FIRST_YEAR <= time.year <= LAST_YEAR for time in times):
+        raise ValueError(f"a time is in one of the years {FIRST_YEAR} to {LAST_YEAR}")
 
 
 class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +63,11 @@ class NewJob(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.delay_seconds is not None and self.due_at is not None:
             raise ValueError("one of delay_seconds and due_at says when")
+        demand_years(self.due_at)
+        if self.due_at is not None and self.due_at - datetime.now(UTC) > timedelta(seconds=MAX_DELAY_SECONDS):
+            raise ValueError("due_at is within ten years")
+        if self.key is not None and self.key.startswith(SCHEDULE_PREFIX):
+            raise ValueError(f"keys that begin with {SCHEDULE_PREFIX} are those of schedules")
 
 
 class Completion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +102,7 @@ class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if all(getattr(self, field) is None for field in self.__struct_fields__):
             raise ValueError("say which jobs: by ids, name, queue, state, key, event_id, batch_id or time")
+        demand_years(self.since, self.until)
 
 
 class JobSummary(Struct, frozen=True, kw_only=True):
@@ -136,6 +158,22 @@ class JobView(JobSummary, frozen=True, kw_only=True):
     worker: str | None
     heartbeat_at: datetime | None
     history: tuple[AttemptView, ...]
+
+
+def without_details(job: JobView) -> JobView:
+    """Return what may be known of a job by somebody who may not read jobs."""
+    return structs.replace(
+        job,
+        arguments=None,
+        result=None,
+        error=None,
+        actor=None,
+        request_id=None,
+        traceparent=None,
+        progress_text=None,
+        worker=None,
+        history=(),
+    )
 
 
 class JobPage(Struct, frozen=True, kw_only=True):

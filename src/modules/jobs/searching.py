@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec import Struct
 
-from modules.jobs.dtos import AttemptView, JobSummary, JobView, Selection
+from modules.jobs.dtos import FIRST_YEAR, LAST_YEAR, AttemptView, JobSummary, JobView, Selection
 from monohull.kernel.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
@@ -171,6 +171,10 @@ def demand_zones(times: Iterable[datetime | None]) -> None:
         if time is not None and time.tzinfo is None:
             raise InvalidRequest(
                 "A time needs its zone.", details=time.isoformat(), hint="Write Z behind it for UTC."
+            )
+        if time is not None and not FIRST_YEAR <= time.year <= LAST_YEAR:
+            raise InvalidRequest(
+                f"A time is in one of the years {FIRST_YEAR} to {LAST_YEAR}.", details=time.isoformat()
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
 
 import msgspec
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -32,12 +33,11 @@ from monohull.kernel.batches import Call, enqueue_batch, enqueue_call
 from monohull.kernel.database.engine import driver_error
 from monohull.kernel.database.repository import violated_constraint
 from monohull.kernel.errors import NotFound, Unavailable
-from monohull.kernel.lane import ask_to_stop
+from monohull.kernel.lane import ask_to_stop, forget_to_stop
 from monohull.kernel.origin import acting_subject
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
-    from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -156,9 +156,11 @@ class JobRuns:
             return found
 
         try:
-            return _changed(await self._changing(change))
+            changed = _changed(await self._changing(change))
         except IntegrityError as error:
             raise _key_taken(error) from error
+        await forget_to_stop(self._queues.redis, map(str, changed.ids))
+        return changed
 
     async def delete(self, chosen: Selection) -> Changed:
         """Delete jobs that are done."""
@@ -278,7 +280,7 @@ class JobRuns:
     def _completion(self, wanted: Completion) -> Call:
         if "batch" in wanted.arguments:
             raise JobArgumentsInvalid("The completion gets the argument batch from the batch itself.")
-        counts = {"id": "", "total": 0, "succeeded": 0, "dead": 0, "cancelled": 0}
+        counts = {"id": str(UUID(int=0)), "total": 0, "succeeded": 0, "dead": 0, "cancelled": 0}
         return Call(
             job=self._job(wanted.name, {**wanted.arguments, "batch": counts}),
             arguments=wanted.arguments,

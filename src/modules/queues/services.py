@@ -132,6 +132,7 @@ class UserQueues:
 
 _NOT_WHOLE: Final = (
     asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
     asyncpg.DuplicateTableError,
     asyncpg.DependentObjectsStillExistError,

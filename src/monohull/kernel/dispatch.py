@@ -126,6 +126,11 @@ _DISPATCHED: Final = """
     from sent where jobs.id = sent.id
 """
 
+_UNREADABLE: Final = """
+    update monohull.jobs set done_at = now(), outcome = 'dead', error = $2
+    where id = $1 and done_at is null and dispatched_at is null
+"""
+
 _OUTSTANDING: Final = """
     select position, id, queue, message, attempts, worker, dispatched_at,
            extract(epoch from now() - started_at)::float8 as running_seconds,
@@ -280,15 +285,22 @@ async def _rooms(queues: Queues, names: list[str], slots: int) -> dict[str, int]
 async def _send(
     connection: asyncpg.Connection, queues: Queues, jobs: Mapping[str, Job], rows: list[Any]
 ) -> None:
-    messages = [_message(row, jobs) for row in rows]
+    sent: list[tuple[Any, Message]] = []
     # one after the other: a queue keeps the order in which its jobs come
-    for row, message in zip(rows, messages, strict=True):
+    for row in rows:
+        try:
+            message = _message(row, jobs)
+        except (msgspec.DecodeError, RecursionError) as error:
+            # PostgreSQL takes numbers as JSON that nobody else does; one such job holds up no other
+            await connection.execute(_UNREADABLE, row["id"], f"the arguments cannot be read: {error}")
+            continue
         await queues.lane(row["queue"]).enqueue(message)
+        sent.append((row, message))
     await connection.execute(
         _DISPATCHED,
-        [row["id"] for row in rows],
-        [row["attempts"] for row in rows],
-        [message.key for message in messages],
+        [row["id"] for row, _ in sent],
+        [row["attempts"] for row, _ in sent],
+        [message.key for _, message in sent],
     )
 
 

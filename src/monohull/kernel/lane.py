@@ -370,6 +370,14 @@ async def ask_to_stop(redis: Redis, jobs: Iterable[tuple[str, int]]) -> None:
             await pipe.execute()
 
 
+async def forget_to_stop(redis: Redis, job_ids: Iterable[str]) -> None:
+    """Take back that somebody told workers to stop: what is asked for again may have the number of then."""
+    keys = [f"{CANCEL_KEY}{job_id}" for job_id in job_ids]
+    if keys:
+        with suppress(*FAILURES):
+            await redis.delete(*keys)
+
+
 async def list_workers(redis: Redis) -> list[dict[str, Any]]:
     """Return what every living worker says about itself, with its ``id``."""
     keys = [key async for key in redis.scan_iter(match=f"{WORKER_KEY}*")]

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
-
-from monohull.kernel.errors import Problem
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    import asyncpg
 
     from monohull.kernel.database.engine import Database
 
@@ -50,7 +48,7 @@ async def lead_for_ever(
                     await asyncio.sleep(POLL_SECONDS)
                 leads = True
                 await lead(connection)
-        except (Problem, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, somebody has to lead, and log what ended it
             if leads:
                 stopped(f"{type(error).__name__}: {error}")
         await asyncio.sleep(POLL_SECONDS)

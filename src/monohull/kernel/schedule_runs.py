@@ -50,7 +50,7 @@ _RECORD: Final = """
 _BEGUN: Final = """
     update monohull.schedule_runs
     set job_id = $2, outcome = $3, error = $4, ended_at = case when $3::text is null then null else now() end
-    where id = $1
+    where id = $1 and ended_at is null
 """
 
 _WAITING: Final = """
@@ -68,6 +68,12 @@ _WAITING: Final = """
     limit 100
 """
 
+_STILL_WAITS: Final = """
+    select schedules.job, schedules.arguments::text as arguments, schedules.statement, schedules.overlap
+    from monohull.schedule_runs as runs join monohull.schedules on schedules.name = runs.schedule
+    where runs.id = $1 and runs.ended_at is null and runs.job_id is null
+    for update of runs, schedules skip locked
+"""
 _MOVED: Final = """
     select runs.id, runs.schedule, runs.tick, runs.is_late, runs.started_at as known_start,
         jobs.id is null as is_gone, jobs.started_at, jobs.done_at, jobs.outcome, jobs.error, jobs.attempts,
@@ -161,9 +167,13 @@ class Runs:
         """Begin the runs that waited and need not any more; return how many."""
         rows = await connection.fetch(_WAITING)
         for row in rows:
-            of = Standing(row["name"], row["job"], row["arguments"], row["statement"], row["overlap"])
-            refusal = self._refusal(of)
             async with connection.transaction():
+                if (still := await connection.fetchrow(_STILL_WAITS, row["id"])) is None:
+                    continue  # its schedule was deleted, or changed at this moment
+                of = Standing(
+                    row["name"], still["job"], still["arguments"], still["statement"], still["overlap"]
+                )
+                refusal = self._refusal(of)
                 if refusal is not None:
                     await connection.execute(_BEGUN, row["id"], None, "failed", refusal)
                     await self._tell_unable(connection, of.name, row["id"], row["tick"], refusal)

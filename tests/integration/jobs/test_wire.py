@@ -217,6 +217,12 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ),
     ("POST", JOBS, {"name": "shop.count", "arguments": {"n": 1}, "key": "\x00"}, 400, "invalid_request"),
     ("POST", JOBS, {"name": "shop.count", "arguments": {"n": 1}, "huge": 1}, 400, "invalid_request"),
+    ("POST", JOBS, {"name": "shop.count", "arguments": {"n": 1}, "key": "cron:x"}, 400, "invalid_request"),
+    ("POST", JOBS, {"name": "shop.count", "due_at": "0001-01-01T00:00:00+14:00"}, 400, "invalid_request"),
+    ("POST", JOBS, {"name": "shop.count", "due_at": "2200-01-01T00:00:00Z"}, 400, "invalid_request"),
+    ("GET", f"{JOBS}?since=0001-01-01T00:00:00%2B14:00", None, 400, "invalid_request"),
+    ("GET", f"{JOBS}?until=9999-12-31T23:59:59-14:00", None, 400, "invalid_request"),
+    ("POST", f"{JOBS}/cancel", {"since": "0001-01-01T00:00:00+14:00"}, 400, "invalid_request"),
     ("POST", JOBS, [], 400, "invalid_request"),
     ("POST", f"{JOBS}/cancel", {}, 400, "invalid_request"),
     ("POST", f"{JOBS}/retry", {"ids": []}, 400, "invalid_request"),
@@ -271,6 +277,9 @@ async def test_who_may(shop: Shop) -> None:
     nobody, reader = await staff.hired(), await staff.people.sign_up()
     await staff.made("/roles", name="job_reader", permissions=["jobs.runs:read"])
     await staff.give("job_reader", reader)
+    maker = await staff.people.sign_up()
+    await staff.made("/roles", name="job_maker", permissions=["jobs.runs:create"])
+    await staff.give("job_maker", maker)
     anyone = f"/jobs/{uuid7()}"
     table: list[tuple[str, str, Any, int]] = [
         ("GET", "/jobs", None, 200),
@@ -293,3 +302,8 @@ async def test_who_may(shop: Shop) -> None:
         assert (await staff.call(method, path, body, by=reader)).status_code == status, (method, path)
         assert (await staff.call(method, path, body, by=nobody)).status_code == 403, (method, path)
         assert (await staff.call(method, path, body, by={})).status_code == 401, (method, path)
+    job = {"name": "shop.count", "arguments": {"n": 7}, "key": "taken"}
+    theirs = await shop.call("POST", JOBS, job)
+    assert theirs.json()["arguments"] == {"n": 7}
+    known = (await staff.call("POST", "/jobs", job, by=maker)).json()
+    assert (known["id"], known["arguments"], known["actor"]) == (theirs.json()["id"], None, None)

@@ -352,6 +352,22 @@ async def test_from_sql(bench: Workbench) -> None:
     assert (rows[2]["actor"], rows[2]["request_id"]) == ("user-9", "r-1")
 
 
+async def test_arguments_that_nobody_can_read_hold_up_no_other(bench: Workbench) -> None:
+    """PostgreSQL takes numbers as JSON that are none elsewhere."""
+    await Ledger(bench.runtime.database).register(module.jobs)
+    unreadable = """select monohull.enqueue('shop.count', '{"n": 1e5000}', priority => 9)"""
+    async with bench.runtime.database.connection() as connection:
+        job_id = await connection.fetchval(unreadable)
+    await ask(bench, counting(1))
+    async with bench.worker():
+        await bench.all_done()
+    assert numbers() == [1]
+    async with bench.runtime.database.connection() as connection:
+        row = await connection.fetchrow("select outcome, error from monohull.jobs where id = $1", job_id)
+    assert row["outcome"] == "dead"
+    assert "cannot be read" in row["error"]
+
+
 async def test_the_cause_of_a_call(bench: Workbench) -> None:
     current_trace.set(new_trace("why"))
     (job_id,) = await ask(bench, counting(1))

@@ -80,6 +80,9 @@ async def test_messages_are_deleted_and_archived(sql: asyncpg.Connection) -> Non
     assert found["oldest_msg_age_sec"] == 0
     assert await sql.fetchval("select pgmq.purge_queue('work')") == 1
     assert await sql.fetchval("select queue_length from pgmq.metrics_all()") == 0
+    # the name of a queue's sequence may be that of another queue's table
+    await sql.execute("select pgmq.create('x_msg_id_seq'), pgmq.create('x')")
+    assert await sql.fetchval("select total_messages from pgmq.metrics('x')") == 0
     assert await sql.fetchval("select queue_name from pgmq.list_queues()") == "work"
 
 

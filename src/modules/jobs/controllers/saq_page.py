@@ -244,9 +244,15 @@ def _promised(message: Message) -> str:
 
 
 def _queue(found: Any) -> dict[str, Any]:
-    workers: dict[str, Any] = {str(name): {} for name in found["workers"]}
+    workers = {str(name): {"stats": _stats(about)} for name, about in dict(found["workers"]).items()}
     counts = {field: int(found[field]) for field in ("queued", "active", "scheduled")}
     return {"name": str(found["name"]), "workers": workers, **counts}
+
+
+def _stats(about: Any) -> dict[str, float]:
+    """Return the numbers that the page shows of a worker; it cannot do without one of them."""
+    given = about.get("stats") if isinstance(about, dict) else None
+    return {name: float((given or {}).get(name) or 0) for name in ("complete", "retried", "failed", "uptime")}
 
 
 def _job(found: dict[str, Any], shown: Any) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
@@ -23,13 +23,15 @@ from modules.jobs.dtos import (
     QueueView,
     Selection,
     State,
+    without_details,
 )
 from modules.jobs.permissions import CREATE_RUNS, READ_RUNS, WRITE_QUEUES, WRITE_RUNS
 from modules.jobs.searching import ABSENT, demand_zones
 from modules.jobs.services import NO_BATCH, JobRuns
 from monohull.kernel.errors import InvalidRequest
-from monohull.kernel.guards import requires
+from monohull.kernel.guards import principal_of, requires
 from monohull.kernel.pages import id_of
+from monohull.kernel.permissions import grants
 
 MAX_LIMIT: Final = 200
 ONE_JOB_BYTES: Final = 400_000
@@ -80,9 +82,16 @@ class JobsController(Controller):
         return JobPage(jobs=page.jobs, next=page.next)
 
     @post(guards=[requires(CREATE_RUNS.name)], operation_id="EnqueueJob", request_max_body_size=ONE_JOB_BYTES)
-    async def enqueue(self, job_runs: NamedDependency[JobRuns], data: JSONBody[NewJob]) -> Response[JobView]:
-        """Ask for a job that is declared as public. 200 instead of 201: one with this key is not done yet."""
+    async def enqueue(
+        self, request: Request[Any, Any, Any], job_runs: NamedDependency[JobRuns], data: JSONBody[NewJob]
+    ) -> Response[JobView]:
+        """Ask for a job that is declared as public. 200 instead of 201: one with this key is not done yet.
+
+        Of that one only those who may read jobs see more than its name, state and times.
+        """
         job, is_new = await job_runs.enqueue(data)
+        if not is_new and not grants(principal_of(request).permissions, READ_RUNS.name):
+            job = without_details(job)
         return Response(
             job,
             status_code=HTTP_201_CREATED if is_new else HTTP_200_OK,

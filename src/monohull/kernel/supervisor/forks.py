@@ -138,6 +138,8 @@ class Forks:
             os.environ.update(environ)
             os.chdir(directory)
             code = exit_code_of(lambda: self._run(arguments))
+        except BaseException:  # noqa: BLE001 the process ends here, and says why
+            traceback.print_exc()
         finally:
             with contextlib.suppress(OSError, ValueError):
                 sys.stdout.flush()
