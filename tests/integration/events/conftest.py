@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.services import Services
 
 EMPTY = """
-    truncate monohull.outbox, monohull.jobs, monohull.dead_letters, monohull.feed_readers restart identity;
+    truncate monohull.outbox, monohull.jobs, monohull.dead_letters, monohull.feed_readers restart identity cascade;
     update monohull.feed_end set sequence = 0;
 """
 

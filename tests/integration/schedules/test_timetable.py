@@ -67,7 +67,7 @@ class Office:
 async def office(shared_connections: Connections) -> AsyncIterator[Office]:
     connection = await asyncpg.connect(shared_connections.owner_url)
     await connection.execute(
-        "truncate monohull.schedules, monohull.schedule_runs, monohull.jobs, monohull.outbox"
+        "truncate monohull.schedules, monohull.schedule_runs, monohull.jobs, monohull.outbox cascade"
     )
     yield Office(connection)
     await connection.close()
