@@ -235,7 +235,7 @@ async def _sync(session: AsyncSession, oid: int) -> None:
     row = (await session.execute(_FIND, {"schema": None, "table": None, "oid": oid})).one_or_none()
     if row is None:
         await _drop(session, f"monohull.row_events_{oid}")
-    elif row.may_trigger:
+    elif row.may_trigger or not (await session.execute(_WATCHES, {"oid": oid})).all():
         await _write_triggers(session, _table_of(row._asdict()))
 
 

@@ -363,16 +363,22 @@ async def test_a_missing_grant_is_named(rows: Rows) -> None:
         assert refused.value.hint == "As its owner: GRANT TRIGGER ON public.orders TO lodger"
         await rows.connection.execute("grant trigger on orders to lodger")
         await as_lodger(rows)
+        await as_lodger(rows, is_ended=False)
+        await rows.connection.execute("revoke trigger on orders from lodger")
+        await as_lodger(rows, is_begun=False)
+        assert await rows.connection.fetch(TRIGGERS) == []
     finally:
         await rows.connection.execute("drop owned by lodger cascade; drop role lodger")
 
 
-async def as_lodger(rows: Rows) -> None:
+async def as_lodger(rows: Rows, *, is_begun: bool = True, is_ended: bool = True) -> None:
     async with rows.bench.runtime.database.unit_of_work() as session:
         connection = await session.connection()
         await connection.exec_driver_sql("set local role lodger")
-        await watch(session, watcher="test:1", relation=("public", "orders"))
-        await unwatch(session, watcher="test:1")
+        if is_begun:
+            await watch(session, watcher="test:1", relation=("public", "orders"))
+        if is_ended:
+            await unwatch(session, watcher="test:1")
 
 
 async def test_a_statement_of_a_hundred_thousand_rows(rows: Rows) -> None:
