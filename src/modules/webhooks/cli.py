@@ -85,4 +85,5 @@ def list_(context: click.Context, home: Path | None, as_json: bool) -> None:
         return
     for one in found:
         state = f"disabled ({one.disabled_reason})" if not one.is_enabled else f"circuit {one.circuit}"
-        click.echo(f"{one.id}  {one.name:<24}  {state:<20}  {', '.join(one.events)}  {one.url}")
+        told = ", ".join([*one.events, *(f"{row.schema}.{row.table}" for row in one.rows)])
+        click.echo(f"{one.id}  {one.name:<24}  {state:<20}  {told}  {one.url}")

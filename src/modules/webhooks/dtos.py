@@ -33,6 +33,10 @@ Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 State: TypeAlias = Literal["pending", "sending", "delivered", "dead"]
 Kind: TypeAlias = Literal["event", "replay", "test"]
 PayloadForm: TypeAlias = Literal["envelope", "database"]
+Operation: TypeAlias = Literal["INSERT", "UPDATE", "DELETE"]
+SqlExpression: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=2000, pattern=r"^[^\x00\ud800-\udfff]+$")
+]
 Operator: TypeAlias = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "starts_with", "exists"]
 
 MAX_VALUES = 100
@@ -54,6 +58,25 @@ class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("starts_with takes a text")
 
 
+class RowSubscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table whose changed rows are told.
+
+    With ``columns`` an update is told when one of them changed; ``condition`` is a boolean SQL expression
+    over ``new`` and ``old``, asked as the owner of the platform's schema.
+    """
+
+    schema: Identifier = "public"
+    table: Identifier
+    operations: Annotated[tuple[Operation, ...], Meta(min_length=1, max_length=3)] = (
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+    )
+    columns: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=100)] | None = None
+    condition: SqlExpression | None = None
+
+
+Rows: TypeAlias = Annotated[tuple[RowSubscription, ...], Meta(max_length=50)]
 Filters: TypeAlias = Annotated[tuple[Condition, ...], Meta(max_length=20)]
 Timeout: TypeAlias = Annotated[int, Meta(ge=1, le=60)]
 Concurrency: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
@@ -66,13 +89,15 @@ Window: TypeAlias = Annotated[float, Meta(gt=0, le=2_592_000)]
 class CreateEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An endpoint to be made; what is left out is as the settings say.
 
-    ``events`` are names or patterns such as ``auth.*``. ``secret`` is one that the receiver has already;
+    ``events`` are names or patterns such as ``auth.*``, ``rows`` tables; ``payload`` ``database`` sends rows
+    as Supabase's database webhooks do. ``secret`` is one that the receiver has already;
     without it one is made and shown once. ``is_ordered`` has events of one key wait for each other.
     """
 
     name: EndpointName
     url: Url
     events: Patterns = ()
+    rows: Rows = ()
     filters: Filters = ()
     payload: PayloadForm = "envelope"
     headers: Headers = {}
@@ -96,6 +121,7 @@ class EndpointPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: EndpointName | UnsetType = UNSET
     url: Url | UnsetType = UNSET
     events: Patterns | UnsetType = UNSET
+    rows: Rows | UnsetType = UNSET
     filters: Filters | UnsetType = UNSET
     payload: PayloadForm | UnsetType = UNSET
     headers: Headers | UnsetType = UNSET
@@ -122,6 +148,7 @@ class EndpointView(Struct, frozen=True, kw_only=True):
     name: str
     url: str
     events: tuple[str, ...]
+    rows: tuple[RowSubscription, ...]
     filters: tuple[Condition, ...]
     payload: PayloadForm
     header_names: tuple[str, ...]

@@ -1,12 +1,15 @@
-"""Forget deliveries that are long finished, and secrets that hold no more."""
+"""Forget deliveries that are long finished and secrets that hold no more; leave tables nobody is told of."""
 
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import text
 
+from modules.webhooks.events import WebhookEndpointDisabled
 from modules.webhooks.settings import WebhooksSettings
+from monohull.kernel.events import Envelope, Subscriber
 from monohull.kernel.queues import Cron, job
 from monohull.kernel.runtime import Runtime
 
@@ -52,4 +55,17 @@ async def purge(runtime: Runtime) -> None:
                 deleted = result.rowcount  # type: ignore[attr-defined]  # a DELETE's result has it
 
 
+async def leave_tables(runtime: Runtime, envelope: Envelope) -> None:
+    """Undo the watches of an endpoint that was disabled by itself, so that writers pay for nobody."""
+    from modules.webhooks.services.watching import fit_watches, watching  # noqa: PLC0415 start-up time
+
+    disabled = runtime.events.decode(envelope)
+    if isinstance(disabled, WebhookEndpointDisabled):
+        async with watching(runtime.database) as work:
+            await fit_watches(work, UUID(disabled.endpoint_id), {}, None)
+
+
+SUBSCRIBER: Final = Subscriber(
+    name="webhooks.tables", events=(WebhookEndpointDisabled.name,), handle=leave_tables
+)
 CRONS: Final = (Cron(job=purge, schedule="41 3 * * *"),)

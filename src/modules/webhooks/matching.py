@@ -47,9 +47,11 @@ class Interest(Struct, frozen=True, kw_only=True):
         """Say whether this number in the feed is for the endpoint as it is now."""
         return sequence > self.after and (self.until is None or sequence <= self.until)
 
-    def wants(self, name: str) -> bool:
-        """Say whether it hears of events called ``name``. Rows of tables are not for patterns."""
-        return not name.startswith(ROWS) and any(matches(pattern, name) for pattern in self.patterns)
+    def wants(self, event: Envelope) -> bool:
+        """Say whether it hears of an event; rows of tables are for those that watch them."""
+        if event.name.startswith(ROWS):
+            return watcher_of(self.endpoint_id) in (event.watchers or ())
+        return any(matches(pattern, event.name) for pattern in self.patterns)
 
 
 class Match(Struct, frozen=True):
@@ -63,6 +65,11 @@ class Match(Struct, frozen=True):
         """Events with the same one wait for each other; those about nothing named wait for none."""
         key: str | None = self.event.key
         return key if self.interest.is_ordered else None
+
+
+def watcher_of(endpoint_id: UUID) -> str:
+    """Return the name under which an endpoint watches tables."""
+    return f"webhooks:{endpoint_id}"
 
 
 async def list_interests(
@@ -86,7 +93,7 @@ def matches_of(events: Sequence[Envelope], interests: Sequence[Interest]) -> lis
     """Return who is to be told of what, in the order of the events."""
     found: list[Match] = []
     for event in events:
-        wanting = [one for one in interests if one.covers(event.sequence) and one.wants(event.name)]
+        wanting = [one for one in interests if one.covers(event.sequence) and one.wants(event)]
         payload = msgspec.json.decode(event.payload) if any(one.filters for one in wanting) else None
         found += [Match(one, event) for one in wanting if holds(one.filters, payload)]
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modules.webhooks.events import WEBHOOK_EVENTS
-from modules.webhooks.jobs import CRONS, purge
+from modules.webhooks.jobs import CRONS, SUBSCRIBER, purge
 from modules.webhooks.permissions import PERMISSIONS
 from modules.webhooks.settings import WebhooksSettings
 from monohull.kernel.module import Module, Parts
@@ -68,6 +68,7 @@ module = Module(
     permissions=PERMISSIONS,
     events=WEBHOOK_EVENTS,
     jobs=(purge,),
+    subscribers=(SUBSCRIBER,),
     cron=CRONS,
     cli={"webhooks": cli},
     parts=parts,

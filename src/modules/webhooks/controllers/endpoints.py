@@ -63,11 +63,12 @@ class EndpointsController(Controller):
     async def change(
         self,
         webhook_endpoints: NamedDependency[Endpoints],
+        principal: NamedDependency[Principal],
         endpoint_id: FromPath[str],
         data: JSONBody[EndpointPatch],
     ) -> EndpointView:
         """Change an endpoint. Disabling gives up what waits; those deliveries can be replayed later."""
-        return await webhook_endpoints.change(id_of(endpoint_id, NO_ENDPOINT), data)
+        return await webhook_endpoints.change(id_of(endpoint_id, NO_ENDPOINT), data, principal)
 
     @delete(
         "/{endpoint_id:str}", guards=[requires(WRITE_ENDPOINTS.name)], operation_id="DeleteWebhookEndpoint"

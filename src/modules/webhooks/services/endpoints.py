@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET
 
-from modules.webhooks.dtos import CreatedEndpoint
+from modules.webhooks.dtos import CreatedEndpoint, RowSubscription
 from modules.webhooks.errors import TooManyWebhooks, WebhookInvalid
 from modules.webhooks.events import (
     WebhookEndpointCreated,
@@ -22,7 +22,8 @@ from modules.webhooks.events import (
 )
 from modules.webhooks.models import WebhookEndpoint, WebhookSecret
 from modules.webhooks.repositories import EndpointRepository
-from modules.webhooks.services.rules import NO_ENDPOINT, Rules, filters_of, view
+from modules.webhooks.services.rules import NO_ENDPOINT, Rules, demand_rows, stored, view
+from modules.webhooks.services.watching import fit_watches, unwatch_rows, watch_rows, watching
 from modules.webhooks.signing import new_secret, read_secret
 from monohull.kernel import clock, outbox
 from monohull.kernel.errors import NotFound
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
     Tell = Callable[[AsyncSession, str, WebhookEndpoint, str], Awaitable[None]]
 
 BY_HAND: Final = "by_hand"
-_MATCHING: Final = frozenset({"events", "filters", "is_enabled"})
+_MATCHING: Final = frozenset({"events", "rows", "filters", "is_enabled"})
 """Fields that decide which events an endpoint gets."""
+
+_WATCHING: Final = frozenset({"rows", "is_enabled"})
+"""Fields that decide which tables it watches."""
 
 _MENDING: Final = frozenset({"url", "headers", "is_enabled"})
 """Fields whose change may be what the circuit breaker waits for."""
@@ -90,13 +94,17 @@ class Endpoints:
         """Make an endpoint, for what happens from now on.
 
         Raises:
-            WebhookUrlRefused, WebhookInvalid: 400. TooManyWebhooks: 409.
+            WebhookUrlRefused, WebhookInvalid, RowsNotWatchable: 400. Forbidden: 403. TooManyWebhooks: 409.
+            Unavailable: 503.
         """
         secret = _checked(wanted.secret) if wanted.secret is not None else new_secret()
         row = self._row(wanted, by)
         self._demand(row, wanted.headers)
-        async with self._database.unit_of_work() as work:
+        watched = wanted.rows if wanted.is_enabled else ()
+        demand_rows(by, wanted.rows, watched)
+        async with watching(self._database) as work:
             endpoints = EndpointRepository(work)
+            await watch_rows(work, row.id, watched)
             await endpoints.lock_place()
             if await endpoints.count_all() >= self._settings.max_endpoints:
                 raise TooManyWebhooks(f"There are {self._settings.max_endpoints} endpoints already.")
@@ -106,23 +114,32 @@ class Endpoints:
             await work.flush()
             work.add(self._secret(row.id, secret))
             created = WebhookEndpointCreated(
-                endpoint_id=str(row.id), endpoint_name=row.name, url=row.url, events=tuple(row.events)
+                endpoint_id=str(row.id),
+                endpoint_name=row.name,
+                url=row.url,
+                events=tuple(row.events),
+                tables=_tables(row),
             )
             await outbox.publish(work, created, key=created.endpoint_id)
             await work.flush()
             return CreatedEndpoint(endpoint=view(row), secret=secret)
 
-    async def change(self, endpoint_id: UUID, patch: EndpointPatch) -> EndpointView:
+    async def change(self, endpoint_id: UUID, patch: EndpointPatch, by: Principal) -> EndpointView:
         """Change an endpoint; from the events on that are not handed on yet.
 
         Raises:
-            NotFound: 404. WebhookUrlRefused, WebhookInvalid: 400.
+            NotFound: 404. WebhookUrlRefused, WebhookInvalid, RowsNotWatchable: 400. Forbidden: 403.
+            Unavailable: 503.
         """
         given = {name: value for name, value in msgspec.structs.asdict(patch).items() if value is not UNSET}
-        async with self._database.unit_of_work() as work:
+        async with watching(self._database) as work:
             endpoints = EndpointRepository(work)
+            if given.keys() & _WATCHING:
+                self._rules.demand_tables(stored(given.get("rows", ())))
+                await fit_watches(work, endpoint_id, given, by)
             place = await endpoints.lock_place()
             row = await _get(endpoints, endpoint_id)
+            demand_rows(by, msgspec.convert(row.rows, tuple[RowSubscription, ...]))
             changed = self._apply(row, given)
             self._demand(row, given.get("headers", {}))
             if changed & _MENDING:
@@ -141,10 +158,11 @@ class Endpoints:
         """Delete an endpoint with its secrets, deliveries and log.
 
         Raises:
-            NotFound: 404.
+            NotFound: 404. Unavailable: 503.
         """
-        async with self._database.unit_of_work() as work:
+        async with watching(self._database) as work:
             endpoints = EndpointRepository(work)
+            await unwatch_rows(work, endpoint_id)
             await endpoints.lock_place()
             row = await _get(endpoints, endpoint_id)
             deleted = WebhookEndpointDeleted(endpoint_id=str(row.id), endpoint_name=row.name, url=row.url)
@@ -152,7 +170,10 @@ class Endpoints:
             await endpoints.remove(row)
 
     async def disable(self, endpoint_id: UUID, reason: str) -> None:
-        """Disable an endpoint that is ``gone`` or ``failing``: give up what waits, and tell its owner."""
+        """Disable an endpoint that is ``gone`` or ``failing``: give up what waits, and tell its owner.
+
+        A subscriber of the event undoes its watches: sending waits for nobody's table.
+        """
         async with self._database.unit_of_work() as work:
             endpoints = EndpointRepository(work)
             place = await endpoints.lock_place()
@@ -183,15 +204,17 @@ class Endpoints:
         }
         endpoint_id = uuid7()
         plain = {
-            name: given[name] for name in given if name not in {"secret", "headers", "events", "filters"}
+            name: given[name]
+            for name in given
+            if name not in {"secret", "headers", "events", "rows", "filters"}
         }
         now = clock.now()
         return WebhookEndpoint(
             **plain | {name: value for name, value in defaults.items() if given[name] is None},
             id=endpoint_id,
             events=list(wanted.events),
-            filters=filters_of(wanted.filters),
-            rows=[],
+            filters=stored(wanted.filters),
+            rows=stored(wanted.rows),
             header_names=sorted(wanted.headers),
             headers=self._vault.close_headers(endpoint_id, wanted.headers),
             owner_id=_person(by),
@@ -218,13 +241,13 @@ class Endpoints:
                 row.headers = self._vault.close_headers(row.id, value)
                 changed.add(name)
                 continue
-            stored = value
+            kept = value
             if name == "events":
-                stored = list(value)
-            elif name == "filters":
-                stored = filters_of(value)
-            if getattr(row, name) != stored:
-                setattr(row, name, stored)
+                kept = list(value)
+            elif name in {"filters", "rows"}:
+                kept = stored(value)
+            if getattr(row, name) != kept:
+                setattr(row, name, kept)
                 changed.add(name)
         return frozenset(changed)
 
@@ -232,6 +255,7 @@ class Endpoints:
         self._rules.demand_url(row.url)
         self._rules.demand_headers(headers)
         self._rules.demand_patterns(row.events)
+        self._rules.demand_tables(row.rows)
         self._rules.demand_wait(row.retry_base_seconds, row.retry_max_seconds)
 
     async def _switch(
@@ -253,10 +277,14 @@ class Endpoints:
             fields=tuple(sorted(changed)),
             url=row.url,
             events=tuple(row.events),
-            tables=(),
+            tables=_tables(row),
             is_enabled=row.is_enabled,
         )
         await outbox.publish(work, updated, key=updated.endpoint_id)
+
+
+def _tables(row: WebhookEndpoint) -> tuple[str, ...]:
+    return tuple(f"{one['schema']}.{one['table']}" for one in row.rows)
 
 
 async def _get(endpoints: EndpointRepository, endpoint_id: UUID) -> WebhookEndpoint:

@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from modules.webhooks.bodies import ROWS
-from modules.webhooks.dtos import Condition, EndpointView, PayloadForm
+from modules.webhooks.dtos import Condition, EndpointView, PayloadForm, RowSubscription
 from modules.webhooks.errors import WebhookInvalid, WebhookUrlRefused
+from modules.webhooks.permissions import WRITE_CONDITIONS, WRITE_ROWS
 from monohull.kernel import clock
+from monohull.kernel.errors import Forbidden
 from monohull.kernel.outbound import OutboundRefused, destinations
+from monohull.kernel.permissions import grants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
+
+    from msgspec import Struct
 
     from modules.webhooks.models import WebhookEndpoint
     from monohull.kernel.outbound import Destinations
+    from monohull.kernel.principal import Principal
     from monohull.kernel.settings import CoreSettings
 
 NO_ENDPOINT: Final = "There is no such endpoint."
@@ -91,6 +97,17 @@ class Rules:
                 raise WebhookInvalid(f"{pattern} is about rows of tables, which patterns do not choose.")
 
     @staticmethod
+    def demand_tables(rows: Iterable[Mapping[str, object]]) -> None:
+        """Let tables pass that are named once each.
+
+        Raises:
+            WebhookInvalid: 400.
+        """
+        names = [(row["schema"], row["table"]) for row in rows]
+        if len(set(names)) < len(names):
+            raise WebhookInvalid("A table is named twice; make an endpoint for each way to watch it.")
+
+    @staticmethod
     def demand_wait(base_seconds: float, max_seconds: float) -> None:
         """Let waits pass of which the first is not longer than the longest.
 
@@ -101,9 +118,29 @@ class Rules:
             raise WebhookInvalid("retry_base_seconds is more than retry_max_seconds.")
 
 
-def filters_of(conditions: Iterable[Condition]) -> list[dict[str, object]]:
-    """Return conditions as they are stored."""
-    return [msgspec.to_builtins(condition) for condition in conditions]
+def stored(parts: Iterable[Struct]) -> list[dict[str, object]]:
+    """Return conditions or tables as they are stored."""
+    return [msgspec.to_builtins(part) for part in parts]
+
+
+def demand_rows(
+    by: Principal, rows: Collection[RowSubscription], watched: Iterable[RowSubscription] = ()
+) -> None:
+    """Let pass who may change an endpoint that is told of rows, and have those watched.
+
+    Args:
+        by: Who asks.
+        rows: What the endpoint has of tables, before and after.
+        watched: What is to be watched anew; a condition among it runs with the rights of the schema's owner.
+
+    Raises:
+        Forbidden: 403.
+    """
+    if rows and not grants(by.permissions, WRITE_ROWS.name):
+        raise Forbidden(f"An endpoint that is told of rows takes the permission {WRITE_ROWS.name}.")
+    is_asked = any(one.condition is not None for one in watched)
+    if is_asked and not grants(by.permissions, WRITE_CONDITIONS.name):
+        raise Forbidden(f"A condition in SQL takes the permission {WRITE_CONDITIONS.name}.")
 
 
 def view(row: WebhookEndpoint) -> EndpointView:
@@ -111,11 +148,12 @@ def view(row: WebhookEndpoint) -> EndpointView:
     plain = {
         name: getattr(row, name)
         for name in EndpointView.__struct_fields__
-        if name not in {"events", "filters", "header_names", "payload", "circuit"}
+        if name not in {"events", "rows", "filters", "header_names", "payload", "circuit"}
     }
     return EndpointView(
         **plain,
         events=tuple(row.events),
+        rows=msgspec.convert(row.rows, tuple[RowSubscription, ...]),
         filters=msgspec.convert(row.filters, tuple[Condition, ...]),
         header_names=tuple(row.header_names),
         payload=msgspec.convert(row.payload, PayloadForm),
