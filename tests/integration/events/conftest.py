@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from tests.services import Services
 
 EMPTY = """
-    truncate monohull.outbox, monohull.jobs, monohull.dead_letters, monohull.feed_readers restart identity cascade;
+    truncate monohull.outbox, monohull.jobs, monohull.job_attempts, monohull.dead_letters,
+        monohull.feed_readers restart identity;
     update monohull.feed_end set sequence = 0;
 """
 
