@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, Index, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, Float, ForeignKey, Index, Text, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -57,8 +57,8 @@ class WebhookEndpoint(Identified, Timestamped, Base):
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[str | None] = mapped_column(Text)
     owner_id: Mapped[UUID | None] = mapped_column(ForeignKey("auth.users.id", ondelete="SET NULL"))
-    active_from: Mapped[int] = mapped_column(default=0)
-    active_until: Mapped[int | None]
+    active_from: Mapped[int] = mapped_column(BigInteger, default=0)
+    active_until: Mapped[int | None] = mapped_column(BigInteger)
     consecutive_failures: Mapped[int] = mapped_column(default=0)
     failing_since: Mapped[datetime | None]
     opened_until: Mapped[datetime | None]

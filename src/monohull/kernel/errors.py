@@ -26,6 +26,7 @@ API answers with RFC 9457 ``application/problem+json``.
         ├── DatabaseUnavailable    not reachable
         ├── PoolExhausted          no connection in time
         ├── RedisUnavailable
+        ├── ChangesCollided        two changes waited for each other, or met; try again
         ├── SchemaOutdated         migrations are pending, or newer than this code
         └── Draining               the process is about to stop
 """

@@ -5,7 +5,8 @@ import { createClient } from '@supabase/supabase-js'
 
 const equal = assert.deepEqual
 const { MONOHULL_URL, ANON_KEY, SERVICE_KEY } = process.env
-const as = (key) => createClient(MONOHULL_URL, key, { auth: { persistSession: false } }).schema('pgmq_public')
+const realtime = { transport: globalThis.WebSocket ?? class {} }
+const as = (key) => createClient(MONOHULL_URL, key, { realtime, auth: { persistSession: false } }).schema('pgmq_public')
 const service = as(SERVICE_KEY)
 const done = async (query) => {
   const { data, error } = await query

