@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -28,6 +28,17 @@ Field: TypeAlias = Annotated[
     str, Meta(max_length=200, pattern=r"^[^\x00-\x1f.\ud800-\udfff]+(\.[^\x00-\x1f.\ud800-\udfff]+)*" + END)
 ]
 Identifier: TypeAlias = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[^\x00\ud800-\udfff]+$")]
+MAX_VALUES = 100
+
+ConditionText: TypeAlias = Annotated[str, Meta(max_length=1000, pattern=r"^[^\x00\ud800-\udfff]*" + END)]
+ConditionValue: TypeAlias = (
+    ConditionText
+    | int
+    | float
+    | bool
+    | Annotated[list[ConditionText | int | float | bool | None], Meta(max_length=MAX_VALUES)]
+    | None
+)
 SecretText: TypeAlias = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]+=*" + END)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 State: TypeAlias = Literal["pending", "sending", "delivered", "dead"]
@@ -39,19 +50,17 @@ SqlExpression: TypeAlias = Annotated[
 ]
 Operator: TypeAlias = Literal["eq", "ne", "in", "gt", "gte", "lt", "lte", "starts_with", "exists"]
 
-MAX_VALUES = 100
-
 
 class Condition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a field of the payload has to be: ``{"field": "record.status", "op": "eq", "value": "paid"}``."""
 
     field: Field
     op: Operator = "eq"
-    value: Any = None
+    value: ConditionValue = None
 
     def __post_init__(self) -> None:
-        if self.op == "in" and not (isinstance(self.value, list) and len(self.value) <= MAX_VALUES):
-            raise ValueError(f"in takes a list of {MAX_VALUES} values at most")
+        if (self.op == "in") is not isinstance(self.value, list):
+            raise ValueError("in takes a list of values, and nothing else takes one")
         if self.op == "exists" and not isinstance(self.value, bool):
             raise ValueError("exists takes true or false")
         if self.op == "starts_with" and not isinstance(self.value, str):

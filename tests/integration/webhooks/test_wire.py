@@ -64,6 +64,7 @@ async def test_what_is_refused(office: Office) -> None:
         ("POST", "/endpoints", made(name="a\0b"), 400, "invalid_request"),
         ("POST", "/endpoints", made(retry_base_seconds=10, retry_max_seconds=1), 400, "webhook_invalid"),
         ("POST", "/endpoints", made(filters=[{"field": "a", "op": "in"}]), 400, "invalid_request"),
+        ("POST", "/endpoints", made(filters=[{"field": "a", "value": "\0"}]), 400, "invalid_request"),
         ("POST", "/endpoints", made(unknown=1), 400, "invalid_request"),
         ("PATCH", f"/endpoints/{there.id}", {"url": "http://10.0.0.1"}, 400, "webhook_url_refused"),
         ("PATCH", f"/endpoints/{NOWHERE}", {}, 404, "not_found"),
@@ -92,6 +93,19 @@ async def test_what_is_refused(office: Office) -> None:
         assert (await office.call("POST", f"/endpoints/{there.id}/secrets", {})).status_code == 201
     answer = await office.call("POST", f"/endpoints/{there.id}/secrets", {})
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_webhook_secrets")
+
+
+async def test_stored_headers_stay_with_their_place(office: Office) -> None:
+    """Headers are write-only: who sends the requests elsewhere could read them there."""
+    there = await office.endpoint(headers={"Authorization": "Bearer of-theirs"})
+    path = f"/endpoints/{there.id}"
+    answer = await office.call("PATCH", path, {"url": URL})
+    assert (answer.status_code, answer.json()["code"]) == (400, "webhook_invalid")
+    assert (await there.view())["url"] == office.receiver.url(there.path)
+    await there.change(url=office.receiver.url("/elsewhere"))
+    assert (await there.change(url=URL, headers={"X-Shop": "1"}))["header_names"] == ["X-Shop"]
+    assert (await there.change(url=office.receiver.url("/"), headers={}))["header_names"] == []
+    await there.change(url=URL)
 
 
 async def test_pages_meet(office: Office) -> None:

@@ -48,7 +48,13 @@ def test_whatever_the_payload_is(payload: Any) -> None:
 
 @pytest.mark.parametrize(
     "body", [b'{"field":"a","op":"in","value":1}', b'{"field":"a","op":"exists","value":1}',
-             b'{"field":"a..b"}', b'{"field":""}', b'{"field":"a","op":"like"}'],
+             b'{"field":"a..b"}', b'{"field":""}', b'{"field":"a","op":"like"}',
+             b'{"field":"a","value":"\\u0000"}', b'{"field":"a","op":"in","value":["\\u0000"]}',
+             b'{"field":"a","value":"' + b"x" * 1001 + b'"}', b'{"field":"a","value":{}}',
+             b'{"field":"a","value":[1]}', b'{"field":"a","op":"in","value":[[1]]}',
+             b'{"field":"a","op":"in","value":[' + b"1," * 100 + b"1]}",
+             b'{"field":"a","value":' + b"9" * 5000 + b"}"],
+    ids=range(13),
 )  # fmt: skip
 def test_what_is_no_condition(body: bytes) -> None:
     with pytest.raises(msgspec.ValidationError):

@@ -140,8 +140,11 @@ class Endpoints:
             place = await endpoints.lock_place()
             row = await _get(endpoints, endpoint_id)
             demand_rows(by, msgspec.convert(row.rows, tuple[RowSubscription, ...]))
+            url_before = row.url
             changed = self._apply(row, given)
             self._demand(row, given.get("headers", {}))
+            if row.header_names and "headers" not in given:
+                self._rules.demand_headers_anew(url_before, row.url)
             if changed & _MENDING:
                 row.consecutive_failures, row.failing_since, row.opened_until = 0, None, None
             if "is_enabled" in changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+import httpx
 import msgspec
 
 from modules.webhooks.bodies import ROWS
@@ -84,6 +85,20 @@ class Rules:
                 raise WebhookInvalid(f"The header {name} is set by us.")
         if len(set(names)) < len(names):
             raise WebhookInvalid("A header is named twice.")
+
+    @staticmethod
+    def demand_headers_anew(before: str, url: str) -> None:
+        """Let a URL pass that leads where the one before led: stored headers are secrets of that place.
+
+        Raises:
+            WebhookInvalid: 400.
+        """
+        there, here = httpx.URL(before), httpx.URL(url)
+        if (there.scheme, there.host, there.port) != (here.scheme, here.host, here.port):
+            raise WebhookInvalid(
+                "The url leads to another host, scheme or port, where the stored headers are not sent.",
+                hint="Give headers in the same request: those for the new place, or {} for none.",
+            )
 
     @staticmethod
     def demand_patterns(patterns: Iterable[str]) -> None:
