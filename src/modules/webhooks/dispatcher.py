@@ -15,22 +15,25 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
+from modules.webhooks.burying import bury_left_over
 from modules.webhooks.leasing import record, release, take
 from modules.webhooks.observations import WebhookAttempted, WebhookDead, WebhooksStalled
+from monohull.kernel import clock
 from monohull.kernel.errors import Problem
 from monohull.kernel.tasks import beside, end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from uuid import UUID
 
-    from modules.webhooks.leasing import Recorded
+    from modules.webhooks.leasing import Lost, Recorded
     from modules.webhooks.sending import Attempt, Delivery, Sender
     from modules.webhooks.settings import WebhooksSettings
     from monohull.kernel.database.engine import Database
     from monohull.kernel.observation import Observer
 
 POLL_SECONDS: Final = 1.0
+MAX_BURIED: Final = 1000
 DRAIN_SECONDS: Final = 5.0
 SECONDS_PER_HOUR: Final = 3600.0
 _AWAY: Final = (
@@ -71,6 +74,7 @@ class Dispatcher:
         self._ended: list[Attempt] = []
         self._to_disable: dict[UUID, str] = {}
         self._wake = asyncio.Event()
+        self._bury_at = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -111,12 +115,20 @@ class Dispatcher:
         if free <= 0:
             return 0
         async with self._connection() as connection:
+            await self._bury(connection)
             taken = await take(connection, free)
-        for delivery in taken:
+        self._tell_lost(taken.lost)
+        for delivery in taken.deliveries:
             task = asyncio.create_task(self._send(delivery), name=f"webhook {delivery.id}")
             self._sending[task] = delivery
             task.add_done_callback(self._forget)
-        return len(taken)
+        return len(taken.deliveries)
+
+    async def _bury(self, connection: asyncpg.Connection) -> None:
+        """Give up what disabled endpoints still have, looked for once a second."""
+        if clock.monotonic_seconds() >= self._bury_at:
+            self._tell_lost(await bury_left_over(connection, MAX_BURIED))
+            self._bury_at = clock.monotonic_seconds() + POLL_SECONDS
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -179,6 +191,19 @@ class Dispatcher:
         )
         if attempt.state == "dead":
             self._observer.observe(WebhookDead(attempts=delivery.attempt, **known))
+
+    def _tell_lost(self, lost: Iterable[Lost]) -> None:
+        for one in lost:
+            self._observer.observe(
+                WebhookDead(
+                    endpoint_id=str(one.endpoint_id),
+                    delivery_id=str(one.id),
+                    event_id=str(one.event_id),
+                    attempts=one.attempts,
+                    reason=one.reason,
+                    request_id=one.request_id,
+                )
+            )
 
     async def _drain(self) -> None:
         """Let requests end, give back those that do not, and write down what came back."""

@@ -41,7 +41,7 @@ _ENDPOINTS: Final = """
 """
 _TAKE: Final = f"""
     with room as (
-        select e.id, e.timeout_seconds, least(
+        select e.id, e.timeout_seconds, e.max_attempts, e.retry_window_seconds, least(
             e.concurrency - busy.count,
             case when e.consecutive_failures >= e.breaker_failures then 1 - busy.count else e.concurrency end,
             case when e.rate_per_second is null then e.concurrency else floor(least(
@@ -55,15 +55,19 @@ _TAKE: Final = f"""
         ) as busy
         where e.id = any ($1)
     ), picked as (
-        select d.*, room.timeout_seconds from room cross join lateral (
-            select d.id, d.state, d.attempts, d.due_at from monohull.webhook_deliveries as d
+        select d.*, room.timeout_seconds, d.state = 'sending' and (
+            d.attempts >= room.max_attempts
+            or d.created_at + make_interval(secs => room.retry_window_seconds) < now()
+        ) is true as is_over
+        from (select * from room where free > 0 order by random()) as room cross join lateral (
+            select d.id, d.state, d.attempts, d.due_at, d.created_at from monohull.webhook_deliveries as d
             where d.endpoint_id = room.id and d.state in ('pending', 'sending') and d.due_at <= now()
                 and (d.order_key is null or not exists (
                     select from monohull.webhook_deliveries as earlier
                     where earlier.endpoint_id = d.endpoint_id and earlier.order_key = d.order_key
                         and earlier.state in ('pending', 'sending') and earlier.position < d.position
                 ))
-            order by d.due_at, d.position limit greatest(room.free, 0)
+            order by d.due_at, d.position limit room.free
             for update of d skip locked
         ) as d
         limit $2
@@ -74,19 +78,26 @@ _TAKE: Final = f"""
         on conflict do nothing
     ), taken as (
         update monohull.webhook_deliveries as d
-        set state = 'sending', attempts = d.attempts + 1,
-            due_at = now() + make_interval(secs => picked.timeout_seconds + {GRACE_SECONDS})
+        set state = case when picked.is_over then 'dead' else 'sending' end,
+            attempts = d.attempts + (not picked.is_over)::int,
+            due_at = now() + make_interval(secs => picked.timeout_seconds + {GRACE_SECONDS}),
+            reason = case when picked.is_over then 'worker_lost' else d.reason end,
+            finished_at = case when picked.is_over then now() end
         from picked where d.id = picked.id
-        returning d.id, d.position, d.endpoint_id, d.event_id, d.attempts, d.kind, d.replay_of, d.created_at
+        returning d.id, d.position, d.endpoint_id, d.event_id, d.state, d.attempts, d.kind, d.replay_of,
+            d.created_at
     ), spent as (
         update monohull.webhook_endpoints as e
         set tokens_at = now(), tokens = least(
                 e.rate_per_second, e.tokens + e.rate_per_second * extract(epoch from now() - e.tokens_at)
             ) - counted.number
-        from (select endpoint_id, count(*) as number from taken group by endpoint_id) as counted
+        from (
+            select endpoint_id, count(*) as number from taken where state = 'sending' group by endpoint_id
+        ) as counted
         where e.id = counted.endpoint_id and e.rate_per_second is not null
     )
-    select taken.*, e.url, e.payload as form, e.headers, e.timeout_seconds, e.max_attempts,
+    select taken.*, 'worker_lost' as reason, e.url, e.payload as form, e.headers,
+        e.timeout_seconds, e.max_attempts,
         e.retry_base_seconds, e.retry_max_seconds, e.retry_window_seconds,
         ev.name, ev.version, ev.key, ev.occurred_at, ev.request_id, ev.traceparent,
         ev.payload::text as payload,
@@ -158,6 +169,24 @@ _RELEASE: Final = """
 """
 
 
+class Lost(Struct, frozen=True, kw_only=True):
+    """A delivery that was given up because nobody will say what came of its last attempt."""
+
+    id: UUID
+    endpoint_id: UUID
+    event_id: UUID
+    attempts: int
+    reason: str
+    request_id: str | None
+
+
+class Taken(Struct, frozen=True):
+    """What is to be sent, and what was past its limits when its lease ended."""
+
+    deliveries: tuple[Delivery, ...] = ()
+    lost: tuple[Lost, ...] = ()
+
+
 class Recorded(Struct, frozen=True):
     """What was written down.
 
@@ -170,15 +199,18 @@ class Recorded(Struct, frozen=True):
     failing: Mapping[UUID, float]
 
 
-async def take(connection: asyncpg.Connection, limit: int) -> Sequence[Delivery]:
-    """Lease what is due and has room, the oldest first."""
+async def take(connection: asyncpg.Connection, limit: int) -> Taken:
+    """Lease what is due and has room, the oldest first; the endpoints take turns by lot."""
     async with connection.transaction():
         endpoints = [row["id"] for row in await connection.fetch(_ENDPOINTS, MAX_ENDPOINTS)]
         if not endpoints:
-            return []
+            return Taken()
         # a statement of its own: it has to see what other workers took before the locks were ours
         rows = await connection.fetch(_TAKE, endpoints, limit)
-    return [_delivery(row) for row in rows]
+    return Taken(
+        tuple(_delivery(row) for row in rows if row["state"] == "sending"),
+        tuple(lost_of(row) for row in rows if row["state"] == "dead"),
+    )
 
 
 async def record(connection: asyncpg.Connection, attempts: Sequence[Attempt]) -> Recorded:
@@ -220,6 +252,8 @@ async def _count(connection: asyncpg.Connection, attempts: Sequence[Attempt]) ->
     succeeded: dict[UUID, bool] = {}
     streak: dict[UUID, int] = {}
     for one in attempts:
+        if one.is_refused_by_us:
+            continue
         endpoint = one.delivery.endpoint_id
         is_good = one.outcome == "delivered"
         succeeded[endpoint] = succeeded.get(endpoint, False) or is_good
@@ -229,6 +263,11 @@ async def _count(connection: asyncpg.Connection, attempts: Sequence[Attempt]) ->
         return {}
     rows = await connection.fetch(_COUNT, ids, [succeeded[one] for one in ids], [streak[one] for one in ids])
     return {row["id"]: row["failing_seconds"] for row in rows if row["failing_seconds"] is not None}
+
+
+def lost_of(row: Mapping[str, Any]) -> Lost:
+    """Read a delivery that was given up out of a row with its fields."""
+    return Lost(**{name: row[name] for name in Lost.__struct_fields__})
 
 
 def _json(value: Mapping[str, str] | None) -> str | None:

@@ -26,6 +26,9 @@ STARS: Final = "***"
 GONE: Final = 410
 MAX_LOGGED_HEADERS: Final = 50
 MAX_LOGGED_VALUE: Final = 500
+OURS: Final = frozenset({"request_too_large", "header", "url"})
+"""Reasons for which we refuse a request today and tomorrow."""
+
 _SECRET_ANSWERS: Final = frozenset({"set-cookie", "authorization", "proxy-authenticate", "www-authenticate"})
 
 
@@ -89,6 +92,11 @@ class Attempt(Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def is_refused_by_us(self) -> bool:
+        """Whether nothing was sent, for what is wrong with the request; the endpoint did not fail."""
+        return self.reason in OURS
+
+    @property
     def is_gone(self) -> bool:
         """Whether the endpoint said that it will never take anything again."""
         return self.status == GONE
@@ -110,14 +118,18 @@ class Sender:
 
     async def send(self, delivery: Delivery) -> Attempt:
         """Make one attempt. Whatever fails is in what it returns."""
+        began = clock.monotonic_seconds()
+        known: dict[str, Any] = {"delivery": delivery, "started_at": clock.now()}
+        try:
+            return await self._attempt(delivery, known, began)
+        except Exception as error:  # noqa: BLE001 the boundary: an attempt that nobody hears of is made for ever
+            message = f"This attempt ended by a defect of ours: {type(error).__name__}."
+            return self._failed(known, began, "defect", message)
+
+    async def _attempt(self, delivery: Delivery, known: dict[str, Any], began: float) -> Attempt:
+        """Make one attempt, and put into ``known`` what the log is to show."""
         body = body_of(delivery.event, delivery.payload)
-        started_at, began = clock.now(), clock.monotonic_seconds()
-        known: dict[str, Any] = {
-            "delivery": delivery,
-            "started_at": started_at,
-            "request_body": self._cut(body),
-            "request_bytes": len(body),
-        }
+        known |= {"request_body": self._cut(body), "request_bytes": len(body)}
         try:
             headers, shown = self._headers(delivery, body)
             known["request_headers"] = shown
@@ -125,15 +137,19 @@ class Sender:
             reply = await self._outbound.request(
                 "POST", delivery.url, headers=headers, body=body, limits=limits
             )
-        except (OutboundRefused, OutboundFailed) as error:
+        except OutboundRefused as error:
+            return self._failed(known, began, error.reason, str(error))
+        except OutboundFailed as error:
+            known["status"] = error.status
+            if _is_success(error.status):
+                return _delivered(known, began, f"{error} It is not read, and the event counts as taken.")
             return self._failed(known, began, error.reason, str(error))
         except DecryptionError:
             message = "The endpoint's secrets were sealed under another MONOHULL_JWT_SECRET; rotate them."
             return self._failed(known, began, "secret_unreadable", message)
         known |= self._answer(reply)
-        if 200 <= reply.status <= 299:  # noqa: PLR2004 the successes of HTTP
-            seconds = clock.monotonic_seconds() - began
-            return Attempt(outcome="delivered", duration_seconds=seconds, **known)
+        if _is_success(reply.status):
+            return _delivered(known, began)
         retry_after = read_retry_after(reply.headers.get("Retry-After"), clock.now())
         return self._failed(known, began, *_refusal(reply), retry_after=retry_after)
 
@@ -156,7 +172,7 @@ class Sender:
             duration_seconds=clock.monotonic_seconds() - began,
             reason=reason,
             message=message,
-            delay_seconds=None if known.get("status") == GONE else delay,
+            delay_seconds=None if known.get("status") == GONE or reason in OURS else delay,
             **known,
         )
 
@@ -201,6 +217,15 @@ class Sender:
 
     def _cut(self, body: bytes) -> str:
         return _text(body[: self._settings.log_body_bytes].decode(errors="replace"))
+
+
+def _is_success(status: int | None) -> bool:
+    return status is not None and 200 <= status <= 299  # noqa: PLR2004 the successes of HTTP
+
+
+def _delivered(known: dict[str, Any], began: float, message: str | None = None) -> Attempt:
+    seconds = clock.monotonic_seconds() - began
+    return Attempt(outcome="delivered", duration_seconds=seconds, message=message, **known)
 
 
 def _text(value: str) -> str:

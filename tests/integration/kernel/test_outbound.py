@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -343,6 +345,24 @@ class TestHostileServers:
 
         async with serving(speak) as server:
             assert await reason_of(outbound.request("GET", server.url())) == "protocol"
+
+    async def test_garbage_behind_the_handshake(self, tmp_path: Path) -> None:
+        context, trusting = certificate(tmp_path, "good.example")
+
+        async def resolver(_: str, __: int) -> Sequence[str]:
+            return ["127.0.0.1"]
+
+        def speak(listener: socket.socket) -> None:
+            with context.wrap_socket(listener.accept()[0], server_side=True) as secured:
+                secured.recv(10_000)
+                os.write(secured.fileno(), b"no record of TLS" * 10)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            speaking = asyncio.create_task(asyncio.to_thread(speak, listener))
+            async with Outbound(LOOPBACK, resolver=resolver, ssl_context=trusting).running() as outbound:
+                url = f"https://good.example:{listener.getsockname()[1]}"
+                assert await reason_of(outbound.request("GET", url)) == "protocol"
+            await speaking
 
     async def test_silence(self, outbound: Outbound) -> None:
         async def wait(_: bytes, reader: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:

@@ -176,9 +176,9 @@ async def test_answers_that_are_none(office: Office) -> None:
     """What a receiver may do instead of answering ends in time, with a reason."""
     wanted = {
         "timeout": Answer(manner="hang"),
-        "response_too_large": Answer(manner="endless"),
+        "response_too_large": Answer(manner="endless", status=500),
         "redirect": Answer(status=302, headers={"location": office.receiver.url("/elsewhere")}),
-        "encoding": Answer(headers={"content-encoding": "br"}),
+        "encoding": Answer(status=500, headers={"content-encoding": "br"}),
     }
     listeners = {}
     for reason, answer in wanted.items():
@@ -195,6 +195,28 @@ async def test_answers_that_are_none(office: Office) -> None:
     nobody = await office.endpoint(max_attempts=1, url="http://127.0.0.1:9/")
     await nobody.happen(1)
     assert (await nobody.settled())[0]["reason"] == "connect"
+
+
+async def test_taken_with_an_answer_that_is_not_read(office: Office) -> None:
+    """2xx says that the receiver has the event; sending it again for the answer's body would be wrong."""
+    for answer in (Answer(manner="endless"), Answer(headers={"content-encoding": "br"})):
+        there = await office.endpoint()
+        office.receiver.plan[there.path] = [answer]
+        await there.happen(1)
+        (delivery,) = await there.settled()
+        assert (delivery["state"], delivery["attempts"], delivery["status"]) == ("delivered", 1, 200)
+        (attempt,) = (await there.detail(delivery["id"]))["attempts"]
+        assert attempt["message"].endswith("the event counts as taken.")
+
+
+async def test_what_we_never_send(office: Office) -> None:
+    """A body above the limit is given up at once, and says nothing about the endpoint."""
+    there = await office.endpoint()
+    await there.happen("x" * 5_000_000)
+    (delivery,) = await there.settled()
+    assert (delivery["state"], delivery["attempts"], delivery["reason"]) == ("dead", 1, "request_too_large")
+    assert (await there.view())["consecutive_failures"] == 0
+    assert office.receiver.at(there.path) == []
 
 
 async def test_gone(office: Office) -> None:

@@ -56,6 +56,7 @@ def test_retry_after_lengthens_and_never_shortens() -> None:
         (None, None), ("", None), ("soon", None), ("-5", None), ("1.5", None), ("120", 120.0),
         ("Thu, 26 Nov 2026 12:01:00 GMT", 60.0), ("Thu, 26 Nov 2026 11:00:00 GMT", 0.0),
         ("9" * 400, 999_999_999.0), ("٣", None), ("Thu, 99 Nov 2026 11:00:00 GMT", None),
+        ("Thu, 26 Nov 99999999999999999999 12:00:00 GMT", None),
     ],
     ids=str,
 )  # fmt: skip

@@ -202,7 +202,10 @@ class Deliveries:
         """
         event_id, delivery_id = uuid7(), uuid7()
         async with self._database.unit_of_work() as work:
-            await _demand_enabled(EndpointRepository(work), endpoint_id)
+            endpoints = EndpointRepository(work)
+            # nobody disables or deletes the endpoint between the look and the row
+            await endpoints.lock_place()
+            await _demand_enabled(endpoints, endpoint_id)
             values = {
                 "id": delivery_id,
                 "event_id": event_id,

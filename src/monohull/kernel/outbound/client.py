@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
@@ -20,7 +21,6 @@ from monohull.kernel.outbound.errors import OutboundFailed, OutboundRefused
 from monohull.kernel.outbound.hop import Hop
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from monohull.kernel.observation import Observer
@@ -213,6 +213,9 @@ class Outbound:
                 # typed for both kinds of client; an asynchronous pool gives asynchronous streams
                 stream: Any = response.stream
                 body = await read_body(stream, received, limits.response_bytes)
+            except OutboundFailed as failed:
+                failed.status = response.status
+                raise
             finally:
                 await response.aclose()
         return Reply(response.status, received, body, hop.url)
@@ -270,7 +273,8 @@ def _as_failures() -> Iterator[None]:
         raise OutboundFailed("connect", "The host does not take the connection.") from error
     except httpcore.TimeoutException as error:
         raise OutboundFailed("timeout", "The host did not answer in time.") from error
-    except (httpcore.ProtocolError, httpcore.NetworkError) as error:
+    # ssl's own: a refusal of TLS 1.3 comes with the first read, which the library does not wrap
+    except (httpcore.ProtocolError, httpcore.NetworkError, ssl.SSLError) as error:
         raise OutboundFailed("protocol", "The host's answer is broken off or not HTTP.") from error
 
 

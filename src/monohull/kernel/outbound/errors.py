@@ -34,8 +34,12 @@ class OutboundRefused(Exception):
 
 
 class OutboundFailed(Exception):
-    """The request was made, or tried, and there is no answer to hand on."""
+    """The request was made, or tried, and there is no answer to hand on.
 
-    def __init__(self, reason: Failure, message: str) -> None:
+    ``status`` is there where the host answered and the body alone is one that we do not take.
+    """
+
+    def __init__(self, reason: Failure, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.reason: Failure = reason
+        self.status = status
