@@ -40,7 +40,7 @@ ConditionValue: TypeAlias = (
     | None
 )
 SecretText: TypeAlias = Annotated[str, Meta(max_length=200, pattern=r"^whsec_[A-Za-z0-9+/]+=*" + END)]
-Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=1, le=86_400)]
 State: TypeAlias = Literal["pending", "sending", "delivered", "dead"]
 Kind: TypeAlias = Literal["event", "replay", "test"]
 PayloadForm: TypeAlias = Literal["envelope", "database"]
@@ -101,6 +101,7 @@ class CreateEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``events`` are names or patterns such as ``auth.*``, ``rows`` tables; ``payload`` ``database`` sends rows
     as Supabase's database webhooks do. ``secret`` is one that the receiver has already;
     without it one is made and shown once. ``is_ordered`` has events of one key wait for each other.
+    ``max_attempts`` null leaves the end of the attempts to ``retry_window_seconds`` alone.
     """
 
     name: EndpointName
@@ -114,7 +115,7 @@ class CreateEndpoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     is_ordered: bool = False
     is_enabled: bool = True
     timeout_seconds: Timeout | None = None
-    max_attempts: Attempts | None = None
+    max_attempts: Attempts | None = 50
     retry_base_seconds: Seconds | None = None
     retry_max_seconds: Seconds | None = None
     retry_window_seconds: Window | None = None

@@ -21,10 +21,17 @@ _WAITING: Final = """
         coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds
     from monohull.webhook_deliveries as d where d.state in ('pending', 'sending')
 """
-_OVERDUE: Final = """
+# what a rate or an earlier one of its key holds up waits as it should
+OVERDUE: Final = """
     select coalesce(extract(epoch from now() - min(d.due_at)), 0)::float8 as seconds
     from monohull.webhook_deliveries as d join monohull.webhook_endpoints as e on e.id = d.endpoint_id
     where d.state in ('pending', 'sending') and e.is_enabled and e.consecutive_failures < e.breaker_failures
+        and e.rate_per_second is null
+        and (d.order_key is null or not exists (
+            select from monohull.webhook_deliveries as earlier
+            where earlier.endpoint_id = d.endpoint_id and earlier.order_key = d.order_key
+                and earlier.state in ('pending', 'sending') and earlier.position < d.position
+        ))
 """
 _DISABLED: Final = """
     select count(*) from monohull.webhook_endpoints where not is_enabled and disabled_reason <> 'by_hand'
@@ -76,7 +83,7 @@ def webhook_metrics(metrics: Metrics) -> Reader:
 async def look(runtime: Runtime) -> Diagnosis:
     """Say whether deliveries are made in time, and whether an endpoint was given up."""
     async with runtime.database.connection() as connection:
-        late = await connection.fetchval(_OVERDUE)
+        late = await connection.fetchval(OVERDUE)
         disabled = await connection.fetchval(_DISABLED)
     if late > LATE_SECONDS:
         message = (

@@ -26,7 +26,12 @@ _BURY: Final = text(
     """
 )
 _EMAIL: Final = text("select email from auth.users where id = :user_id and deleted_at is null")
-_FORGET: Final = text("delete from monohull.webhook_deliveries where endpoint_id = :endpoint_id")
+_FORGET: Final = text(
+    """
+    delete from monohull.webhook_deliveries where id in (
+        select id from monohull.webhook_deliveries where endpoint_id = :endpoint_id limit :batch)
+    """
+)
 
 
 class EndpointRepository(Repository[WebhookEndpoint]):
@@ -68,9 +73,14 @@ class EndpointRepository(Repository[WebhookEndpoint]):
         email: str | None = await self.session.scalar(_EMAIL, {"user_id": user_id})
         return email
 
+    async def forget(self, endpoint_id: UUID, batch: int) -> int:
+        """Delete at most ``batch`` deliveries of an endpoint with their log; return how many."""
+        result = await self.session.execute(_FORGET, {"endpoint_id": endpoint_id, "batch": batch})
+        count: int = result.rowcount  # type: ignore[attr-defined]  # a DELETE's result has it
+        return count
+
     async def remove(self, endpoint: WebhookEndpoint) -> None:
         """Delete an endpoint with everything about it."""
-        await self.session.execute(_FORGET, {"endpoint_id": endpoint.id})
         await self.session.delete(endpoint)
         await self.session.flush()
 

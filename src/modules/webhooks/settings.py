@@ -13,8 +13,14 @@ class WebhooksSettings(Struct, frozen=True, kw_only=True):
     prefix: ClassVar[str] = "WEBHOOKS_"
 
     concurrency: Annotated[
-        int, Meta(ge=1, le=1000, description="Requests that one worker has on their way at a time.")
-    ] = 100
+        int,
+        Meta(
+            ge=1,
+            le=90,
+            description="Requests that one worker has on their way at a time; "
+            "it has 100 connections to other hosts in all.",
+        ),
+    ] = 80
     timeout_seconds: Annotated[
         int, Meta(ge=1, le=60, description="How long an endpoint may take to answer.")
     ] = 15

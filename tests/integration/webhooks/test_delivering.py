@@ -143,7 +143,10 @@ async def test_order_by_key(office: Office) -> None:
 
 async def test_the_breaker(office: Office) -> None:
     """Opens after so many failures in a row; then one request at a time tries, and success closes it."""
-    there = await office.endpoint(breaker_failures=3, breaker_seconds=0.4, concurrency=1)
+    there = await office.endpoint(breaker_failures=3, concurrency=1)
+    await office.execute(
+        "update monohull.webhook_endpoints set breaker_seconds = 0.4 where id = $1", there.id
+    )
     office.receiver.plan[there.path] = [Answer(status=500)]
     await there.happen(*range(20))
     await office.receiver.arrived(there.path, 3)

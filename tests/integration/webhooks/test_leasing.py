@@ -11,6 +11,7 @@ import pytest
 
 from modules.webhooks.assembly import build_vault
 from modules.webhooks.leasing import take
+from modules.webhooks.looks import OVERDUE
 from monohull.kernel.clock import monotonic_seconds
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ async def test_a_test_waits_for_who_disables(office: Office) -> None:
         connection: Any = await work.connection()
         await connection.exec_driver_sql("select from monohull.webhook_fanout for update")
         asked = asyncio.create_task(office.call("POST", f"/endpoints/{there.id}/test"))
-        await until_blocked(office, asked)
+        await until_blocked(office, asked, "webhook_fanout")
         await connection.exec_driver_sql(
             "update monohull.webhook_endpoints set is_enabled = false, disabled_at = now() where id = $1",
             (UUID(there.id),),
@@ -126,13 +127,47 @@ async def test_a_test_waits_for_who_disables(office: Office) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "webhook_disabled")
 
 
-async def until_blocked(office: Office, asked: asyncio.Task[Any]) -> None:
+async def until_blocked(office: Office, asked: asyncio.Task[Any], by: str) -> None:
     """Return once somebody waits for a lock, or the request has been answered."""
     deadline = monotonic_seconds() + 10
-    query = "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%webhook_fanout%'"
-    while not asked.done() and not await office.rows(query):
+    query = "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%' || $1 || '%'"
+    while not asked.done() and not await office.rows(query, by):
         assert monotonic_seconds() < deadline
         await asyncio.sleep(0.02)
+
+
+async def test_deleting_much_holds_nobody_up(office: Office) -> None:
+    """While the deliveries of an endpoint go, events are fanned out, and nothing is made for it."""
+    there = await office.endpoint()
+    await there.happen(1)
+    await there.settled()
+    async with office.served.runtime.database.unit_of_work() as work:
+        connection: Any = await work.connection()
+        query = "select from monohull.webhook_deliveries where endpoint_id = $1 for update"
+        await connection.exec_driver_sql(query, (UUID(there.id),))
+        asked = asyncio.create_task(office.call("DELETE", f"/endpoints/{there.id}"))
+        await until_blocked(office, asked, "delete from monohull.webhook_deliveries")
+        await connection.exec_driver_sql("select from monohull.webhook_fanout for update nowait")
+    assert (await asked).status_code == 204
+    assert (await office.call("GET", f"/endpoints/{there.id}")).status_code == 404
+
+
+async def test_what_waits_its_turn_is_not_overdue(office: Office) -> None:
+    ordered, rated = await office.endpoint(), await office.endpoint(rate_per_second=1)
+    async with transaction(office) as connection:
+        head = await waiting(connection, ordered)
+        late = [await waiting(connection, one, state="pending", attempts=0) for one in (ordered, rated)]
+        await connection.execute(
+            "update monohull.webhook_deliveries set order_key = 'a' where endpoint_id = $1", UUID(ordered.id)
+        )
+        move = (
+            "update monohull.webhook_deliveries set due_at = now() - make_interval(secs => $2) where id = $1"
+        )
+        for one in late:
+            await connection.execute(move, one, 3600)
+        assert await connection.fetchval(OVERDUE) < 60
+        await connection.execute(move, head, 7200)
+        assert await connection.fetchval(OVERDUE) == pytest.approx(7200, abs=1)
 
 
 async def test_a_defect_is_an_attempt_that_failed(office: Office) -> None:

@@ -65,6 +65,8 @@ async def test_what_is_refused(office: Office) -> None:
         ("POST", "/endpoints", made(retry_base_seconds=10, retry_max_seconds=1), 400, "webhook_invalid"),
         ("POST", "/endpoints", made(filters=[{"field": "a", "op": "in"}]), 400, "invalid_request"),
         ("POST", "/endpoints", made(filters=[{"field": "a", "value": "\0"}]), 400, "invalid_request"),
+        ("POST", "/endpoints", made(retry_base_seconds=0.9), 400, "invalid_request"),
+        ("POST", "/endpoints", made(breaker_seconds=0.001), 400, "invalid_request"),
         ("POST", "/endpoints", made(unknown=1), 400, "invalid_request"),
         ("PATCH", f"/endpoints/{there.id}", {"url": "http://10.0.0.1"}, 400, "webhook_url_refused"),
         ("PATCH", f"/endpoints/{NOWHERE}", {}, 404, "not_found"),

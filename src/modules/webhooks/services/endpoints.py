@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Tell = Callable[[AsyncSession, str, WebhookEndpoint, str], Awaitable[None]]
 
 BY_HAND: Final = "by_hand"
+FORGET_BATCH: Final = 2000
 _MATCHING: Final = frozenset({"events", "rows", "filters", "is_enabled"})
 """Fields that decide which events an endpoint gets."""
 
@@ -160,14 +161,32 @@ class Endpoints:
     async def delete(self, endpoint_id: UUID) -> None:
         """Delete an endpoint with its secrets, deliveries and log.
 
+        It is disabled first; then its deliveries go in batches, during which events are fanned out to others.
+
         Raises:
             NotFound: 404. Unavailable: 503.
         """
         async with watching(self._database) as work:
             endpoints = EndpointRepository(work)
             await unwatch_rows(work, endpoint_id)
-            await endpoints.lock_place()
+            place = await endpoints.lock_place()
             row = await _get(endpoints, endpoint_id)
+            if row.is_enabled:
+                row.is_enabled = False
+                await self._switch(endpoints, row, place)
+        forgotten = FORGET_BATCH
+        while forgotten == FORGET_BATCH:
+            async with self._database.unit_of_work() as work:
+                endpoints = EndpointRepository(work)
+                # before the deliveries, as everybody does
+                await endpoints.find_locked(endpoint_id)
+                forgotten = await endpoints.forget(endpoint_id, FORGET_BATCH)
+        async with self._database.unit_of_work() as work:
+            endpoints = EndpointRepository(work)
+            await endpoints.lock_place()
+            if (left := await endpoints.find_locked(endpoint_id)) is None:
+                return
+            row = left
             deleted = WebhookEndpointDeleted(endpoint_id=str(row.id), endpoint_name=row.name, url=row.url)
             await outbox.publish(work, deleted, key=deleted.endpoint_id)
             await endpoints.remove(row)
