@@ -163,7 +163,10 @@ class Deliveries:
                 "order by d.position desc limit 1"
             )
             found = await work.execute(newest, {"id": delivery_id, "endpoint_id": row["endpoint_id"]})
-            return _view(found.mappings().one())
+            if (again := found.mappings().one_or_none()) is None:
+                # deleted since it was read, with its endpoint or past its retention
+                raise NotFound(NO_DELIVERY)
+            return _view(again)
 
     async def replay(self, wanted: Replay) -> Replayed:
         """Deliver again what was chosen, the oldest first; of endpoints that are disabled nothing.
