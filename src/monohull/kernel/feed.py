@@ -33,7 +33,7 @@ CHANNEL: Final = "monohull_feed"
 
 BATCH: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
-"""A batch holds no more payload than this as it is stored, compressed, unless its first event alone does."""
+"""A batch holds no more payload than this, as text or as it is stored, unless its first event alone does."""
 
 COLUMNS: Final = (
     "id, position, transaction_id::text as transaction, sequence, name, version, occurred_at, key, actor, "
@@ -42,9 +42,10 @@ COLUMNS: Final = (
 
 _READ: Final = f"""
     select {COLUMNS} from (
-        select *, sum(pg_column_size(payload)) over (order by sequence) - pg_column_size(payload) as before
+        select *, sum(size) over (order by sequence) - size as before
         from (
-            select * from monohull.outbox
+            select *, greatest(pg_column_size(payload), octet_length(payload::text)) as size
+            from monohull.outbox
             where sequence > $1 and ($4::text[] is null or name = any ($4) or name ^@ any ($5::text[]))
             order by sequence limit $2
         ) as next
@@ -71,7 +72,7 @@ async def read_feed(
         after: The number of the last event that was read; 0 reads all that is kept.
         limit: At most so many events.
         patterns: Names, or patterns such as ``auth.*`` and ``*``.
-        max_bytes: Payloads of a batch, as they are stored; fewer events come when they are large.
+        max_bytes: Payloads of a batch, as text; fewer events come when they are large.
     """
     names, prefixes = _parted(patterns)
     rows = await connection.fetch(_READ, after, limit, max_bytes, names, prefixes)

@@ -113,6 +113,15 @@ async def test_large_payloads_come_in_smaller_batches(
     assert len(await read_feed(connection, after=0, max_bytes=1)) == 1
 
 
+async def test_what_is_large_only_as_text_is_large(bench: Workbench, connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        "insert into monohull.outbox (id, name, version, payload) select gen_random_uuid(), 'a.b', 1, "
+        "to_json(repeat('x', 100000)) from generate_series(1, 5)"
+    )
+    await relay_events(connection, bench.runtime.events)
+    assert len(await read_feed(connection, after=0, max_bytes=150_000)) == 2
+
+
 async def test_a_time_has_its_number(bench: Workbench, connection: asyncpg.Connection) -> None:
     await happen(connection, bench, 1, 2)
     between = now()
