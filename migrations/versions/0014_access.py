@@ -136,7 +136,7 @@ $$;
 """
 
 CASTS: Final = """
-create function monohull.is_own_type(type oid) returns boolean
+create function monohull.is_own_type(type oid, are_domains_asked boolean default false) returns boolean
     language sql stable set search_path = pg_catalog, pg_temp as $$
     with recursive within (id) as (
         select type
@@ -156,14 +156,16 @@ create function monohull.is_own_type(type oid) returns boolean
         where t.oid >= 16384 and part.id <> 0
     )
     select coalesce(bool_and(
-        t.oid < 16384 or t.typtype in ('c', 'd') or t.typowner = current_user::regrole
+        t.oid < 16384 or t.typtype = 'c' or (t.typtype = 'd' and not are_domains_asked)
+        or t.typowner = (select r.oid from pg_catalog.pg_roles as r where r.rolname = current_user)
         or exists (select from pg_catalog.pg_roles as r where r.oid = t.typowner and r.rolsuper)
     ), false)
     from within left join pg_catalog.pg_type as t on t.oid = within.id
 $$;
-revoke execute on function monohull.is_own_type(oid) from public;
-comment on function monohull.is_own_type(oid) is
-    'Whether a type and all it consists of is the server''s, a superuser''s or ours, and its casts with it.';
+revoke execute on function monohull.is_own_type(oid, boolean) from public;
+comment on function monohull.is_own_type(oid, boolean) is
+    'Whether a type and all it consists of is the server''s, a superuser''s or ours, and its casts with it; '
+    'the checks of its domains too, if they are asked about.';
 
 create or replace function monohull.columns_for_audit(whole anyelement) returns jsonb
     language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -415,4 +417,4 @@ def downgrade() -> None:
         ):
             text = statement.text.replace("create function", "create or replace function", 1)
             op.get_bind().exec_driver_sql(text)
-    op.execute("drop function monohull.is_own_type(oid)")
+    op.execute("drop function monohull.is_own_type(oid, boolean)")

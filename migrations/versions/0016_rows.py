@@ -120,6 +120,40 @@ $$;
 revoke execute on function monohull.hidden_columns(regclass) from public;
 comment on function monohull.hidden_columns(regclass) is
     'Columns whose values leave the database in no event, by the rules of the audit log';
+
+create function monohull.has_foreign_types(relation oid, are_domains_asked boolean) returns boolean
+    language sql stable set search_path = '' as $$
+    select exists (
+        select from pg_catalog.pg_attribute
+        where attrelid = relation and attnum > 0 and not attisdropped
+            and atttypid >= 16384 and not monohull.is_own_type(atttypid, are_domains_asked)
+    )
+$$;
+revoke execute on function monohull.has_foreign_types(oid, boolean) from public;
+comment on function monohull.has_foreign_types(oid, boolean) is
+    'Whether a table has columns of types whose casts are somebody else''s, or the checks of their domains';
+
+create function monohull.json_by_column(relation oid) returns text
+    language sql stable set search_path = '' as $$
+    -- format runs the output function of a type and no cast
+    select format('(''{'' || array_to_string(array[%s]::text[], '','') || ''}'')::json', string_agg(
+        format('%L || coalesce(', to_json(attname::text)::text || ':') || case
+            when atttypid < 16384 or monohull.is_own_type(atttypid)
+                then format('to_json(changed.%I)', attname)
+            else format(
+                'case when changed.%I is distinct from null then to_json(format(''%%s'', changed.%I)) end',
+                attname, attname
+            )
+        end || '::text, ''null'')', ', ' order by attnum
+    ))
+    from pg_catalog.pg_attribute
+    where attrelid = relation and attnum > 0 and not attisdropped
+        and monohull.has_foreign_types(relation, false)
+    having count(*) > 0
+$$;
+revoke execute on function monohull.json_by_column(oid) from public;
+comment on function monohull.json_by_column(oid) is
+    'What makes JSON of a row called "changed" without casts of somebody else; null where there are none';
 """
 
 UNDO: Final = """
@@ -131,6 +165,8 @@ do $$ declare one record; begin
         execute format('drop function %s cascade', one.name);
     end loop;
 end $$;
+drop function monohull.json_by_column(oid);
+drop function monohull.has_foreign_types(oid, boolean);
 drop function monohull.hidden_columns(regclass);
 drop function monohull.cut_row(json);
 drop function monohull.without_hidden(json, text[]);

@@ -6,9 +6,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from monohull.kernel.errors import Problem
 from monohull.kernel.observation import Observation
 from monohull.kernel.rows import sync_watches
 from monohull.kernel.tasks import beside
@@ -42,7 +39,8 @@ async def _keep(database: Database, observer: Observer) -> None:
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
-            async with database.unit_of_work() as session:
-                await sync_watches(session)
-        except (Problem, SQLAlchemyError, TimeoutError) as error:
-            observer.observe(RowWatchesNotKept(reason=str(error)))
+            failures = await sync_watches(database)
+        except Exception as error:  # noqa: BLE001 the boundary: nobody else would keep them in this process
+            failures = [error]
+        for failure in failures:
+            observer.observe(RowWatchesNotKept(reason=f"{type(failure).__name__}: {failure}"))

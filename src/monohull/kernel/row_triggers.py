@@ -10,12 +10,19 @@ partition or changes its key.
 
 Columns are found when the trigger runs, so that a table may be altered without
 its writers noticing; a condition that no longer fits lets everything pass.
+
+The triggers run as the owner of the platform's schema, over rows of tables of
+others. Making JSON of a value runs the cast to JSON of its type, which whoever
+made the type may have written; so a row with values of such types is made into
+JSON column by column, and these as their output functions write them. No
+condition is asked of such rows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ MAX_ROW_BYTES: Final = 1024 * 1024
 _EVENT_NAMES: Final = {"INSERT": "rows.inserted", "UPDATE": "rows.updated", "DELETE": "rows.deleted"}
 _SIDES: Final = {"INSERT": ("new",), "UPDATE": ("new", "old"), "DELETE": ("old",)}
 _TABLES: Final = {"new": "inserted", "old": "deleted"}
+_BY_COLUMN: Final = "\0row"
 
 
 class Watch(Struct, frozen=True, kw_only=True):
@@ -76,17 +84,39 @@ def literal(value: str) -> str:
 
 
 def function_body(table: WatchedTable, watches: Sequence[Watch]) -> str:
-    """Return the body of the trigger function, between its dollar quotes."""
+    """Return the body of the trigger function, between its dollar quotes.
+
+    What it declares is named with its label, for a table may have a column of any name.
+    """
     branches = [
         f"    if tg_op = '{operation}' then\n{_branch(table, operation, wanted)}    end if;\n"
         for operation in OPERATIONS
         if (wanted := [watch for watch in watches if operation in watch.operations])
     ]
-    declared = "declare\n    new_json json;\n    old_json json;\n" if table.by_row else ""
     return (
-        f"\n#variable_conflict use_column\n{declared}begin\n{_row_variables(table)}{''.join(branches)}"
-        "    return null;\nend\n"
+        f"\n#variable_conflict use_column\n<<facts>>\n{_declared(table, watches)}begin\n"
+        f"{_row_variables(table)}{''.join(branches)}    return null;\nend\n"
     )
+
+
+def _declared(table: WatchedTable, watches: Sequence[Watch]) -> str:
+    lines = [
+        "schema_name constant text := tg_table_schema;",
+        "table_name constant text := tg_table_name;",
+        "by_column constant text := monohull.json_by_column(tg_relid);",
+        "written bigint;",
+    ]
+    if table.by_row:
+        lines += ["new_json json;", "old_json json;"]
+    if conditional := _conditional(watches):
+        may_ask = "not monohull.has_foreign_types(tg_relid, true)" if table.by_row else "by_column is null"
+        lines.append(f"may_ask constant boolean := {may_ask};")
+        lines += [f"passed_{number} bigint[];" for number in range(len(conditional))]
+    return "declare\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _conditional(watches: Iterable[Watch]) -> list[Watch]:
+    return [watch for watch in watches if watch.condition is not None]
 
 
 def trigger_statements(table: WatchedTable, watches: Iterable[Watch]) -> dict[str, str]:
@@ -116,34 +146,104 @@ def _by_statement(table: WatchedTable, operations: Iterable[str]) -> Iterator[tu
 def _row_variables(table: WatchedTable) -> str:
     if not table.by_row:
         return ""
+    made = "execute 'select ' || facts.by_column || ' from (select ($1).*) as changed'"
     return "".join(
-        f"    if tg_op <> '{without}' then\n        {side}_json := to_json({side});\n"
-        f"        {side}_json := {_clean(f'{side}_json')};\n    end if;\n"
+        f"    if tg_op <> '{without}' then\n"
+        "        if facts.by_column is null then\n"
+        f"            facts.{side}_json := to_json({side});\n"
+        "        else\n"
+        f"            {made}\n"
+        f"                into facts.{side}_json using {side};\n"
+        "        end if;\n"
+        f"        facts.{side}_json := {_clean(f'facts.{side}_json')};\n    end if;\n"
         for without, side in (("DELETE", "new"), ("INSERT", "old"))
     )
 
 
 def _branch(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> str:
-    told = "        if found then\n            perform pg_notify('monohull_outbox', '');\n        end if;\n"
-    if all(watch.condition is None for watch in watches):
-        return _insert(table, operation, watches) + told
-    without = [Watch(watcher=w.watcher, operations=w.operations, columns=w.columns) for w in watches]
+    conditional = _conditional(watches)
+    without = [msgspec.structs.replace(watch, condition=None) for watch in watches]
+    if not conditional and table.by_row:
+        return _written(_insert(table, operation, watches))
+    unasked = (
+        _written(_insert(table, operation, without))
+        if table.by_row
+        else _by_column(table, operation, without)
+    )
+    if not conditional:
+        plain = _written(_insert(table, operation, watches))
+        return f"        if facts.by_column is null then\n{plain}        else\n{unasked}        end if;\n"
+    asked = _written(_insert(table, operation, watches, is_asked=True))
     return (
-        f"        begin\n{_insert(table, operation, watches)}{told}"
-        "        exception when others then\n"
-        "            raise warning 'a condition on rows of % fails, and all of them are told: %', "
-        f"tg_table_name, sqlerrm;\n{_insert(table, operation, without)}{told}        end;\n"
+        f"        if facts.may_ask then\n        begin\n{asked}"
+        f"        exception when others then\n{_one_at_a_time(table, operation, watches)}        end;\n"
+        "        else\n"
+        "            raise warning 'rows of %.% have values of types that are somebody else''s, "
+        "and are told whatever the conditions say', facts.schema_name, facts.table_name;\n"
+        f"{unasked}        end if;\n"
     )
 
 
-def _insert(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> str:
+def _written(statement: str) -> str:
+    """Return a statement that writes events, and what has them relayed."""
+    return (
+        f"{statement}        get diagnostics facts.written = row_count;\n"
+        "        if facts.written > 0 then\n            perform pg_notify('monohull_outbox', '');\n"
+        "        end if;\n"
+    )
+
+
+def _by_column(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> str:
+    """Return what writes events of rows that are made into JSON column by column.
+
+    Which columns there are is known when it runs, so the statement is put together then.
+    """
+    statement = _insert(table, operation, watches, row=_BY_COLUMN)
+    text = " || facts.by_column || ".join(literal(part) for part in statement.split(_BY_COLUMN))
+    return _written(f"        execute {text}\n            using facts.schema_name, facts.table_name;\n")
+
+
+def _one_at_a_time(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> str:
+    """Return what asks the conditions one by one, so that one which fails lets pass for its watcher alone."""
+    side = _SIDES[operation][0]
+    nth = "1::bigint" if table.by_row else f"{side}.monohull_nth"
+    source = _source(table, operation, is_asked=True, is_numbered=True)
+    tests, left = "", [watch for watch in watches if watch.condition is None]
+    for number, watch in enumerate(_conditional(watches)):
+        passed = f"facts.passed_{number}"
+        asked = f"select coalesce(array_agg({nth}), '{{}}') into {passed} from {source}"  # noqa: S608 quoted
+        tests += (
+            f"            {passed} := null;\n            begin\n"
+            f"                {asked} where ({watch.condition});\n"
+            "            exception when others then\n"
+            "                raise warning 'a condition on rows of %.% fails (SQLSTATE %), "
+            "and % is told of all', "
+            f"facts.schema_name, facts.table_name, sqlstate, {literal(watch.watcher)};\n            end;\n"
+        )
+        held = f"{passed} <> '{{}}'" if table.by_row else f"{nth} in (select unnest({passed}))"
+        left.append(msgspec.structs.replace(watch, condition=f"{passed} is null or {held}"))
+    return tests + _written(_insert(table, operation, left, is_numbered=True))
+
+
+def _insert(  # noqa: PLR0913 what is read, and how
+    table: WatchedTable,
+    operation: str,
+    watches: Sequence[Watch],
+    *,
+    is_asked: bool = False,
+    is_numbered: bool = False,
+    row: str | None = None,
+) -> str:
     here = _SIDES[operation][0]
+    source = _source(table, operation, is_asked=is_asked, is_numbered=is_numbered, row=row)
+    if row is not None:
+        source += " cross join (select $1 as schema_name, $2 as table_name) as facts"
     lines = (
         "insert into monohull.outbox",
         "    (id, name, version, key, actor, request_id, traceparent, payload, is_audited, watchers)",
         f"select gen_random_uuid(), '{_EVENT_NAMES[operation]}', 1, {_key(table, here)}, cause.actor,",
         f"    cause.request_id, cause.traceparent, {_payload(table, operation)}, false, for_whom.watchers",
-        f"from {_source(table, operation, watches)}",
+        f"from {source}",
         "cross join monohull.row_cause() as cause",
         f"cross join lateral (select {_watchers(operation, watches)} as watchers) as for_whom",
         f"where for_whom.watchers <> '{{}}'{_order(table, operation)};",
@@ -155,11 +255,13 @@ def _order(table: WatchedTable, operation: str) -> str:
     return " order by new.monohull_nth" if operation == "UPDATE" and not table.by_row else ""
 
 
-def _source(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> str:
+def _source(
+    table: WatchedTable, operation: str, *, is_asked: bool, is_numbered: bool, row: str | None = None
+) -> str:
     """Return the rows as ``new`` and ``old``, with their columns where a condition asks for them."""
-    is_asked = any(watch.condition is not None for watch in watches)
     sides = _SIDES[operation]
-    parts = [_side(table, side, is_asked=is_asked, is_paired=len(sides) > 1) for side in sides]
+    is_numbered = is_numbered or len(sides) > 1
+    parts = [_side(table, side, is_asked=is_asked, is_numbered=is_numbered, row=row) for side in sides]
     if is_asked:
         parts += [
             f"(select (null::{table.name}).*) as {side}" for side in ("new", "old") if side not in sides
@@ -171,16 +273,16 @@ def _source(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> st
     return source
 
 
-def _side(table: WatchedTable, side: str, *, is_asked: bool, is_paired: bool) -> str:
+def _side(table: WatchedTable, side: str, *, is_asked: bool, is_numbered: bool, row: str | None) -> str:
     """Return the rows of one side. ``offset 0`` has them made into JSON once, however often that is used."""
     if table.by_row:
         columns = ", r.*" if is_asked else ""
-        record = f" from json_populate_record(null::{table.name}, {side}_json) as r" if is_asked else ""
-        return f"(select {side}_json as monohull_json{columns}{record}) as {side}"
-    nth = ", row_number() over () as monohull_nth" if is_paired else ""
+        record = f" from json_populate_record(null::{table.name}, facts.{side}_json) as r" if is_asked else ""
+        return f"(select facts.{side}_json as monohull_json{columns}{record}) as {side}"
+    nth = ", row_number() over () as monohull_nth" if is_numbered else ""
     columns = ", changed.*" if is_asked else ""
     source = f"from {_TABLES[side]} as changed offset 0"
-    made = f"(select to_json(changed) as monohull_raw{nth}{columns} {source})"
+    made = f"(select {row or 'to_json(changed.*)'} as monohull_raw{nth}{columns} {source})"
     clean = _clean("monohull_raw")
     return f"(select {clean} as monohull_json, made.* from {made} as made offset 0) as {side}"  # noqa: S608 quoted
 
@@ -196,7 +298,7 @@ def _key(table: WatchedTable, side: str) -> str:
     if not table.keys or set(table.keys) & set(table.hidden):
         return "null"
     values = " || ',' || ".join(f"({side}.monohull_json ->> {literal(key)})" for key in table.keys)
-    prefix = "tg_table_schema || '.' || tg_table_name || ':' || "
+    prefix = "facts.schema_name || '.' || facts.table_name || ':' || "
     if table.by_row:
         prefix = f"{literal(f'{table.root_schema}.{table.root_table}:')} || "
     return prefix + values
@@ -210,7 +312,7 @@ def _payload(table: WatchedTable, operation: str) -> str:
 
 
 def _object(table: WatchedTable, operation: str, *, is_cut: bool) -> str:
-    name = "tg_table_schema, 'table', tg_table_name"
+    name = "facts.schema_name, 'table', facts.table_name"
     if table.by_row:
         name = f"{literal(table.root_schema)}, 'table', {literal(table.root_table)}"
     records = [

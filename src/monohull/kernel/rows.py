@@ -6,10 +6,11 @@ A trigger writes the event in the transaction that changes the row. It carries t
 names of those whose filter holds in `Envelope.watchers`, so that one change is
 one event however many watch.
 
-Secret columns are hidden as in the audit log. A condition is asked by the
-triggers as the owner of the platform's schema and sees the true values: whoever
-may set one may read the table, and the caller has to ask for a permission that
-says so.
+Secret columns are hidden as in the audit log. A condition is read and asked as
+the owner of the platform's schema and sees the true values. It calls nothing but
+immutable functions of PostgreSQL's own (`row_conditions`), but whoever may set one
+may find out what stands in the table, and the caller has to ask for a permission
+that says so.
 """
 
 from __future__ import annotations
@@ -17,15 +18,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import asyncpg
 import msgspec
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
-from monohull.kernel.database.engine import driver_error
-from monohull.kernel.errors import InvalidRequest
 from monohull.kernel.events import Event
-from monohull.kernel.ids import token
+from monohull.kernel.row_conditions import misfit, read_condition
+from monohull.kernel.row_refusals import RowsNotWatchable, giving_up
 from monohull.kernel.row_triggers import OPERATIONS, Watch, WatchedTable, function_body, trigger_statements
 
 if TYPE_CHECKING:
@@ -33,8 +31,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from monohull.kernel.database.engine import Database
+
 _LOCK: Final = text("select pg_advisory_xact_lock(hashtext('monohull.row_watches'))")
-_PATIENCE: Final = text("select set_config('lock_timeout', '5s', true)")
+PATIENCE: Final = "5s"
+"""How long a change of watches waits for a lock, while writers of the table wait behind it."""
+
+_WAIT: Final = text("select set_config('lock_timeout', :patience, true)")
 _FIND: Final = text(
     """
     select c.oid::bigint as oid, c.oid::regclass::text as said, format('%I.%I', n.nspname, c.relname) as name,
@@ -98,13 +101,6 @@ _PROBLEM: Final = text(
     where relation = cast(:oid as oid) and watcher = :watcher and problem is distinct from :problem
     """
 )
-_DEFINITION: Final = text(
-    """
-    select pg_get_triggerdef(oid) from pg_trigger
-    where tgrelid = cast(:oid as oid) and tgname = 'monohull_condition'
-        and tgfoid = 'monohull.no_row_event'::regproc
-    """
-)
 _CLOSED_SCHEMAS: Final = ("monohull", "pg_catalog", "information_schema")
 
 
@@ -153,12 +149,6 @@ class RowDeleted(Event, frozen=True, kw_only=True):
 ROW_EVENTS: Final = (RowInserted, RowUpdated, RowDeleted)
 
 
-class RowsNotWatchable(InvalidRequest):
-    """The rows of this table cannot become events as asked; the message says why."""
-
-    code = "rows_not_watchable"
-
-
 async def watch(  # noqa: PLR0913 what is watched, by whom and for what
     session: AsyncSession,
     *,
@@ -180,9 +170,12 @@ async def watch(  # noqa: PLR0913 what is watched, by whom and for what
             operation does not have is null.
 
     Raises:
-        RowsNotWatchable: 400; no such table or column, a grant that lacks, a condition that is none.
+        RowsNotWatchable: 400; no such table or column, a grant that lacks, a condition that is none or
+            calls more than immutable functions of PostgreSQL's.
+        RowsInUse: 503; the table was locked for 5 s.
     """
-    await _begin(session)
+    with giving_up():
+        await _begin(session)
     table, about = await _find(session, relation)
     if not operations or not set(operations) <= set(OPERATIONS):
         raise RowsNotWatchable(f"operations are some of {', '.join(OPERATIONS)}")
@@ -190,7 +183,7 @@ async def watch(  # noqa: PLR0913 what is watched, by whom and for what
         raise RowsNotWatchable(f"{about['said']} has no column {', '.join(unknown)}")
     if columns is not None and not columns:
         raise RowsNotWatchable("name a column, or leave the columns out to be told of each update")
-    asked = None if condition is None else await _read_condition(session, table, condition)
+    asked = None if condition is None else await read_condition(session, table, condition)
     await session.execute(
         _ADD,
         {
@@ -201,33 +194,47 @@ async def watch(  # noqa: PLR0913 what is watched, by whom and for what
             "condition": asked,
         },
     )
-    try:
+    with giving_up():
         await _write_triggers(session, table)
-    except DBAPIError as error:
-        if not isinstance(driver_error(error), asyncpg.LockNotAvailableError):
-            raise
-        raise RowsNotWatchable(
-            f"{about['said']} is in use by a long transaction", hint="Ask again when that is over."
-        ) from error
 
 
 async def unwatch(session: AsyncSession, *, watcher: str) -> None:
-    """Tell this watcher of no more rows; a table that nobody watches has no trigger of ours."""
-    await _begin(session)
-    for row in (await session.execute(_REMOVE, {"watcher": watcher})).all():
-        await _sync(session, row.oid)
+    """Tell this watcher of no more rows; a table that nobody watches has no trigger of ours.
+
+    Raises:
+        RowsInUse: 503; the table was locked for 5 s.
+    """
+    with giving_up():
+        await _begin(session)
+        for row in (await session.execute(_REMOVE, {"watcher": watcher})).all():
+            await _sync(session, row.oid)
 
 
-async def sync_watches(session: AsyncSession) -> None:
-    """Make the triggers fit tables that were altered, renamed, restored or dropped since."""
-    await _begin(session)
-    for row in (await session.execute(_RELATIONS)).all():
-        await _sync(session, row.oid)
+async def sync_watches(database: Database) -> list[Exception]:
+    """Make the triggers fit tables that were altered, renamed, restored or dropped since.
+
+    Each table is a unit of work of its own, so that one that is in use holds up none of the others.
+
+    Returns:
+        Why tables could not be looked after, one a table.
+    """
+    async with database.unit_of_work() as session:
+        oids = [row.oid for row in (await session.execute(_RELATIONS)).all()]
+    failures: list[Exception] = []
+    for oid in oids:
+        try:
+            async with database.unit_of_work() as session:
+                with giving_up():
+                    await _begin(session)
+                    await _sync(session, oid)
+        except Exception as error:  # noqa: BLE001 the boundary: whatever is wrong with one table
+            failures.append(error)
+    return failures
 
 
 async def _begin(session: AsyncSession) -> None:
     """Let one change the watches at a time, and nobody wait long for a table behind whom its writers wait."""
-    await session.execute(_PATIENCE)
+    await session.execute(_WAIT, {"patience": PATIENCE})
     await session.execute(_LOCK)
 
 
@@ -262,36 +269,6 @@ def _table_of(about: Mapping[str, Any]) -> WatchedTable:
     return msgspec.convert(fields, WatchedTable)
 
 
-async def _read_condition(session: AsyncSession, table: WatchedTable, condition: str) -> str:
-    """Return a condition as PostgreSQL understood it: one expression, its names qualified."""
-    connection = await session.connection()
-    nested = await connection.begin_nested()
-    try:
-        await connection.exec_driver_sql(
-            f"create trigger monohull_condition after update on {table.name} for each row "
-            f"when ({condition}\n) execute function monohull.no_row_event()"
-        )
-        await connection.exec_driver_sql("set local search_path = ''")
-        definition: str | None = (await session.execute(_DEFINITION, {"oid": table.oid})).scalar_one_or_none()
-    except DBAPIError as error:
-        cause = driver_error(error)
-        if isinstance(cause, asyncpg.LockNotAvailableError):
-            raise RowsNotWatchable(
-                f"{table.name} is in use by a long transaction", hint="Ask again when that is over."
-            ) from error
-        raise RowsNotWatchable(
-            f"the condition cannot be asked: {_first_line(cause)}",
-            hint="It is one boolean expression over new and old, such as new.status <> old.status, "
-            "without subqueries.",
-        ) from error
-    finally:
-        await nested.rollback()
-    tail = ") EXECUTE FUNCTION monohull.no_row_event()"
-    if definition is None or not definition.endswith(tail):
-        raise RowsNotWatchable("the condition is more than one boolean expression")
-    return definition.partition(" FOR EACH ROW WHEN (")[2].removesuffix(tail)
-
-
 async def _write_triggers(session: AsyncSession, table: WatchedTable) -> None:
     watches = [
         msgspec.convert(row._asdict(), Watch) for row in await session.execute(_WATCHES, {"oid": table.oid})
@@ -313,7 +290,7 @@ async def _write_triggers(session: AsyncSession, table: WatchedTable) -> None:
     mark = f"${_tag(body)}$"
     await connection.exec_driver_sql(
         f"create or replace function {table.function}() returns trigger language plpgsql "
-        f"security definer set search_path = '' as {mark}{body}{mark}"
+        f"security definer set search_path = pg_catalog, pg_temp as {mark}{body}{mark}"
     )
     await connection.exec_driver_sql(f"revoke execute on function {table.function}() from public")
     if not has_triggers:
@@ -323,30 +300,9 @@ async def _write_triggers(session: AsyncSession, table: WatchedTable) -> None:
 
 async def _checked(session: AsyncSession, table: WatchedTable, one: Watch) -> Watch:
     """Return a watch without its condition when that no longer fits the table, and write down why."""
-    problem = None if one.condition is None else await _misfit(session, table, one.condition)
+    problem = None if one.condition is None else await misfit(session, table, one.condition)
     await session.execute(_PROBLEM, {"oid": table.oid, "watcher": one.watcher, "problem": problem})
     return one if problem is None else msgspec.structs.replace(one, condition=None)
-
-
-async def _misfit(session: AsyncSession, table: WatchedTable, condition: str) -> str | None:
-    """Return why a condition can no longer be asked of the table, or None; no writer waits for it."""
-    connection = await session.connection()
-    sides = " cross join ".join(f"(select (null::{table.name}).*) as {side}" for side in ("new", "old"))
-    nested = await connection.begin_nested()
-    try:
-        await connection.exec_driver_sql("set local search_path = ''")
-        # a statement that was prepared before is not read again when only a row's type has changed
-        fresh = f"-- {token(16)}"
-        await connection.exec_driver_sql(f"select from {sides} where {condition} limit 0 {fresh}")
-    except DBAPIError as error:
-        return _first_line(driver_error(error))
-    finally:
-        await nested.rollback()
-    return None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 async def _drop(session: AsyncSession, function: str) -> None:

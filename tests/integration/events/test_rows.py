@@ -11,7 +11,8 @@ import pytest_asyncio
 
 from monohull.kernel.dispatch import relay_events
 from monohull.kernel.feed import read_feed
-from monohull.kernel.rows import RowsNotWatchable, RowUpdated, sync_watches, unwatch, watch
+from monohull.kernel.row_refusals import RowsNotWatchable
+from monohull.kernel.rows import RowUpdated, sync_watches, unwatch, watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -62,8 +63,7 @@ class Rows:
             await unwatch(session, watcher=watcher)
 
     async def sync(self) -> None:
-        async with self.bench.runtime.database.unit_of_work() as session:
-            await sync_watches(session)
+        assert await sync_watches(self.bench.runtime.database) == []
 
     async def events(self, *statements: str) -> list[Envelope]:
         """Return the events of these statements."""
