@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from monohull.kernel.patterns import END
 
@@ -76,10 +76,9 @@ class RowSubscription(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     schema: Identifier = "public"
     table: Identifier
-    operations: Annotated[tuple[Operation, ...], Meta(min_length=1, max_length=3)] = (
-        "INSERT",
-        "UPDATE",
-        "DELETE",
+    # a list, for the description of a tuple of any length would not fit its own default
+    operations: Annotated[list[Operation], Meta(min_length=1, max_length=3)] = field(
+        default_factory=lambda: ["INSERT", "UPDATE", "DELETE"]
     )
     columns: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=100)] | None = None
     condition: SqlExpression | None = None

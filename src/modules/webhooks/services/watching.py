@@ -63,7 +63,7 @@ async def watch_rows(work: AsyncSession, endpoint_id: UUID, rows: Sequence[RowSu
             work,
             watcher=watcher_of(endpoint_id),
             relation=(one.schema, one.table),
-            operations=one.operations,
+            operations=tuple(one.operations),
             columns=one.columns,
             condition=one.condition,
         )
