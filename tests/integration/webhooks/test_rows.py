@@ -227,7 +227,7 @@ async def test_a_table_that_somebody_holds(office: Office) -> None:
     async with office.served.runtime.database.connection() as connection, connection.transaction():
         await connection.execute(f"lock table public.{name} in row exclusive mode")
         answer = await office.call("DELETE", f"/endpoints/{there.id}")
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (answer.status_code, answer.json()["code"]) == (503, "rows_in_use")
         assert int(answer.headers["retry-after"]) > 0
     assert (await there.view())["is_enabled"] is True
     assert await triggers(office, name) > 0
