@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from modules.rest.rehearsal import Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.asgi import Receive, Scope, Send
+    from monohull.kernel.database.statements import BoundSettings
     from monohull.kernel.events import Event
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
@@ -292,15 +293,10 @@ class DataApi:
         if lane is not None and lane.mark is memory.mark and lane.principal is principal:
             return lane
         known = memory.find(headers, pieces)
-        if known is None:
+        way = None if known is None else self._way(vantage, known, scope, principal)
+        if known is None or way is None:
             return None
-        if principal.scopes is not None:
-            vantage.scopes.demand(principal.scopes, known.request.asked, known.compiled)
-        view = known.views.get(principal.role) or self._look(vantage, known, scope, principal)
-        if view is None:
-            return None
-        settings = bind_settings(view.settings, principal, scope["headers"], headers)
-        lane = Lane(memory.mark, known, principal, view.key, settings)
+        lane = Lane(memory.mark, known, principal, *way)
         headers.note(pieces, lane)
         return lane
 
@@ -321,17 +317,28 @@ class DataApi:
         if lane is not None and lane.mark is memory.mark and lane.principal is principal:
             return lane, sent.values
         known = memory.find(sent)
-        if known is None:
+        way = None if known is None else self._way(vantage, known, scope, principal)
+        if known is None or way is None:
             return None
+        lane = WriteLane(memory.mark, known, principal, *way)
+        headers.note(sent.key, lane)
+        return lane, sent.values
+
+    def _way(
+        self, vantage: Vantage, known: Known | KnownWrite, scope: Mapping[str, Any], principal: Principal
+    ) -> tuple[str, BoundSettings] | None:
+        """Return the key and the settings by which the caller sends what is known; None for the whole way.
+
+        Raises:
+            RelationClosed, ScopeMissing, InvalidRequest: As `_recall` raises them.
+        """
         if principal.scopes is not None:
             vantage.scopes.demand(principal.scopes, known.request.asked, known.compiled)
         view = known.views.get(principal.role) or self._look(vantage, known, scope, principal)
         if view is None:
             return None
-        settings = bind_settings(view.settings, principal, scope["headers"], headers)
-        lane = WriteLane(memory.mark, known, principal, view.key, settings)
-        headers.note(sent.key, lane)
-        return lane, sent.values
+        headers: HeaderSet = scope["state"]["headers"]
+        return view.key, bind_settings(view.settings, principal, scope["headers"], headers)
 
     def _look(
         self, vantage: Vantage, known: Known | KnownWrite, scope: Mapping[str, Any], principal: Principal

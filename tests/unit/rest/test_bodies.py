@@ -164,17 +164,16 @@ def test_csv_with_a_large_field() -> None:
 
 def test_csv_takes_little_more_memory_than_its_document() -> None:
     raw = b"id,name,price\n" + b"".join(b"%d,row number %d,%d.25\n" % (n, n, n) for n in range(50_000))
-    parse_body(
-        b"id,name,price\n1,one,2\n", "text/csv", None
-    )  # what the first call keeps for good is not the document's
+    # what is kept for good by the first call, and by whoever measures coverage, is not the document's: so all
+    # that the second call does was done before, several chunks of rows included
+    parse_body(b"id,name,price\n" + b"1,one,2\n" * 2500, "text/csv", None)
     tracemalloc.start()
     try:
         body = parse_body(raw, "text/csv", None)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # 2.5 times its size; whoever measures coverage meanwhile allocates too
-    assert most < 4 * len(body.document)
+    assert most < 3 * len(body.document)
 
 
 def test_forms() -> None:
