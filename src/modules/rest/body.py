@@ -199,16 +199,17 @@ def parse_csv(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
         raise BodyInvalid("The body is no CSV in UTF-8") from error
     if not document:
         return EMPTY
-    return Body(bytes(document), columns or tuple(dict.fromkeys(names)), (), is_list=True)
+    return Body(document, columns or tuple(dict.fromkeys(names)), (), is_list=True)
 
 
-def _encode_lines(names: Sequence[str], lines: Iterator[list[str]]) -> bytearray:
+def _encode_lines(names: Sequence[str], lines: Iterator[list[str]]) -> bytes:
     """Return the lines as a JSON array of objects, or nothing at all; only some are objects at a time.
 
     Raises:
         BodyInvalid: PGRST102.
     """
-    document = bytearray()
+    # pieces of the document's exact size: one buffer that grows is half as large again, and copied at the end
+    pieces: list[bytes] = []
     count = 0
     while some := list(islice(lines, CHUNK)):
         if any(len(line) != len(names) for line in some):
@@ -219,13 +220,8 @@ def _encode_lines(names: Sequence[str], lines: Iterator[list[str]]) -> bytearray
             {name: None if text == "NULL" else text for name, text in zip(names, line, strict=True)}
             for line in some
         ]
-        if not document:
-            _encoder.encode_into(objects, document)
-            continue
-        joint = len(document) - 1
-        _encoder.encode_into(objects, document, joint)  # its bracket replaces the one that closes the array
-        document[joint] = ord(",")
-    return document
+        pieces += (b"," if pieces else b"[", _encoder.encode(objects)[1:-1])
+    return b"".join((*pieces, b"]")) if pieces else b""
 
 
 def is_json(raw: bytes) -> bool:
