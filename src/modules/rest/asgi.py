@@ -10,6 +10,7 @@ with `render_rest_problem`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from modules.query import (
@@ -30,6 +31,7 @@ from modules.rest.body import INVALID
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
+from modules.rest.idempotency import key_of
 from modules.rest.inspection import Onlooker, answer_options, answer_plan, answer_root
 from modules.rest.known import Known, Lane, Pieces, View, take_apart
 from modules.rest.known_write import METHODS, KnownWrite, WriteLane, take_write
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
     from modules.rest.config import Config, Surroundings
     from modules.rest.gate import Gate
+    from modules.rest.idempotency import Once
     from modules.rest.rehearsal import Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.asgi import Receive, Scope, Send
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from monohull.kernel.principal import Principal
 
 Publish: TypeAlias = "Callable[[Event], Awaitable[None]]"
+Answers: TypeAlias = "Callable[..., Awaitable[Answer]]"
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
 ROOTS: Final = (PREFIX, f"{PREFIX}/")
@@ -86,6 +90,7 @@ class DataApi:
         surroundings: Where it is served.
         gate: Counts the requests of each caller.
         publish: Tells the product what happened, for certain.
+        once: Answers writes that came with a key.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -96,8 +101,10 @@ class DataApi:
         surroundings: Surroundings,
         gate: Gate,
         publish: Publish,
+        once: Once,
     ) -> None:
         self._gate = gate
+        self._once = once
         self._explainer: Explainer = UNEXPLAINED
         self._publish = publish
         self._surroundings = surroundings
@@ -169,6 +176,8 @@ class DataApi:
             request = parse_request(scope, self._settings, body)
             watch.lap("parse")
             answers = self._answer_explained if request.preferences.explain_denial else self.answer
+            if scope["method"] in METHODS and key_of(scope["headers"]) is not None:
+                answers = partial(self._answer_once, answers, body)
             with self._departures.watch(receive):
                 answer = await answers(scope, request, principal, watch)
             if request.outdated:
@@ -178,8 +187,40 @@ class DataApi:
             answer.headers.append(watch.header())
         await send_answer(receive, send, answer)
 
+    async def _answer_once(  # noqa: PLR0913, PLR0917 a request has these parts
+        self,
+        answers: Answers,
+        body: bytes,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        watch: Stopwatch,
+    ) -> Answer:
+        """Answer a write that came with a key; what only reads has nothing to be kept.
+
+        Raises:
+            Problem: As `answer` and `Once.answer` raise it.
+        """
+        _, negotiated, compiled = await self._compile(request, principal)
+        if compiled.is_read_only or negotiated.media.explain is not None:
+            return await answers(scope, request, principal, watch)
+        isolation = self._transaction(scope, negotiated, compiled, principal).isolation
+
+        async def write(source: DataSource) -> Answer:
+            return await answers(scope, request, principal, watch, source)
+
+        try:
+            return await self._once.answer(scope, body, principal, write, isolation=isolation)
+        except PostgresError as error:
+            raise self._refused(error, negotiated, principal) from error
+
     async def answer(
-        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF
+        self,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        watch: Stopwatch = OFF,
+        source: DataSource | None = None,
     ) -> Answer:
         """Answer a read, a write or a call: compile, begin, execute_request, and say what came of it.
 
@@ -199,10 +240,15 @@ class DataApi:
             if request.media.explain is not None:
                 return await self._explain(request, compiled, transaction, principal, watch)
             result = await execute_request(
-                self._source, compiled, request.values, transaction, max_exact=self._settings.max_rows
+                source or self._source,
+                compiled,
+                request.values,
+                transaction,
+                max_exact=self._settings.max_rows,
             )
         except PostgresError as error:
-            raise self._refused(error, request, principal) from error
+            begins_anew = source is not None and error.is_stale_statement  # whoever began the transaction
+            raise (error if begins_anew else self._refused(error, request, principal)) from error
         watch.lap("transaction")
         is_void = compiled.routine is not None and compiled.routine.is_void
         try:
@@ -218,12 +264,23 @@ class DataApi:
         if is_usual and watch is OFF and transaction.commit:
             memory.learn(scope, request, compiled, answer)
         if not result.rows and request.preferences.explain_denial:
-            explained = await self._explainer.explain_denial(scope, request, principal)
-            answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
+            await self._explain_nothing(scope, request, principal, answer)
         return answer
 
+    async def _explain_nothing(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, answer: Answer
+    ) -> None:
+        """Add to an answer without rows why it has none."""
+        explained = await self._explainer.explain_denial(scope, request, principal)
+        answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
+
     async def _answer_explained(
-        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, watch: Stopwatch = OFF
+        self,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        watch: Stopwatch = OFF,
+        source: DataSource | None = None,
     ) -> Answer:
         """Do what `answer` does, and explain refusals too.
 
@@ -231,7 +288,7 @@ class DataApi:
             Problem: As `answer` raises it, with the explanation where the caller may have it.
         """
         try:
-            return await self.answer(scope, request, principal, watch)
+            return await self.answer(scope, request, principal, watch, source)
         except Problem as problem:
             if not isinstance(problem, Unavailable):
                 explained = await self._explainer.explain_denial(scope, request, principal)

@@ -11,6 +11,7 @@ from modules.rest.asgi import DataApi
 from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
 from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
+from modules.rest.idempotency import Once, idempotency_metrics
 from modules.rest.settings import RestSettings
 from monohull.kernel import outbox
 
@@ -56,7 +57,9 @@ class DataService:
             ),
             self.gate,
             publish,
+            Once(runtime.data, settings.idempotency_seconds, runtime.observer),
         )
+        runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
         authentication = runtime.authentication
 
         def configure(config: Config) -> None:

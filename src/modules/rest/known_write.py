@@ -22,6 +22,7 @@ from modules.query import Mutation, read_result
 from modules.rest.body import Body, parse_json
 from modules.rest.errors import BodyInvalid
 from modules.rest.guc import override
+from modules.rest.idempotency import NAME as KEY
 from modules.rest.known import MAX_KEY_BYTES, Form, View, raw_value, take_apart
 from modules.rest.request import recall_shape
 from modules.rest.response import Answer, build_answer
@@ -187,7 +188,9 @@ def _key(method: str, wishes: tuple[bytes | None, ...], pieces: Pieces, body: Bo
 
 def _wishes(headers: Mapping[bytes, bytes] | None) -> tuple[bytes | None, ...]:
     """Return what headers say about a write; nothing where one with them is not looked for."""
-    if headers is None or b"cookie" in headers or headers.get(b"content-type", b"") not in _JSON:
+    if headers is None or b"cookie" in headers or KEY in headers:
+        return ()
+    if headers.get(b"content-type", b"") not in _JSON:
         return ()
     return (headers.get(b"accept"), headers.get(b"prefer"), headers.get(b"content-profile"), b"")
 

@@ -9,6 +9,8 @@ from modules.rest.assembly import data_service
 from modules.rest.errors import render_rest_problem
 from modules.rest.events import SensitiveColumnsRead
 from modules.rest.head import PREFIX
+from modules.rest.idempotency import REPLAYED
+from modules.rest.jobs import CRONS, purge_answers
 from modules.rest.rehearsal import HEADER
 from modules.rest.settings import RestSettings
 from monohull.kernel.cors import EXPOSED_HEADERS, Cors, CorsDialect
@@ -24,7 +26,7 @@ CORS_DIALECT: Final = CorsDialect(
             "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "
             "Transfer-Encoding, Range-Unit"
         ),
-        f"{EXPOSED_HEADERS}, {HEADER.lower()}",
+        f"{EXPOSED_HEADERS}, {HEADER.lower()}, {REPLAYED[0].decode()}",
     ),
     methods="GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD",
     before=("Authorization",),
@@ -55,5 +57,7 @@ module = Module(
     settings=RestSettings,
     events=(SensitiveColumnsRead,),
     families=(DATA,),
+    jobs=(purge_answers,),
+    cron=CRONS,
     parts=parts,
 )

@@ -129,6 +129,14 @@ class RestSettings(Struct, frozen=True, kw_only=True):
             description="Requests a minute of one user, or of one address without a user. 0: no limit.",
         ),
     ] = 60_000
+    idempotency_seconds: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=2_592_000,
+            description="How long the answer to a write with an Idempotency-Key is given again.",
+        ),
+    ] = 86_400
     api_key_required: Annotated[
         bool | None,
         Meta(description="Whether a key or token is demanded. Unset: in production."),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Key,
         Prepared,
         Settings,
+        Span,
         StatementCache,
     )
 
@@ -48,10 +49,11 @@ def compose(  # noqa: PLR0913 a request has these parts
     *,
     commit: bool,
     isolation: Isolation | None,
+    span: Span = "whole",
 ) -> None:
     """Leave in ``exchange`` the parts to be written, its steps, and how many come before the statements."""
     is_explicit = not commit or isolation is not None
-    if is_explicit:
+    if span == "first" or (span == "whole" and is_explicit):
         begin = f"BEGIN ISOLATION LEVEL {isolation}" if isolation else "BEGIN"
         _add(exchange, cache, Statement(begin, (), begin), describe=False)
     if isinstance(settings, BoundSettings):
@@ -64,7 +66,7 @@ def compose(  # noqa: PLR0913 a request has these parts
     exchange.first = len(exchange.steps)
     for statement in statements:
         _add(exchange, cache, statement, describe=True)
-    if is_explicit:
+    if span == "last" or (span == "whole" and is_explicit):
         end = "COMMIT" if commit else "ROLLBACK"
         _add(exchange, cache, Statement(end, (), end), describe=False)
     if cache.discarded:

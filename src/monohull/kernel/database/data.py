@@ -8,9 +8,11 @@ is decided here and in `pool`.
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from monohull.kernel.database.compose import AT_ONCE_BYTES
+from monohull.kernel.database.conversation import Conversation
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.pool import SHORT_SECONDS, WirePool, depth_of, unavailable
@@ -26,7 +28,7 @@ from monohull.kernel.database.wire import QUERY_CANCELED
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from monohull.kernel.database.exchange import Exchange
     from monohull.kernel.database.wire import Wire
@@ -200,6 +202,23 @@ class DataPool(WirePool):
         [rows] = await self.run_batch((statement,), settings=settings, streams=settings.is_read_only)
         return rows
 
+    @asynccontextmanager
+    async def conversation(self, *, isolation: Isolation | None = None) -> AsyncIterator[Conversation]:
+        """Hold a connection for one transaction of several round trips.
+
+        Unless `Conversation.finish` was called, nothing of it takes effect.
+
+        Raises:
+            DatabaseUnavailable: As `run_batch` raises it, like PoolExhausted and Draining.
+        """
+        wire = await self.take()
+        assert self._login is not None
+        wire.gathers = False
+        try:
+            yield Conversation(wire, self._login, isolation, _explain)
+        finally:
+            self.put_back(wire)
+
     def _begin_anew(self, wire: Wire, error: ConnectionLost | PostgresError, *, reads: bool) -> None:
         """Put a connection back whose known statement failed; raise unless it may be tried anew.
 
@@ -239,6 +258,10 @@ class DataPool(WirePool):
             if arg is not None:
                 size += len(arg)
         return self.cost_of(statement.key) if size <= AT_ONCE_BYTES else SHORT_SECONDS
+
+
+def _explain(error: ConnectionLost | ResultTooLarge) -> Problem:
+    return _exceeded(error) if isinstance(error, ResultTooLarge) else unavailable()
 
 
 def _exceeded(error: ResultTooLarge) -> ResultExceedsCeiling:

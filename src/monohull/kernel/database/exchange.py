@@ -47,6 +47,7 @@ class Exchange(Struct, eq=False):
         steps: The caller's statements, and what goes before and after them.
         first: The caller's first statement among the steps.
         is_usual: It is settings and one statement that the server knows.
+        stays_open: The transaction goes on after it.
         body: What a large row is handed out as.
     """
 
@@ -57,6 +58,7 @@ class Exchange(Struct, eq=False):
     steps: list[Prepared] = []
     first: int = 0
     is_usual: bool = False
+    stays_open: bool = False
     parts: list[bytes] = []
     size: int = 0
     fresh: dict[Key, Prepared] = {}

@@ -108,6 +108,10 @@ class Prepared:
         self.is_parsed = False
 
 
+Span: TypeAlias = Literal["whole", "first", "inner", "last"]
+"""Which part of its transaction an exchange is."""
+
+
 class Pair(Struct, frozen=True):
     """Settings and one statement that the server both knows: what nearly every request consists of.
 

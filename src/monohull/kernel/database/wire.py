@@ -57,6 +57,7 @@ from monohull.kernel.database.statements import (
     Isolation,
     Rows,
     Settings,
+    Span,
     Statement,
     StatementCache,
 )
@@ -79,6 +80,7 @@ QUERY_CANCELED: Final = "57014"
 
 _SETTINGS_APPLIED: Final = Rows((), [], "SELECT 0")
 _IDLE: Final = ord("I")
+_OPEN: Final = ord("T")
 _IGNORED: Final = frozenset(b"23tAs")
 """Bind and Close done, parameter types, notifications (somebody said LISTEN), a suspended portal."""
 
@@ -111,6 +113,7 @@ class Wire(asyncio.Protocol):
         costs: Seconds that statements take, by key; one for all connections of a pool.
         call_soon: The loop's; to ask for the running loop is a system call in Python 3.11.
         spools: Where clients' leftovers go; one for all connections of a pool.
+        is_in_transaction: Whether one goes on after the request that came last.
     """
 
     def __init__(
@@ -132,6 +135,7 @@ class Wire(asyncio.Protocol):
         self.load = 0
         self.is_shared = False
         self.is_settling = False
+        self.is_in_transaction = False
         self.gathers = False
         self.costs: dict[str, float] = {}
         self.spools = Spools()
@@ -167,15 +171,15 @@ class Wire(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is under way."""
-        return self._exchange is None
+        """Whether no request is under way, and no transaction is open."""
+        return self._exchange is None and not self.is_in_transaction
 
     @property
     def statement_count(self) -> int:
         """How many prepared statements are kept."""
         return len(self._statements)
 
-    async def exchange(
+    async def exchange(  # noqa: PLR0913 a request has these parts
         self,
         statements: Sequence[Statement],
         settings: Settings = (),
@@ -183,15 +187,20 @@ class Wire(asyncio.Protocol):
         commit: bool = True,
         isolation: Isolation | None = None,
         streams: bool = False,
+        span: Span = "whole",
     ) -> list[Rows]:
         """Run ``statements`` under ``settings`` as one transaction; return the rows of each.
+
+        With another ``span`` it is a part of one: the first begins it, the last ends it. When one fails the
+        transaction is over.
 
         With ``streams`` the last statement has one row, and this returns as soon as all of it but its last
         value is there, if that one is large: `Rows.rest` hands it out. The connection is of no other use
         until then.
 
         A prepared statement that the server no longer takes (its result type changed, or somebody discarded
-        it) is parsed again and the request repeated, once: the failed transaction left nothing behind.
+        it) is parsed again and the request repeated, once: the failed transaction left nothing behind. In
+        the midst of one only the next is parsed again.
 
         Raises:
             PostgresError: The server refused; the transaction is rolled back and the connection clean.
@@ -200,15 +209,16 @@ class Wire(asyncio.Protocol):
         """
         is_repeated = False
         while True:
-            exchange = self._begin(statements, settings, commit, isolation, streams)
+            exchange = self._begin(statements, settings, commit, isolation, streams, span)
             try:
                 if exchange.parts:
                     await self._write_in_pieces(exchange)
                 results = await exchange.waiter
             except PostgresError as error:
-                if is_repeated or not error.is_stale_statement:
+                if error.is_stale_statement:
+                    self._statements.forget()
+                if is_repeated or not error.is_stale_statement or span in {"inner", "last"}:
                     raise
-                self._statements.forget()
                 is_repeated = True
             except asyncio.CancelledError:
                 if exchange.body is not None:  # it was answered in the same turn of the loop
@@ -217,25 +227,30 @@ class Wire(asyncio.Protocol):
             else:
                 return results[exchange.first : exchange.first + exchange.asked]
 
-    def _begin(
+    def _begin(  # noqa: PLR0913, PLR0917 a request has these parts
         self,
         statements: Sequence[Statement],
         settings: Settings,
         commit: bool,
         isolation: Isolation | None,
         streams: bool,
+        span: Span,
     ) -> Exchange:
         """Encode the request and write it, unless it is large: then its parts are left to be written."""
         if self._is_lost or self._transport.is_closing():
             raise ConnectionLost(self._reason or "the connection is closed", nothing_sent=True)
         asked = len(statements)
-        if asked == 1 and commit and isolation is None and isinstance(settings, BoundSettings):
+        is_whole = span == "whole"
+        if is_whole and asked == 1 and commit and isolation is None and isinstance(settings, BoundSettings):
             known = self._begin_known(statements[0], settings, streams)
             if known is not None:
                 return known
-        key = statements[0].key if asked == 1 else ""
+        key = statements[0].key if asked == 1 and is_whole else ""
         exchange = Exchange(self._loop.create_future(), asked, streams, key)
-        compose(exchange, self._statements, statements, settings, commit=commit, isolation=isolation)
+        exchange.stays_open = span in {"first", "inner"}
+        compose(
+            exchange, self._statements, statements, settings, commit=commit, isolation=isolation, span=span
+        )
         self._queue(exchange)
         if exchange.size <= WRITE_AT_ONCE_BYTES:
             self._write(b"".join(exchange.parts))
@@ -355,6 +370,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
+        self.is_in_transaction = False
         reason = self._reason or (str(exc) if exc else "the server closed the connection")
         body = self._exchange.body if self._exchange is not None else None
         while (exchange := self._exchange) is not None:
@@ -514,7 +530,9 @@ class Wire(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             raise ProtocolViolation("an answer to nothing")
-        if data[start] != _IDLE:  # an explicit transaction failed, and waits for its end
+        state = data[start]
+        self.is_in_transaction = state != _IDLE
+        if state != _IDLE and not (state == _OPEN and exchange.stays_open):  # it failed or was left: end it
             if exchange.is_cleaning:
                 raise ProtocolViolation("ROLLBACK did not end the transaction")
             exchange.is_cleaning = True
