@@ -27,6 +27,8 @@ from modules.query import (
     guarded,
 )
 from modules.rest.audited import read_of, with_origin
+from modules.rest.batch import PATH as BATCH
+from modules.rest.batch_errors import BatchMethodNotAllowed
 from modules.rest.body import INVALID
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
@@ -56,6 +58,7 @@ from monohull.kernel.errors import Problem, Unauthenticated, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from modules.rest.batch import Batch
     from modules.rest.config import Config, Surroundings
     from modules.rest.gate import Gate
     from modules.rest.idempotency import Once
@@ -91,6 +94,7 @@ class DataApi:
         gate: Counts the requests of each caller.
         publish: Tells the product what happened, for certain.
         once: Answers writes that came with a key.
+        batch: Answers several requests at once.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -102,9 +106,11 @@ class DataApi:
         gate: Gate,
         publish: Publish,
         once: Once,
+        batch: Batch,
     ) -> None:
         self._gate = gate
         self._once = once
+        self._batch = batch
         self._explainer: Explainer = UNEXPLAINED
         self._publish = publish
         self._surroundings = surroundings
@@ -170,6 +176,12 @@ class DataApi:
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             with self._departures.watch(receive):
                 answer = await answer_root(scope, self._onlooker(principal), self._source, watch)
+        elif scope["path"] == BATCH:
+            if scope["method"] != "POST":
+                raise BatchMethodNotAllowed(scope["method"])
+            body = await read_body(receive) if body is None else body
+            with self._departures.watch(receive):
+                answer = await self._batch.answer(self, scope, body, principal)
         else:
             if body is None:
                 body = await read_body(receive) if scope["method"] in WITH_BODY else b""
@@ -238,7 +250,9 @@ class DataApi:
         watch.lap("plan")
         try:
             if request.media.explain is not None:
-                return await self._explain(request, compiled, transaction, principal, watch)
+                return await self._explain(
+                    request, compiled, transaction, principal, watch, is_alone=source is None
+                )
             result = await execute_request(
                 source or self._source,
                 compiled,
@@ -455,6 +469,10 @@ class DataApi:
         else:
             await send_answer(receive, send, answer)
 
+    def refused(self, error: PostgresError, principal: Principal) -> Problem:
+        """Return what the database's refusal means that concerns no single request: of a COMMIT, say."""
+        return refusal(error, anonymous=self._is_anonymous(principal))
+
     def _refused(self, error: PostgresError, request: ApiRequest, principal: Principal) -> Problem:
         """Return what the database's refusal means to the client."""
         if error.sqlstate in _STALE:
@@ -465,21 +483,25 @@ class DataApi:
             error = veil(error, self._vantage_of(principal).compiler.hidden)
         return refusal(error, anonymous=self._is_anonymous(principal))
 
-    def _explain(
+    def _explain(  # noqa: PLR0913 a plan has these parts
         self,
         request: ApiRequest,
         compiled: Compiled,
         transaction: Transaction,
         principal: Principal,
         watch: Stopwatch,
+        *,
+        is_alone: bool,
     ) -> Awaitable[Answer]:
         """Answer with the plan of the statement, which names columns that the statement does not.
 
         Raises:
-            MediaTypeNotAvailable: PGRST107, plans are not given out, or not to a caller with hidden columns.
+            MediaTypeNotAvailable: PGRST107, plans are not given out, or not to a caller with hidden columns,
+                or not in the midst of a transaction.
         """
         explain = request.media.explain
-        if explain is not None and (not self._allows_plan or principal.columns is not None):
+        is_open = self._allows_plan and principal.columns is None and is_alone
+        if explain is not None and not is_open:
             raise MediaTypeNotAvailable([explain.media_type])
         return answer_plan(request, compiled, transaction, self._source, watch)
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from modules.query import live_catalog
 from modules.rest.asgi import DataApi
+from modules.rest.batch import Batch, batch_metrics
 from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
 from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
@@ -46,6 +47,7 @@ class DataService:
             async with runtime.database.unit_of_work() as work:
                 await outbox.publish(work, event)
 
+        once = Once(runtime.data, settings.idempotency_seconds, runtime.observer)
         self.api = api = DataApi(
             Config(settings, {}, app_settings),
             self._live,
@@ -57,9 +59,11 @@ class DataService:
             ),
             self.gate,
             publish,
-            Once(runtime.data, settings.idempotency_seconds, runtime.observer),
+            once,
+            Batch(runtime.data, once, runtime.observer),
         )
         runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
+        runtime.observer.add_reader(batch_metrics(runtime.metrics))
         authentication = runtime.authentication
 
         def configure(config: Config) -> None:

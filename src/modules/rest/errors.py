@@ -21,6 +21,10 @@ repeats the code for whatever cannot read bodies.
     MH106    409   a request with the same Idempotency-Key has not been answered yet
     MH107    422   the Idempotency-Key was sent with another request
     MH108    422   the answer is too large to be kept for its Idempotency-Key
+    MH109    400   a batch that cannot be read
+    MH110    422   a step refers to what an earlier one did not answer
+    MH111    504   a batch took too long
+    MH112    422   the answers of a batch are too large
     PGRST003 504   no connection to the database became free in time; 503 on other wires
     SQLSTATE       what PostgreSQL refused, its status by `status_of`
 
@@ -114,54 +118,6 @@ class ScopeMissing(Forbidden):
             hint="Use a key whose scopes include it, or have it added to this one's.",
         )
         self.missing = tuple(missing)
-
-
-class IdempotencyKeyInvalid(Problem):
-    """The header is there and holds no key."""
-
-    code = "MH105"
-    status = 400
-    hint = "Send one key of your own for each write, such as a UUID, and the same one when you repeat it."
-
-
-class IdempotencyKeyInUse(Problem):
-    """A request with the same key is being answered, and takes long."""
-
-    code = "MH106"
-    status = 409
-
-    def __init__(self) -> None:
-        super().__init__(
-            "A request with this Idempotency-Key has not been answered yet",
-            hint="Send the same request again in a moment: it gets the answer of the first.",
-            headers={"Retry-After": "1"},
-        )
-
-
-class IdempotencyKeyReused(Problem):
-    """The key came with another request: another path, query, body, or another wish in its headers."""
-
-    code = "MH107"
-    status = 422
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This Idempotency-Key was sent with another request",
-            hint="A key belongs to one request: repeat that one unchanged, or take a new key for this one.",
-        )
-
-
-class AnswerTooLarge(Problem):
-    """An answer that cannot be kept cannot be given again, so the write was not done."""
-
-    code = "MH108"
-    status = 422
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"The answer has {size} bytes; {limit} are kept for an Idempotency-Key. Nothing was written.",
-            hint="Ask for less of what was written: select fewer columns, or send Prefer: return=minimal.",
-        )
 
 
 class CallMethodNotAllowed(Problem):

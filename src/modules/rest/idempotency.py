@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from modules.rest.errors import (
+from modules.rest.idempotency_errors import (
     AnswerTooLarge,
     IdempotencyKeyInUse,
     IdempotencyKeyInvalid,
@@ -129,7 +129,7 @@ class Once:
         while True:
             left -= 1
             try:
-                async with self._pool.conversation(isolation=isolation) as talk:
+                async with self._pool.conversation(isolation=isolation, writes=True) as talk:
                     found = await self._claim(talk, place, print_)
                     if found is None:
                         return await self._keep(talk, place, await write(talk), scope)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from modules.rest.assembly import data_service
+from modules.rest.batch import STEP_HEADER
 from modules.rest.errors import render_rest_problem
 from modules.rest.events import SensitiveColumnsRead
 from modules.rest.head import PREFIX
@@ -26,7 +27,7 @@ CORS_DIALECT: Final = CorsDialect(
             "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "
             "Transfer-Encoding, Range-Unit"
         ),
-        f"{EXPOSED_HEADERS}, {HEADER.lower()}, {REPLAYED[0].decode()}",
+        f"{EXPOSED_HEADERS}, {HEADER.lower()}, {REPLAYED[0].decode()}, {STEP_HEADER.lower()}",
     ),
     methods="GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD",
     before=("Authorization",),

@@ -137,6 +137,10 @@ class RestSettings(Struct, frozen=True, kw_only=True):
             description="How long the answer to a write with an Idempotency-Key is given again.",
         ),
     ] = 86_400
+    batch_steps: Annotated[int, Meta(ge=1, le=10_000, description="Most requests of one batch.")] = 100
+    batch_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="Longest batch; longer ones are undone.")
+    ] = 30.0
     api_key_required: Annotated[
         bool | None,
         Meta(description="Whether a key or token is demanded. Unset: in production."),

@@ -53,3 +53,28 @@ test('row security decides on writes', async () => {
   await rows(ada.from('shops').delete().eq('id', 9))
   await rows(ada.from('shops').update({ city: 'London' }).eq('id', 1))
 })
+
+test('a write with a key takes effect once', async () => {
+  const write = () => makers().insert({ name: 'Once' }).select('id,name').setHeader('Idempotency-Key', 'once-1').single()
+  const [first, again] = [await write(), await write()]
+  equal([first.status, again.status, again.data], [201, 201, first.data])
+  equal((await makers().select('id').eq('name', 'Once')).data.length, 1)
+  const other = await makers().insert({ name: 'Other' }).setHeader('Idempotency-Key', 'once-1')
+  equal([other.status, other.error.code], [422, 'MH107'])
+  equal((await makers().delete().eq('name', 'Once')).status, 204)
+})
+
+test('several requests in one transaction', async () => {
+  const steps = [
+    { name: 'maker', method: 'POST', path: '/makers?select=id', headers: { Prefer: 'return=representation' }, body: { name: 'Batch' } },
+    { method: 'POST', path: '/goods', body: { id: 60, maker_id: { $from: '/maker/0/id' }, name: 'x' } },
+    { path: '/goods?select=name,makers(name)&maker_id=eq.{$/maker/0/id}' },
+  ]
+  const done = await service.from('_batch').insert(steps).select()
+  equal([done.status, done.error, done.data.map((step) => step.status)], [200, null, [201, 201, 200]])
+  equal(done.data[2].body, [{ name: 'x', makers: { name: 'Batch' } }])
+  const failed = await service.from('_batch').insert([{ method: 'DELETE', path: '/goods?id=eq.60' }, ...steps])
+  equal([failed.status, failed.error.code], [409, '23505'])
+  equal((await goods().delete().eq('id', 60)).status, 204)
+  equal((await makers().delete().eq('name', 'Batch')).status, 204)
+})

@@ -8,7 +8,7 @@ cancellation or without `finish`, nothing of it took effect.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from monohull.kernel.database.wire import Wire
     from monohull.kernel.errors import Problem
 
+_MODE: Final = "transaction_read_only"
+
 
 class Conversation:
     """A transaction that is open on one connection; `DataPool.conversation` makes it.
@@ -37,6 +39,8 @@ class Conversation:
         wire: The connection, which is nobody else's meanwhile.
         login: Who logged in on it.
         isolation: Of the transaction, or None for the server's default.
+        writes: It may write from beginning to end: settings that make it read only are left out, for they
+            would hold for the rest of it.
         explain: Says what is answered to a client whose connection ended or whose result is too large.
 
     Attributes:
@@ -50,12 +54,15 @@ class Conversation:
         login: Login,
         isolation: Isolation | None,
         explain: Callable[[ConnectionLost | ResultTooLarge], Problem],
+        *,
+        writes: bool,
     ) -> None:
         self.commits = True
         self._wire = wire
         self._login = login
         self._isolation = isolation
         self._explain = explain
+        self._writes = writes
         self.has_begun = False
 
     async def run_batch(
@@ -93,6 +100,8 @@ class Conversation:
 
     async def _exchange(self, statements: Sequence[Statement], settings: Settings, span: Span) -> list[Rows]:
         said = self._login.effective_settings(settings) if settings else ()
+        if self._writes:
+            said = [pair for pair in said if pair[0] != _MODE]
         try:
             results = await self._wire.exchange(
                 statements, said, commit=self.commits, isolation=self._isolation, span=span

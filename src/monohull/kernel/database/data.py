@@ -203,10 +203,13 @@ class DataPool(WirePool):
         return rows
 
     @asynccontextmanager
-    async def conversation(self, *, isolation: Isolation | None = None) -> AsyncIterator[Conversation]:
+    async def conversation(
+        self, *, isolation: Isolation | None = None, writes: bool = False
+    ) -> AsyncIterator[Conversation]:
         """Hold a connection for one transaction of several round trips.
 
-        Unless `Conversation.finish` was called, nothing of it takes effect.
+        Unless `Conversation.finish` was called, nothing of it takes effect. One that ``writes`` does so
+        although some of its statements come with settings of requests that only read.
 
         Raises:
             DatabaseUnavailable: As `run_batch` raises it, like PoolExhausted and Draining.
@@ -215,7 +218,7 @@ class DataPool(WirePool):
         assert self._login is not None
         wire.gathers = False
         try:
-            yield Conversation(wire, self._login, isolation, _explain)
+            yield Conversation(wire, self._login, isolation, _explain, writes=writes)
         finally:
             self.put_back(wire)
 
