@@ -38,7 +38,7 @@ from modules.query.ast import (
 )
 from modules.query.catalog import Catalog, Handlers, MediaHandler, Relation
 from modules.query.columns import TableColumn
-from modules.query.compiler import Compiled, Compiler
+from modules.query.compiler import Compiled, Compiler, Version
 from modules.query.errors import (
     CatalogMissing,
     ColumnAbsent,
@@ -143,6 +143,7 @@ __all__ = [
     "TableColumn",
     "Touched",
     "Transaction",
+    "Version",
     "embedded",
     "execute_plan",
     "execute_request",

@@ -24,6 +24,7 @@ from modules.query.plan.call import plan_call, routine_of
 from modules.query.plan.mutate import plan_mutation
 from modules.query.plan.read import Rules, check_open, find_relation, plan_read
 from modules.query.sql import Statement, render_call, render_count_plan, render_mutation, render_read
+from modules.query.sql.version import is_of_rows_alone, render_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,20 @@ class Compiled(Struct, frozen=True):
     is_audited: bool = False
 
 
+class Version(Struct, frozen=True):
+    """How the versions of some rows are told apart.
+
+    Attributes:
+        compiled: Gives a text that changes whenever one of the rows does.
+        is_of_rows_alone: The document that was asked for changes with it, and not without it.
+        relation: Whose rows they are.
+    """
+
+    compiled: Compiled
+    is_of_rows_alone: bool
+    relation: Relation
+
+
 class Compiler:
     """Compiles requests against ``catalog``.
 
@@ -98,6 +113,7 @@ class Compiler:
         self._handlers = _exposed_handlers(catalog, exposure)
         self._marks = marks_of(catalog)
         self._kept: OrderedDict[Request, Compiled] = OrderedDict()
+        self._versions: OrderedDict[Read, Version] = OrderedDict()
         self.hidden: frozenset[str] = frozenset()
 
     def limited(self, limits: ColumnLimits) -> Compiler:
@@ -109,6 +125,7 @@ class Compiler:
         other.catalog = limit_catalog(self.catalog, limits)
         other.hidden = hidden_names(other.catalog)
         other._kept = OrderedDict()  # noqa: SLF001 another of its own
+        other._versions = OrderedDict()  # noqa: SLF001 and these
         return other
 
     def compile(
@@ -139,6 +156,27 @@ class Compiler:
             for key in compiled.closed:
                 check_open(key, rules)
         return compiled
+
+    def version_of(self, read: Read, *, role: str, anonymous: bool) -> Version:
+        """Return the statement that tells versions of the rows of ``read`` apart, whatever limit it has.
+
+        Raises:
+            QueryProblem: As `compile` raises it.
+        """
+        rules = self._rules(role, anonymous=anonymous)
+        kept = self._versions.get(read)
+        if kept is None:
+            plan = plan_read(read, self.catalog, rules)
+            relation = self.catalog.relations[read.schema, read.relation]
+            compiled = Compiled(
+                render_version(plan, relation), plan.relations, closed=self._closed(plan.relations)
+            )
+            kept = self._versions[read] = Version(compiled, is_of_rows_alone(plan, relation), relation)
+            if len(self._versions) > MAX_STATEMENTS:
+                self._versions.popitem(last=False)
+        for key in kept.compiled.closed:
+            check_open(key, rules)
+        return kept
 
     def plan(self, request: Request, *, role: str, anonymous: bool) -> Plan:
         """Return what ``request`` was found to mean, for those who ask more about it than its answer.

@@ -10,7 +10,6 @@ with `render_rest_problem`.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from modules.query import (
@@ -30,10 +29,10 @@ from modules.rest.audited import read_of, with_origin
 from modules.rest.batch import PATH as BATCH
 from modules.rest.batch_errors import BatchMethodNotAllowed
 from modules.rest.body import INVALID
+from modules.rest.conditional import Versions, rows_of
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
-from modules.rest.idempotency import key_of
 from modules.rest.inspection import Onlooker, answer_options, answer_plan, answer_root
 from modules.rest.known import Known, Lane, Pieces, View, take_apart
 from modules.rest.known_write import METHODS, KnownWrite, WriteLane, take_write
@@ -58,20 +57,19 @@ from monohull.kernel.errors import Problem, Unauthenticated, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from modules.rest.around import Around
     from modules.rest.batch import Batch
     from modules.rest.config import Config, Surroundings
     from modules.rest.gate import Gate
-    from modules.rest.idempotency import Once
     from modules.rest.rehearsal import Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.asgi import Receive, Scope, Send
-    from monohull.kernel.database.statements import BoundSettings
+    from monohull.kernel.database.statements import BoundSettings, Isolation
     from monohull.kernel.events import Event
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
 
 Publish: TypeAlias = "Callable[[Event], Awaitable[None]]"
-Answers: TypeAlias = "Callable[..., Awaitable[Answer]]"
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
 ROOTS: Final = (PREFIX, f"{PREFIX}/")
@@ -93,7 +91,7 @@ class DataApi:
         surroundings: Where it is served.
         gate: Counts the requests of each caller.
         publish: Tells the product what happened, for certain.
-        once: Answers writes that came with a key.
+        around: Adds what a request asks for around its answer.
         batch: Answers several requests at once.
     """
 
@@ -105,11 +103,11 @@ class DataApi:
         surroundings: Surroundings,
         gate: Gate,
         publish: Publish,
-        once: Once,
+        around: Around,
         batch: Batch,
     ) -> None:
         self._gate = gate
-        self._once = once
+        self._around = around
         self._batch = batch
         self._explainer: Explainer = UNEXPLAINED
         self._publish = publish
@@ -187,11 +185,8 @@ class DataApi:
                 body = await read_body(receive) if scope["method"] in WITH_BODY else b""
             request = parse_request(scope, self._settings, body)
             watch.lap("parse")
-            answers = self._answer_explained if request.preferences.explain_denial else self.answer
-            if scope["method"] in METHODS and key_of(scope["headers"]) is not None:
-                answers = partial(self._answer_once, answers, body)
             with self._departures.watch(receive):
-                answer = await answers(scope, request, principal, watch)
+                answer = await self.respond(scope, request, principal, body=body, watch=watch)
             if request.outdated:
                 answer.headers.append(outdated_warning(request.outdated))
         if watch is not OFF:
@@ -199,32 +194,49 @@ class DataApi:
             answer.headers.append(watch.header())
         await send_answer(receive, send, answer)
 
-    async def _answer_once(  # noqa: PLR0913, PLR0917 a request has these parts
+    async def respond(  # noqa: PLR0913 a request has these parts
         self,
-        answers: Answers,
-        body: bytes,
         scope: Mapping[str, Any],
         request: ApiRequest,
         principal: Principal,
-        watch: Stopwatch,
+        *,
+        body: bytes,
+        watch: Stopwatch = OFF,
+        source: DataSource | None = None,
     ) -> Answer:
-        """Answer a write that came with a key; what only reads has nothing to be kept.
+        """Do what `answer` does, with all that the request asks for around it; see `Around.answer`."""
+        return await self._around.answer(
+            self, scope, request, principal, body=body, watch=watch, source=source
+        )
+
+    async def look_ahead(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
+    ) -> tuple[ApiRequest, Compiled, Isolation | None]:
+        """Return what will be asked of the database, and in which isolation."""
+        _, request, compiled = await self._compile(request, principal)
+        return request, compiled, self._transaction(scope, request, compiled, principal).isolation
+
+    def versions(
+        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, source: DataSource | None
+    ) -> Versions | None:
+        """Return what tells versions of the rows apart that a request is about; None where it is about none.
 
         Raises:
-            Problem: As `answer` and `Once.answer` raise it.
+            QueryProblem: It does not fit the catalog.
         """
-        _, negotiated, compiled = await self._compile(request, principal)
-        if compiled.is_read_only or negotiated.media.explain is not None:
-            return await answers(scope, request, principal, watch)
-        isolation = self._transaction(scope, negotiated, compiled, principal).isolation
-
-        async def write(source: DataSource) -> Answer:
-            return await answers(scope, request, principal, watch, source)
-
-        try:
-            return await self._once.answer(scope, body, principal, write, isolation=isolation)
-        except PostgresError as error:
-            raise self._refused(error, negotiated, principal) from error
+        asked = rows_of(request)
+        if asked is None:
+            return None
+        vantage = self._vantage_of(principal)
+        if principal.scopes is not None:
+            vantage.scopes.demand_target(principal.scopes, asked)
+        version = vantage.compiler.version_of(
+            asked, role=principal.role, anonymous=self._is_anonymous(principal)
+        )
+        if principal.scopes is not None:
+            vantage.scopes.demand(principal.scopes, asked, version.compiled)
+        transaction = self._transaction(scope, request, version.compiled, principal)
+        return Versions(version, asked, request.values, transaction, source or self._source)
 
     async def answer(
         self,
@@ -288,7 +300,7 @@ class DataApi:
         explained = await self._explainer.explain_denial(scope, request, principal)
         answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
 
-    async def _answer_explained(
+    async def answer_explained(
         self,
         scope: Mapping[str, Any],
         request: ApiRequest,

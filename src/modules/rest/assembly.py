@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from modules.query import live_catalog
+from modules.rest.around import Around
 from modules.rest.asgi import DataApi
 from modules.rest.batch import Batch, batch_metrics
+from modules.rest.conditional import condition_metrics
 from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
 from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
@@ -59,11 +61,12 @@ class DataService:
             ),
             self.gate,
             publish,
-            once,
+            Around(runtime.data, once, runtime.observer),
             Batch(runtime.data, once, runtime.observer),
         )
         runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
         runtime.observer.add_reader(batch_metrics(runtime.metrics))
+        runtime.observer.add_reader(condition_metrics(runtime.metrics))
         authentication = runtime.authentication
 
         def configure(config: Config) -> None:

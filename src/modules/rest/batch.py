@@ -50,6 +50,7 @@ STEP_HEADER: Final = "Batch-Step"
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 MAX_RETRIES: Final = 5
 
+_CONDITIONS: Final = frozenset({"if-match", "if-none-match"})
 _COLLISIONS: Final = frozenset({"40001", "40P01"})
 _ISOLATIONS: Final[Mapping[str, Isolation]] = {
     "read-committed": "read committed",
@@ -60,7 +61,16 @@ _WISH: Final = re.compile(r"(isolation|retry)=([\w-]+)")
 _OF_THE_BATCH: Final = frozenset(
     {
         *(name.encode() for name in RESERVED - {"authorization", "apikey", "cookie", "host"}),
-        *(b"accept", b"accept-profile", b"content-profile", b"content-type", b"prefer", b"range"),
+        *(
+            b"accept",
+            b"accept-profile",
+            b"content-profile",
+            b"content-type",
+            b"prefer",
+            b"range",
+            b"if-match",
+            b"if-none-match",
+        ),
     }
 )
 """Headers of the batch that are not its steps'."""
@@ -89,12 +99,13 @@ class DataAnswers(Protocol):
 
     def parse(self, scope: Mapping[str, Any], body: bytes) -> ApiRequest: ...
 
-    async def answer(
+    async def respond(
         self,
         scope: Mapping[str, Any],
         request: ApiRequest,
         principal: Principal,
         *,
+        body: bytes,
         source: DataSource | None = None,
     ) -> Answer: ...
 
@@ -127,6 +138,10 @@ class Batch:
         settings = api.settings
         steps = parse_steps(body, settings.batch_steps)
         isolation, left = _wishes(scope["headers"])
+        if any(_CONDITIONS & {name.lower() for name in step.headers} for step in steps):
+            if isolation == "read committed":
+                raise BatchInvalid("A step with If-Match or If-None-Match needs a stricter isolation.")
+            isolation = isolation or "repeatable read"
         tries = 0
         is_done = False
         try:
@@ -218,10 +233,11 @@ async def _answer_step(  # noqa: PLR0913, PLR0917 a step has these parts
     earlier: Answers,
 ) -> Answer:
     api.gate.admit(principal, scope)
-    request = api.parse(scope, _body(scope, step, earlier))
+    body = _body(scope, step, earlier)
+    request = api.parse(scope, body)
     if request.head.kind == "root":
         raise BatchInvalid("A step asks for the root, which only a request of its own can.")
-    answer = await api.answer(scope, request, principal, source=source)
+    answer = await api.respond(scope, request, principal, body=body, source=source)
     if request.outdated:
         answer.headers.append(outdated_warning(request.outdated))
     return answer

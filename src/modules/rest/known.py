@@ -55,6 +55,7 @@ _OWN: Final = frozenset({b"content-range", b"content-location", b"content-length
 """Headers that are made for each answer."""
 
 _WISHES: Final = "rest.wishes"
+_UNUSUAL: Final = frozenset({b"range", b"cookie", b"if-match", b"if-none-match"})
 
 Key: TypeAlias = tuple[bytes | None, ...]
 Pieces: TypeAlias = tuple[bytes, ...]
@@ -222,7 +223,7 @@ def is_plain(request: ApiRequest, compiled: Compiled) -> bool:
         and request.head.method == "GET"
         and preferences.count is None
         and preferences.timezone is None
-        and not preferences.explain_denial
+        and not (preferences.explain_denial or preferences.etag)
         and not request.outdated
         and request.page.offset == 0
         and request.media.explain is None
@@ -254,7 +255,7 @@ def _key(headers: HeaderSet, pieces: Pieces) -> Key | None:
 
 def _wishes(headers: Mapping[bytes, bytes] | None) -> tuple[bytes | None, ...]:
     """Return what headers say about an answer; nothing where a read with them is not looked for."""
-    if headers is None or b"range" in headers or b"cookie" in headers:
+    if headers is None or not _UNUSUAL.isdisjoint(headers):
         return ()
     return headers.get(b"accept"), headers.get(b"prefer"), headers.get(b"accept-profile")
 

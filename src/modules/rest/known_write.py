@@ -21,6 +21,7 @@ from msgspec import Struct
 from modules.query import Mutation, read_result
 from modules.rest.body import Body, parse_json
 from modules.rest.errors import BodyInvalid
+from modules.rest.etags import IF_MATCH, IF_NONE_MATCH
 from modules.rest.guc import override
 from modules.rest.idempotency import NAME as KEY
 from modules.rest.known import MAX_KEY_BYTES, Form, View, raw_value, take_apart
@@ -47,6 +48,7 @@ MAX_BODY_BYTES: Final = 16 * 1024
 METHODS: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 _JSON: Final = (b"", b"application/json")
 _WISHES: Final = "rest.wishes.write"
+_UNUSUAL: Final = frozenset({b"cookie", KEY, IF_MATCH, IF_NONE_MATCH})
 
 Key: TypeAlias = "tuple[Any, ...]"
 
@@ -188,7 +190,7 @@ def _key(method: str, wishes: tuple[bytes | None, ...], pieces: Pieces, body: Bo
 
 def _wishes(headers: Mapping[bytes, bytes] | None) -> tuple[bytes | None, ...]:
     """Return what headers say about a write; nothing where one with them is not looked for."""
-    if headers is None or b"cookie" in headers or KEY in headers:
+    if headers is None or not _UNUSUAL.isdisjoint(headers):
         return ()
     if headers.get(b"content-type", b"") not in _JSON:
         return ()

@@ -39,6 +39,7 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "tx": ("commit", "rollback"),
     "handling": ("strict", "lenient"),
     "explain-denial": ("",),
+    "etag": ("",),
 }
 
 READ: Final = ("count", "tx", "handling", "timezone")
@@ -63,6 +64,7 @@ class Preferences(Struct, frozen=True):
         timezone: Time zone of the transaction.
         max_affected: Most rows that may be written, where handling is strict.
         explain_denial: Say why a request came to nothing; ours alone.
+        etag: Give the answer an entity tag; ours alone.
     """
 
     resolution: Resolution | None = None
@@ -74,6 +76,7 @@ class Preferences(Struct, frozen=True):
     timezone: str | None = None
     max_affected: str | None = None
     explain_denial: bool = False
+    etag: bool = False
 
     def applied(self, honoured: Iterable[str] = READ) -> str:
         """Return the value of ``Preference-Applied``, empty for none.
@@ -130,6 +133,7 @@ def parse_preferences(headers: tuple[str, ...], *, allows_tx: bool = False) -> P
         first.get("timezone"),
         first.get("max-affected") if is_strict else None,
         "explain-denial" in first,
+        "etag" in first,
     )
 
 

@@ -78,3 +78,14 @@ test('several requests in one transaction', async () => {
   equal((await goods().delete().eq('id', 60)).status, 204)
   equal((await makers().delete().eq('name', 'Batch')).status, 204)
 })
+
+test('a lost update is refused', async () => {
+  await rows(makers().insert({ id: 70, name: 'Seventy' }))
+  const headers = { Authorization: `Bearer ${process.env.SERVICE_KEY}`, Prefer: 'etag' }
+  const tag = (await fetch(`${process.env.MONOHULL_URL}/rest/v1/makers?id=eq.70`, { headers })).headers.get('etag')
+  const change = (name) => makers().update({ name }).eq('id', 70).setHeader('If-Match', tag)
+  equal((await change('First')).status, 204)
+  const lost = await change('Second')
+  equal([lost.status, lost.error.code], [412, 'MH114'])
+  equal((await makers().delete().eq('id', 70).select('name').single()).data, { name: 'First' })
+})
