@@ -10,6 +10,7 @@ with `render_rest_problem`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from modules.query import (
@@ -33,6 +34,7 @@ from modules.rest.conditional import Versions, rows_of
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
+from modules.rest.idempotency import key_of
 from modules.rest.inspection import Onlooker, answer_options, answer_plan, answer_root
 from modules.rest.known import Known, Lane, Pieces, View, take_apart
 from modules.rest.known_write import METHODS, KnownWrite, WriteLane, take_write
@@ -40,7 +42,7 @@ from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
 from modules.rest.raised import is_about_body, refusal
 from modules.rest.receiving import read_body
-from modules.rest.rehearsal import HEADER, UNEXPLAINED, Prepared
+from modules.rest.rehearsal import HEADER, NEVER, UNEXPLAINED, Prepared
 from modules.rest.request import WITH_BODY, ApiRequest, parse_request
 from modules.rest.response import Answer, build_answer, outdated_warning
 from modules.rest.sending import send_answer
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
     from modules.rest.batch import Batch
     from modules.rest.config import Config, Surroundings
     from modules.rest.gate import Gate
-    from modules.rest.rehearsal import Explainer
+    from modules.rest.rehearsal import Deferral, Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.asgi import Receive, Scope, Send
     from monohull.kernel.database.statements import BoundSettings, Isolation
@@ -110,6 +112,7 @@ class DataApi:
         self._around = around
         self._batch = batch
         self._explainer: Explainer = UNEXPLAINED
+        self._deferral: Deferral = NEVER
         self._publish = publish
         self._surroundings = surroundings
         self._live = live
@@ -133,6 +136,10 @@ class DataApi:
     def explain_by(self, explainer: Explainer) -> None:
         """Have ``explainer`` asked where a client prefers to know why a request came to nothing."""
         self._explainer = explainer
+
+    def defer_by(self, deferral: Deferral) -> None:
+        """Have ``deferral`` promise the calls that a client would rather not wait for."""
+        self._deferral = deferral
 
     @property
     def settings(self) -> RestSettings:
@@ -185,8 +192,11 @@ class DataApi:
                 body = await read_body(receive) if scope["method"] in WITH_BODY else b""
             request = parse_request(scope, self._settings, body)
             watch.lap("parse")
+            answers: Callable[..., Awaitable[Answer]] = partial(self.respond, body=body)
+            if request.preferences.respond_async and key_of(scope["headers"]) is None:
+                answers = partial(self._deferral.answer, answers)
             with self._departures.watch(receive):
-                answer = await self.respond(scope, request, principal, body=body, watch=watch)
+                answer = await answers(scope, request, principal, watch)
             if request.outdated:
                 answer.headers.append(outdated_warning(request.outdated))
         if watch is not OFF:
@@ -199,9 +209,9 @@ class DataApi:
         scope: Mapping[str, Any],
         request: ApiRequest,
         principal: Principal,
+        watch: Stopwatch = OFF,
         *,
         body: bytes,
-        watch: Stopwatch = OFF,
         source: DataSource | None = None,
     ) -> Answer:
         """Do what `answer` does, with all that the request asks for around it; see `Around.answer`."""

@@ -25,6 +25,7 @@ repeats the code for whatever cannot read bodies.
     MH110    422   a step refers to what an earlier one did not answer
     MH111    504   a batch took too long
     MH112    422   the answers of a batch are too large
+    MH115    429   many calls that nobody waits for are unfinished
     PGRST003 504   no connection to the database became free in time; 503 on other wires
     SQLSTATE       what PostgreSQL refused, its status by `status_of`
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from monohull.kernel.database.frames import PostgresError
 
 JSON: Final = "application/json; charset=utf-8"
+RETRY_SECONDS: Final = 5
 
 
 class QueryStringError(Problem):
@@ -118,6 +120,19 @@ class ScopeMissing(Forbidden):
             hint="Use a key whose scopes include it, or have it added to this one's.",
         )
         self.missing = tuple(missing)
+
+
+class TooManyCalls(Problem):
+    """A caller has so many calls with ``Prefer: respond-async`` that wait or run."""
+
+    code = "MH115"
+    status = 429
+    hint = "Wait until some of them are over, or send the call without Prefer: respond-async."
+
+    def __init__(self, unfinished: int) -> None:
+        super().__init__(
+            f"{unfinished} of your calls wait or run already.", headers={"Retry-After": str(RETRY_SECONDS)}
+        )
 
 
 class CallMethodNotAllowed(Problem):

@@ -12,11 +12,13 @@ from modules.rest.events import SensitiveColumnsRead
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import REPLAYED
 from modules.rest.jobs import CRONS, purge_answers
+from modules.rest.promised import call_function, in_worker
 from modules.rest.rehearsal import HEADER
 from modules.rest.settings import RestSettings
 from monohull.kernel.cors import EXPOSED_HEADERS, Cors, CorsDialect
 from monohull.kernel.data_permissions import DATA
 from monohull.kernel.module import Module, Parts
+from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
     from monohull.kernel.runtime import Runtime
@@ -39,10 +41,17 @@ CORS_DIALECT: Final = CorsDialect(
 
 def parts(runtime: Runtime) -> Parts:
     """Return the data API of one process."""
+    from modules.rest.controllers import CONTROLLERS  # noqa: PLC0415 the API alone serves them
+    from modules.rest.deferring import Calls  # noqa: PLC0415 as above
+
     settings = runtime.settings.of(RestSettings)
     service = data_service(runtime)
+    calls = Calls(runtime, service.api)
+    service.api.defer_by(calls)
     origins = settings.server_cors_allowed_origins or runtime.settings.core.effective_cors_origins
     return Parts(
+        routers=(ModuleRouter("/platform/v1", route_handlers=list(CONTROLLERS)),),
+        dependencies={"rest_calls": lambda: calls},
         mounts={PREFIX: service.api},
         renderers={
             PREFIX: partial(render_rest_problem, is_minimal=settings.client_error_verbosity == "minimal")
@@ -58,7 +67,8 @@ module = Module(
     settings=RestSettings,
     events=(SensitiveColumnsRead,),
     families=(DATA,),
-    jobs=(purge_answers,),
+    jobs=(purge_answers, call_function),
     cron=CRONS,
+    in_worker=(in_worker,),
     parts=parts,
 )

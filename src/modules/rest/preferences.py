@@ -40,6 +40,7 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "handling": ("strict", "lenient"),
     "explain-denial": ("",),
     "etag": ("",),
+    "respond-async": ("",),
 }
 
 READ: Final = ("count", "tx", "handling", "timezone")
@@ -65,6 +66,7 @@ class Preferences(Struct, frozen=True):
         max_affected: Most rows that may be written, where handling is strict.
         explain_denial: Say why a request came to nothing; ours alone.
         etag: Give the answer an entity tag; ours alone.
+        respond_async: Promise the call, and do not wait for it (RFC 7240).
     """
 
     resolution: Resolution | None = None
@@ -77,6 +79,7 @@ class Preferences(Struct, frozen=True):
     max_affected: str | None = None
     explain_denial: bool = False
     etag: bool = False
+    respond_async: bool = False
 
     def applied(self, honoured: Iterable[str] = READ) -> str:
         """Return the value of ``Preference-Applied``, empty for none.
@@ -134,6 +137,7 @@ def parse_preferences(headers: tuple[str, ...], *, allows_tx: bool = False) -> P
         first.get("max-affected") if is_strict else None,
         "explain-denial" in first,
         "etag" in first,
+        "respond-async" in first,
     )
 
 

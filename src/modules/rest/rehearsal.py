@@ -6,7 +6,7 @@ statements that run wherever the caller says, such as a transaction that is roll
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -19,11 +19,15 @@ from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from modules.query import Compiled, DataSource, Plan, Transaction
     from modules.rest.request import ApiRequest
+    from modules.rest.response import Answer
+    from modules.rest.timing import Stopwatch
     from monohull.kernel.principal import Principal
+
+    Answers: TypeAlias = Callable[[Mapping[str, Any], ApiRequest, Principal, Stopwatch], Awaitable[Answer]]
 
 HEADER: Final = "Explain-Denial"
 """Carries an explanation in short, where ``Prefer: explain-denial`` asked for it."""
@@ -98,6 +102,42 @@ class _Unexplained:
 
 
 UNEXPLAINED: Final[Explainer] = _Unexplained()
+
+
+class Deferral(Protocol):
+    """Promises calls that a client would rather not wait for; a room above registers itself as one."""
+
+    async def answer(
+        self,
+        answers: Answers,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        watch: Stopwatch,
+    ) -> Answer:
+        """Return the answer to a call that is promised, or what ``answers`` gives.
+
+        Raises:
+            Problem: It does not fit, or as ``answers`` raises it.
+        """
+        ...
+
+
+class _Never:
+    """Promises nothing."""
+
+    async def answer(
+        self,
+        answers: Answers,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        watch: Stopwatch,
+    ) -> Answer:
+        return await answers(scope, request, principal, watch)
+
+
+NEVER: Final[Deferral] = _Never()
 
 
 async def rehearse(prepared: Prepared, source: DataSource, *, max_rows: int | None) -> Outcome:

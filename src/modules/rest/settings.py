@@ -141,6 +141,14 @@ class RestSettings(Struct, frozen=True, kw_only=True):
     batch_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="Longest batch; longer ones are undone.")
     ] = 30.0
+    async_timeout_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Longest statement of a call with Prefer: respond-async; 0: all are waited for.",
+        ),
+    ] = 600
     api_key_required: Annotated[
         bool | None,
         Meta(description="Whether a key or token is demanded. Unset: in production."),

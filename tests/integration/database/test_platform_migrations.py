@@ -109,7 +109,7 @@ ASKED_BY_POLICIES = ["active_team", "has_permission", "has_role", "teams"]
 OPENED = {
     "anon": ASKED_BY_POLICIES,
     "authenticated": ASKED_BY_POLICIES,
-    "service_role": sorted([*ASKED_BY_POLICIES, "enqueue"]),
+    "service_role": sorted([*ASKED_BY_POLICIES, "enqueue", "keep_answer"]),
     "authenticator": ["idempotent_answers"],
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EMPTY = """
     truncate monohull.outbox, monohull.jobs, monohull.job_attempts, monohull.dead_letters,
-        monohull.feed_readers restart identity;
+        monohull.async_calls, monohull.feed_readers restart identity;
     update monohull.feed_end set sequence = 0;
 """
 

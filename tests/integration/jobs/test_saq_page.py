@@ -69,7 +69,7 @@ async def test_what_it_shows_and_does(served: Served) -> None:
     async with runtime.database.connection() as connection:
         await dispatch_jobs(connection, runtime.queues, {each.name: each for each in module.jobs})
     queues = (await get(served, "/api/queues")).json()["queues"]
-    assert [queue["name"] for queue in queues] == ["monohull.default", "monohull.urgent"]
+    assert [queue["name"] for queue in queues] == ["monohull.calls", "monohull.default", "monohull.urgent"]
     shown = (await get(served, "/api/queues/monohull.default")).json()["queue"]
     by_name = {each["function"]: each for each in shown["jobs"]}
     assert by_name["shop.count"]["kwargs"] == '{"n":1,"text":"<b>"}'

@@ -97,7 +97,7 @@ async def test_a_job_from_asking_to_its_result(shop: Shop) -> None:
     assert (over["pending"], over["succeeded"], over["dead"]) == (0, 1, 1)
     assert (await shop.seen(over["completion_job_id"]))["state"] == "succeeded"
     queues = (await shop.call("GET", "/platform/v1/job-queues")).json()
-    assert [queue["name"] for queue in queues] == ["default", "urgent"]
+    assert [queue["name"] for queue in queues] == ["calls", "default", "urgent"]
     assert queues[1]["scheduled"] == 1
     metrics = (await shop.served.client.get("/metrics")).text
     assert 'monohull_jobs_waiting{queue="urgent"} 0.0' in metrics
