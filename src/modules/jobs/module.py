@@ -13,6 +13,7 @@ from monohull.kernel.routing import ModuleRouter
 if TYPE_CHECKING:
     import click
 
+    from monohull.kernel.diagnosis import Diagnosis
     from monohull.kernel.runtime import Runtime
 
 
@@ -40,6 +41,13 @@ def parts(runtime: Runtime) -> Parts:
     )
 
 
+async def look(runtime: Runtime) -> Diagnosis:
+    """Say whether jobs are run, and what became of them."""
+    from modules.jobs.looks import look as look_at  # noqa: PLC0415 start-up time
+
+    return await look_at(runtime)
+
+
 def cli() -> click.Group:
     """Return ``monohull jobs``."""
     from modules.jobs.cli import jobs  # noqa: PLC0415 start-up time
@@ -53,4 +61,5 @@ module = Module(
     events=JOB_EVENTS,
     cli={"jobs": cli},
     parts=parts,
+    looks={"jobs": look},
 )

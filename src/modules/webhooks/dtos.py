@@ -147,6 +147,13 @@ class EndpointPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     breaker_seconds: Seconds | UnsetType = UNSET
 
 
+class RowProblem(Struct, frozen=True):
+    """Why a table's condition is not asked: its rows come whether it holds or not."""
+
+    table: str
+    problem: str
+
+
 class EndpointView(Struct, frozen=True, kw_only=True):
     """An endpoint; of its headers the names are shown alone.
 
@@ -158,6 +165,7 @@ class EndpointView(Struct, frozen=True, kw_only=True):
     url: str
     events: tuple[str, ...]
     rows: tuple[RowSubscription, ...]
+    row_problems: list[RowProblem]
     filters: tuple[Condition, ...]
     payload: PayloadForm
     header_names: tuple[str, ...]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from modules.webhooks.fanout import READER
 from modules.webhooks.observations import WebhookAttempted
 from monohull.kernel.diagnosis import Diagnosis
 from monohull.kernel.errors import Problem
+from monohull.kernel.feed_reader import reader_lags
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from monohull.kernel.database.engine import Database
     from monohull.kernel.metrics import Metrics
     from monohull.kernel.observation import Observation, Reader
@@ -35,6 +39,21 @@ OVERDUE: Final = """
 """
 _DISABLED: Final = """
     select count(*) from monohull.webhook_endpoints where not is_enabled and disabled_reason <> 'by_hand'
+"""
+
+_LETTERS: Final = """
+    select count(*) from monohull.webhook_deliveries
+    where state = 'dead' and finished_at > now() - interval '1 day'
+"""
+_OPEN: Final = """
+    select name from monohull.webhook_endpoints
+    where is_enabled and consecutive_failures >= breaker_failures order by name limit 5
+"""
+_PROBLEMS: Final = """
+    select e.name, w.relation::text as relation, w.problem
+    from monohull.row_watches as w
+    join monohull.webhook_endpoints as e on w.watcher = 'webhooks:' || e.id
+    where w.problem is not null order by e.name, 2
 """
 
 
@@ -81,16 +100,48 @@ def webhook_metrics(metrics: Metrics) -> Reader:
 
 
 async def look(runtime: Runtime) -> Diagnosis:
-    """Say whether deliveries are made in time, and whether an endpoint was given up."""
+    """Say whether deliveries are made in time, and which endpoints are not told all that they should be."""
     async with runtime.database.connection() as connection:
         late = await connection.fetchval(OVERDUE)
         disabled = await connection.fetchval(_DISABLED)
+        letters = await connection.fetchval(_LETTERS)
+        open_ = [row["name"] for row in await connection.fetch(_OPEN)]
+        problems = await connection.fetch(_PROBLEMS)
+    lags = {lag.name: lag.oldest_seconds for lag in await reader_lags(runtime.database)}
+    behind = lags.get(READER, 0.0)
     if late > LATE_SECONDS:
         message = (
             f"deliveries are due for {late:.0f} s; is a worker running? start one with `monohull worker`"
         )
         return Diagnosis("webhooks", "wrong", message)
+    if behind > LATE_SECONDS:
+        message = (
+            f"events of {behind:.0f} s ago have no deliveries yet; is a worker running? start one with "
+            f"`monohull worker`, and see its log for `{READER}`"
+        )
+        return Diagnosis("webhooks", "wrong", message)
+    if problems:
+        [first, *_] = problems
+        message = (
+            f"{len(problems)} watched tables cannot be asked as an endpoint wishes; {first['relation']} for "
+            f"{first['name']}: {first['problem']}. Its events come without the condition's choice; change "
+            "the endpoint's rows"
+        )
+        return Diagnosis("webhooks", "wrong", message)
+    return Diagnosis("webhooks", *_what_failed(disabled, open_, letters))
+
+
+def _what_failed(disabled: int, open_: Sequence[str], letters: int) -> tuple[Literal["ok", "advice"], str]:
     if disabled:
-        message = f"{disabled} endpoints were disabled because they failed; see `monohull webhooks list`"
-        return Diagnosis("webhooks", "advice", message)
-    return Diagnosis("webhooks", "ok", "deliveries are made in time")
+        return (
+            "advice",
+            f"{disabled} endpoints were disabled because they failed; see `monohull webhooks list`",
+        )
+    if open_:
+        return "advice", f"these endpoints fail, and are tried now and then: {', '.join(open_)}"
+    if letters:
+        return "advice", (
+            f"{letters} deliveries were given up within a day; see them with "
+            "`GET /platform/v1/webhooks/deliveries?state=dead`, and send them again with `POST …/replays`"
+        )
+    return "ok", "deliveries are made in time"

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, or_, select, text
 
+from modules.webhooks.dtos import RowProblem
+from modules.webhooks.matching import watcher_of
 from modules.webhooks.models import WebhookEndpoint, WebhookSecret
 from monohull.kernel import clock
 from monohull.kernel.database.repository import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
 _LOCK: Final = text("select sequence from monohull.webhook_fanout for update")
@@ -33,6 +35,15 @@ _FORGET: Final = text(
     """
 )
 
+_PROBLEMS: Final = text(
+    """
+    select w.watcher, n.nspname || '.' || c.relname as relation, w.problem
+    from monohull.row_watches as w
+    join pg_class as c on c.oid = w.relation join pg_namespace as n on n.oid = c.relnamespace
+    where w.problem is not null and w.watcher = any(:watchers) order by 2
+    """
+)
+
 
 class EndpointRepository(Repository[WebhookEndpoint]):
     """Endpoints."""
@@ -43,6 +54,14 @@ class EndpointRepository(Repository[WebhookEndpoint]):
         """Return a page, the oldest first."""
         conditions = () if behind is None else (WebhookEndpoint.id > behind,)
         return await self.list_by(*conditions, order_by=(WebhookEndpoint.id,), limit=limit)
+
+    async def row_problems(self, *endpoint_ids: UUID) -> Mapping[UUID, Sequence[RowProblem]]:
+        """Return what is wrong about the tables that these endpoints watch."""
+        watchers = {watcher_of(id_): id_ for id_ in endpoint_ids}
+        found: dict[UUID, list[RowProblem]] = {id_: [] for id_ in endpoint_ids}
+        for row in await self.session.execute(_PROBLEMS, {"watchers": list(watchers)}):
+            found[watchers[row.watcher]].append(RowProblem(row.relation, row.problem))
+        return found
 
     async def count_all(self) -> int:
         return await self.session.scalar(select(func.count()).select_from(WebhookEndpoint)) or 0

@@ -8,8 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from modules.webhooks.looks import look
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.housekeeping import deliver_event
+from monohull.kernel.rows import sync_watches
 from tests.integration.webhooks.receiver import Answer
 
 if TYPE_CHECKING:
@@ -232,3 +234,38 @@ async def test_a_table_that_somebody_holds(office: Office) -> None:
     assert (await there.view())["is_enabled"] is True
     assert await triggers(office, name) > 0
     assert (await office.call("DELETE", f"/endpoints/{there.id}")).status_code == 204
+
+
+async def test_a_condition_that_fits_no_more_is_shown_and_told_by_the_doctor(office: Office) -> None:
+    name = await table(office)
+    there = await office.endpoint(events=[], rows=[{"table": name, "condition": "new.total > 10"}])
+    assert (await there.view())["row_problems"] == []
+    await office.execute(f"alter table public.{name} drop column total")
+    assert await sync_watches(office.served.runtime.database) == []
+    problem = {"table": f"public.{name}", "problem": "column new.total does not exist"}
+    assert (await there.view())["row_problems"] == [problem]
+    listed = {
+        one["id"]: one["row_problems"] for one in (await office.ask("/endpoints?limit=200"))["endpoints"]
+    }
+    assert listed[there.id] == [problem]
+    found = await look(office.served.runtime)
+    assert (found.state, problem["problem"] in found.message) == ("wrong", True)
+    assert (await there.change(rows=[{"table": name}]))["row_problems"] == []
+    assert "watched tables" not in (await look(office.served.runtime)).message
+
+
+async def test_the_doctor_tells_of_dead_letters_and_of_endpoints_that_fail(office: Office) -> None:
+    there = await office.endpoint(max_attempts=1, breaker_failures=1, breaker_seconds=3600)
+    office.receiver.plan[there.path] = [Answer(status=500)]
+    await there.happen(1)
+    await there.settled()
+    found = await look(office.served.runtime)
+    assert (found.state, there.name in found.message) == ("advice", True)
+    await there.change(is_enabled=True, breaker_failures=1000)
+    await office.execute(
+        "update monohull.webhook_endpoints set consecutive_failures = 0, disabled_reason = null, "
+        "disabled_at = null, is_enabled = true"
+    )
+    found = await look(office.served.runtime)
+    assert (found.state, "given up within a day" in found.message) == ("advice", True)
+    await there.change(is_enabled=False)

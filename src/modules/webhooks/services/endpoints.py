@@ -77,7 +77,10 @@ class Endpoints:
     async def page(self, limit: int, behind: UUID | None) -> Sequence[EndpointView]:
         """Return a page, the oldest first."""
         async with self._database.unit_of_work() as work:
-            return [view(row) for row in await EndpointRepository(work).page(limit, behind)]
+            endpoints = EndpointRepository(work)
+            rows = await endpoints.page(limit, behind)
+            problems = await endpoints.row_problems(*(row.id for row in rows))
+            return [view(row, problems[row.id]) for row in rows]
 
     async def get(self, endpoint_id: UUID) -> EndpointView:
         """Return an endpoint.
@@ -86,10 +89,11 @@ class Endpoints:
             NotFound: 404.
         """
         async with self._database.unit_of_work() as work:
-            row = await EndpointRepository(work).find_by_id(endpoint_id)
+            endpoints = EndpointRepository(work)
+            row = await endpoints.find_by_id(endpoint_id)
             if row is None:
                 raise NotFound(NO_ENDPOINT)
-            return view(row)
+            return await _shown(endpoints, row)
 
     async def create(self, wanted: CreateEndpoint, by: Principal) -> CreatedEndpoint:
         """Make an endpoint, for what happens from now on.
@@ -156,7 +160,7 @@ class Endpoints:
                 row.updated_at = clock.now()
                 await self._publish_change(work, row, changed)
             await work.flush()
-            return view(row)
+            return await _shown(endpoints, row)
 
     async def delete(self, endpoint_id: UUID) -> None:
         """Delete an endpoint with its secrets, deliveries and log.
@@ -307,6 +311,10 @@ class Endpoints:
 
 def _tables(row: WebhookEndpoint) -> tuple[str, ...]:
     return tuple(f"{one['schema']}.{one['table']}" for one in row.rows)
+
+
+async def _shown(endpoints: EndpointRepository, row: WebhookEndpoint) -> EndpointView:
+    return view(row, (await endpoints.row_problems(row.id))[row.id])
 
 
 async def _get(endpoints: EndpointRepository, endpoint_id: UUID) -> WebhookEndpoint:

@@ -17,10 +17,11 @@ from monohull.kernel.outbound import OutboundRefused, destinations
 from monohull.kernel.permissions import grants
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from msgspec import Struct
 
+    from modules.webhooks.dtos import RowProblem
     from modules.webhooks.models import WebhookEndpoint
     from monohull.kernel.outbound import Destinations
     from monohull.kernel.principal import Principal
@@ -158,17 +159,18 @@ def demand_rows(
         raise Forbidden(f"A condition in SQL takes the permission {WRITE_CONDITIONS.name}.")
 
 
-def view(row: WebhookEndpoint) -> EndpointView:
-    """Show an endpoint."""
+def view(row: WebhookEndpoint, problems: Sequence[RowProblem] = ()) -> EndpointView:
+    """Show an endpoint, with what is wrong about the tables that it watches."""
     plain = {
         name: getattr(row, name)
         for name in EndpointView.__struct_fields__
-        if name not in {"events", "rows", "filters", "header_names", "payload", "circuit"}
+        if name not in {"events", "rows", "row_problems", "filters", "header_names", "payload", "circuit"}
     }
     return EndpointView(
         **plain,
         events=tuple(row.events),
         rows=msgspec.convert(row.rows, tuple[RowSubscription, ...]),
+        row_problems=list(problems),
         filters=msgspec.convert(row.filters, tuple[Condition, ...]),
         header_names=tuple(row.header_names),
         payload=msgspec.convert(row.payload, PayloadForm),
