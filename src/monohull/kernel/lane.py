@@ -7,7 +7,9 @@ connection per slot, and spins when Redis is away. Here
 - each worker keeps a key that says it lives (`Heartbeat`), and a job goes back
   to the queue within seconds of the worker's death, by one atomic script;
 - whatever looks lost is looked at twice before it is touched;
-- one connection fetches for all slots, and notices a stop within a second;
+- one connection fetches for all slots, as many messages at once as slots are free, and notices a stop within
+  a second;
+- the relay puts all that it sends in by one call, and nobody is told of each step of a message by publishing;
 - an outage of Redis is waited out;
 - no command is used that redis-py has deprecated.
 
@@ -20,6 +22,7 @@ import asyncio
 import json
 import os
 import socket
+from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -36,7 +39,7 @@ from monohull.kernel.redis_connection import UNREACHABLE, close_redis, explain_r
 from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Sequence
 
     from redis.asyncio import Redis
     from saq.types import WorkerInfo
@@ -65,6 +68,38 @@ if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('LREM', KEYS[2], 1, KEYS
     return 1
 end
 return 0
+"""
+
+_ADD: Final = """
+for at = 3, #KEYS do
+    if redis.call('ZADD', KEYS[1], 'NX', 0, KEYS[at]) == 1 then
+        redis.call('SET', KEYS[at], ARGV[at - 2])
+        redis.call('RPUSH', KEYS[2], KEYS[at])
+    end
+end
+"""
+_END: Final = """
+redis.call('LREM', KEYS[1], 1, KEYS[3])
+redis.call('ZREM', KEYS[2], KEYS[3])
+local seconds = tonumber(ARGV[2])
+if seconds < 0 then
+    redis.call('DEL', KEYS[3])
+elseif seconds == 0 then
+    redis.call('SET', KEYS[3], ARGV[1])
+else
+    redis.call('SET', KEYS[3], ARGV[1], 'EX', seconds)
+end
+"""
+_TAKE: Final = """
+local found = {redis.call('GET', KEYS[3]) or ''}
+for _ = 1, tonumber(ARGV[1]) do
+    local id = redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
+    if not id then
+        break
+    end
+    found[#found + 1] = redis.call('GET', id) or ''
+end
+return found
 """
 
 
@@ -98,6 +133,11 @@ class Lane(RedisQueue):
         self._lost_at: float | None = None
         self._suspects: dict[bytes, tuple[bytes, float]] = {}
         self._return_script = redis.register_script(_RETURN)
+        self._add_script = redis.register_script(_ADD)
+        self._take_script = redis.register_script(_TAKE)
+        self._end_script = redis.register_script(_END)
+        self._waiting = 0
+        self._taken: deque[Message | None] = deque()
 
     def stop_with(self, stop: asyncio.Event) -> None:
         """Fetch no more once ``stop`` is set."""
@@ -111,19 +151,46 @@ class Lane(RedisQueue):
         await close_redis(self.redis)
 
     async def dequeue(self, timeout: float = 0.0, poll_interval: float = 0.0) -> Message | None:  # noqa: ARG002, ASYNC109 SAQ's signature
-        """Return the next job, or None after a second, so that the caller can look whether to stop."""
-        async with self._fetching:
-            if self.is_stopping:
-                return None
-            try:
-                job_id = await self.redis.blmove(self._queued, self._active, FETCH_SECONDS, "LEFT", "RIGHT")
-                message = None if job_id is None else await self._get_job_by_id(job_id)
-            except FAILURES as error:
-                self._note_lost(error)
-                await self._pause(FETCH_SECONDS)
-                return None
+        """Return the next job, or None after a second, so that the caller can look whether to stop.
+
+        Whoever fetches does so for all that wait. What is taken and not begun goes back as that of the dead.
+        """
+        self._waiting += 1
+        try:
+            async with self._fetching:
+                if not self._taken and not self.is_stopping:
+                    await self._fetch()
+                return self._taken.popleft() if self._taken else None
+        finally:
+            self._waiting -= 1
+
+    async def _fetch(self) -> None:
+        try:
+            job_id = await self.redis.blmove(self._queued, self._active, FETCH_SECONDS, "LEFT", "RIGHT")
+            if job_id is not None:
+                keys = [self._queued, self._active, job_id]
+                found = await self._take_script(keys=keys, args=[self._waiting - 1])
+                self._taken.extend(map(self.deserialize, found))
+        except FAILURES as error:
+            self._note_lost(error)
+            await self._pause(FETCH_SECONDS)
+        else:
             self._note_back()
-            return message
+
+    async def enqueue_all(self, messages: Sequence[Message]) -> None:
+        """Put messages behind those that wait, in their order and all or none; what is there already stays.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        for message in messages:
+            message.queue = self
+            message.queued = now_milliseconds()
+            message.status = Status.QUEUED
+        await self._add_script(
+            keys=[self._incomplete, self._queued, *(message.id for message in messages)],
+            args=[self.serialize(message) for message in messages],
+        )
 
     def ask_load(self, pipe: Any) -> None:
         """Ask in ``pipe`` how many jobs wait in Redis, and how many workers serve the queue."""
@@ -164,8 +231,7 @@ class Lane(RedisQueue):
                 await pipe.execute()
 
     async def notify(self, job: Message) -> None:
-        with suppress(*FAILURES):
-            await super().notify(job)
+        """Tell nobody: nobody listens, and it would be two round trips a job."""
 
     async def _update(self, job: Message, status: Status | None = None, **kwargs: Any) -> None:
         await self._insist(lambda: super(Lane, self)._update(job, status, **kwargs))
@@ -181,15 +247,9 @@ class Lane(RedisQueue):
         await self.notify(job)
 
     async def _store_finished(self, job: Message) -> None:
-        pipe: Any
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.lrem(self._active, 1, job.id)
-            pipe.zrem(self._incomplete, job.id)
-            if job.ttl < 0:
-                pipe.delete(job.id)
-            else:
-                pipe.set(job.id, self.serialize(job), ex=job.ttl or None)
-            await pipe.execute()
+        """Take a message off the lists; it stays for its ``ttl``, 0 for ever, and not at all below that."""
+        kept = self.serialize(job) if job.ttl >= 0 else ""
+        await self._end_script(keys=[self._active, self._incomplete, job.id], args=[kept, job.ttl])
 
     async def _insist(self, write: Callable[[], Awaitable[T]]) -> T | None:
         """Repeat ``write`` through an outage; after `PATIENCE_SECONDS` leave it to the ledger."""

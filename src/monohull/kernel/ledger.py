@@ -36,8 +36,7 @@ MAX_RESULT_CHARACTERS: Final = 65_536
 
 _STARTED_AT: Final = bindparam("started_at", type_=DateTime(timezone=True))
 
-_CLAIM: Final = text(
-    """
+_CLAIM: Final = """
     with found as (
         select id, attempts, worker, started_at,
             case
@@ -46,7 +45,7 @@ _CLAIM: Final = text(
                 else 'begun'
             end as verdict
         from monohull.jobs
-        where id = :id and done_at is null and attempts between :lowest and :highest
+        where id = $1 and done_at is null and attempts between $2 and $3
         for update
     ), lost as (
         insert into monohull.job_attempts (job_id, number, worker, started_at, outcome, error)
@@ -62,29 +61,26 @@ _CLAIM: Final = text(
         from found where jobs.id = found.id and found.verdict = 'held'
     )
     update monohull.jobs as jobs
-    set attempts = jobs.attempts + 1, started_at = now(), heartbeat_at = now(), worker = :worker,
-        message = :message, dispatched_at = coalesce(dispatched_at, now()), progress = null,
+    set attempts = jobs.attempts + 1, started_at = now(), heartbeat_at = now(), worker = $4,
+        message = $5, dispatched_at = coalesce(dispatched_at, now()), progress = null,
         progress_text = null
     from found where jobs.id = found.id and found.verdict = 'begun'
     returning jobs.attempts as number, jobs.attempts_before, jobs.max_attempts, jobs.started_at
-    """
-)
+"""
 
-_FINISH: Final = text(
-    """
+_FINISH: Final = """
     with ended as (
         update monohull.jobs
         set done_at = now(), outcome = 'succeeded', error = null, progress = 1,
-            result = cast(:result as json), is_result_cut = :is_cut
-        where id = :id and done_at is null
+            result = $5::json, is_result_cut = $6
+        where id = $1 and done_at is null
         returning id
     )
     insert into monohull.job_attempts (job_id, number, worker, started_at, outcome)
-    select id, :number, :worker, :started_at, 'succeeded' from ended
+    select id, $2::int, $3::text, $4::timestamptz, 'succeeded' from ended
     on conflict (job_id, number, started_at) do update
         set outcome = excluded.outcome, error = null, ended_at = now()
-    """
-).bindparams(_STARTED_AT)
+"""
 
 _RETRY: Final = text(
     """
@@ -278,20 +274,16 @@ class Ledger:
             The attempt, or None when there is nothing to do for this message: the job is done or was
             cancelled, its next attempt has begun elsewhere, or its queue is paused and it will be sent again.
         """
-        parameters = {
-            "id": job_id,
-            "worker": worker,
-            "message": message,
-            "lowest": attempts,
-            "highest": attempts + returns,
-        }
-        row = await self._execute(_CLAIM, parameters)
-        return None if row is None else Claim(job_id=job_id, worker=worker, **row._mapping)  # noqa: SLF001 the documented way to a row's names
+        # whoever was cut off in the middle finds the count moved on: the attempt is lost, as with its worker
+        row = await self._database.run(_CLAIM, job_id, attempts, attempts + returns, worker, message)
+        return None if row is None else Claim(job_id=job_id, worker=worker, **row)
 
     async def finish(self, claim: Claim, result: Any = None) -> None:
         """Record that the job succeeded, unless it has an outcome already."""
         written, is_cut = encode_result(result)
-        await self._execute(_FINISH, {**claim.parameters, "result": written, "is_cut": is_cut})
+        await self._database.run(
+            _FINISH, claim.job_id, claim.number, claim.worker, claim.started_at, written, is_cut
+        )
 
     async def retry(self, claim: Claim, *, delay_seconds: float, error: str) -> None:
         """Let the relay send the job again after ``delay_seconds``, unless another attempt took over."""

@@ -46,6 +46,8 @@ LOCK: Final = int.from_bytes(b"monorela")
 LOST_SCAN_SECONDS: Final = 15.0
 HELD_SECONDS: Final = 0.005
 """How soon it looks again while jobs are due and Redis holds as many as the workers begin soon."""
+MEMORY_SECONDS: Final = 0.5
+"""How long it is taken for granted that Redis forgot nothing; asking costs as much as sending ten jobs."""
 ROUND_TIMEOUT_SECONDS: Final = 60.0
 MARKER_KEY: Final = "mh:relay:marker"
 
@@ -112,6 +114,7 @@ class Relay:
         self._wake = asyncio.Event()
         self._redis_lost_at: float | None = None
         self._memory: tuple[str, str] | None = None
+        self._memory_until = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -157,6 +160,7 @@ class Relay:
                 connection, self._queues, self._duties.jobs, slots=self._concurrency
             )
         except FAILURES as error:
+            self._memory_until = 0.0
             self._note_redis(error)
             return events == BATCH
         self._note_redis(None)
@@ -173,7 +177,10 @@ class Relay:
             self._held_seconds = min(max(self._held_seconds, HELD_SECONDS) * 2, POLL_SECONDS)
 
     async def _redis_forgot(self) -> bool:
-        """Whether Redis may have lost what it held: it restarted, or our marker is gone."""
+        """Whether Redis may have lost what it held: it restarted, or lacks our marker; asked now and then."""
+        if self._memory is not None and monotonic_seconds() < self._memory_until:
+            return False
+        self._memory_until = monotonic_seconds() + MEMORY_SECONDS
         redis = self._queues.redis
         info = await redis.info("server")
         marker = cast("bytes | None", await redis.get(MARKER_KEY))
