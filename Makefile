@@ -81,8 +81,8 @@ contract: $(INSTALLED) ## the wire tables, and the conformance cases when they l
 	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(if $(PG),--pg $(PG)) $(ARGS)
 
 .PHONY: load
-load: $(INSTALLED) ## the workloads of tests/load beside pgbench: a table, load.json, compared with the baseline
-	@exec $(BIN)/python -m tests.load.run $(ARGS)
+load: $(INSTALLED) ## the workloads of tests/load beside pgbench: a table, load.json, compared with the baseline; OF=jobs, webhooks, storm, …: another of its programs
+	@exec $(BIN)/python -m tests.load.$(or $(OF),run) $(ARGS)
 
 .PHONY: docs
 docs: $(INSTALLED) ## write docs/reference anew from the code

@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
+import psutil
 import pytest
 
 from monohull.kernel.crypto import derive_password
@@ -34,7 +36,7 @@ class Fleet:
 
     def __init__(self, connections: Connections, folder: Path) -> None:
         self._folder = folder
-        self._environ = {
+        self.environ = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "MONOHULL_ENV": "test",
@@ -48,15 +50,13 @@ class Fleet:
 
     def start(self, **settings: str) -> subprocess.Popen[bytes]:
         """Start a worker; it is ready a second or two later."""
-        environ = self._environ | {f"MONOHULL_{name.upper()}": value for name, value in settings.items()}
+        return self.run([sys.executable, "-m", "saq", "monohull.worker.settings"], **settings)
+
+    def run(self, command: list[str], **settings: str) -> subprocess.Popen[bytes]:
+        """Start a process."""
+        environ = self.environ | {f"MONOHULL_{name.upper()}": value for name, value in settings.items()}
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "saq", "monohull.worker.settings"],
-                env=environ,
-                cwd=self._folder,
-                stdout=log,
-                stderr=log,
-            )
+            process = subprocess.Popen(command, env=environ, cwd=self._folder, stdout=log, stderr=log)
         self.running.append(process)
         return process
 
@@ -65,7 +65,10 @@ class Fleet:
         return self._folder / "workers.log"
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
-        """``kill -9``, and reap."""
+        """``kill -9``, also of what it started, and reap."""
+        with suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
         process.kill()
         process.wait()
         self.running.remove(process)

@@ -23,6 +23,15 @@ class Happened(Event, frozen=True):
     n: int
 
 
+class Entered(Event, frozen=True):
+    name = "storm.entered"
+
+    key: int
+    n: int
+    mark: str
+    padding: str
+
+
 async def mark(runtime: Any, what: str, subject: str) -> None:
     async with runtime.database.unit_of_work() as session:
         await session.execute(_MARK, {"what": what, "subject": subject, "pid": os.getpid()})
@@ -53,7 +62,7 @@ async def hear(runtime: Any, envelope: Envelope) -> None:
 
 module = Module(
     name="crash_jobs",
-    events=(Happened,),
+    events=(Happened, Entered),
     subscribers=(Subscriber(name="crash.hear", events=("crash.*",), handle=hear),),
     jobs=(work, tell, die),
 )

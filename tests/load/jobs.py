@@ -1,5 +1,6 @@
 """How many jobs that do nothing one worker runs in a second, from asking to done, beside plain SAQ.
 
+    make load OF=jobs
     python -m tests.load.jobs [--jobs 5000] [--rounds 3]
 
 Both use one Redis and one worker process with the same concurrency; ours writes
