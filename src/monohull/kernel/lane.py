@@ -34,6 +34,7 @@ from saq.utils import now as now_milliseconds
 
 from monohull import __version__
 from monohull.kernel.clock import monotonic_seconds, now
+from monohull.kernel.lane_scripts import ADD, END, RETURN, TAKE
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.redis_connection import UNREACHABLE, close_redis, explain_redis_error
 from monohull.kernel.tasks import beside
@@ -59,48 +60,6 @@ INFO_TTL_SECONDS: Final = 30
 FETCH_SECONDS: Final = 1
 PATIENCE_SECONDS: Final = 30.0
 FAILURES: Final = (*UNREACHABLE, RedisError)
-
-_RETURN: Final = """
-if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('LREM', KEYS[2], 1, KEYS[1]) > 0 then
-    redis.call('SET', KEYS[1], ARGV[2])
-    redis.call('ZADD', KEYS[4], 0, KEYS[1])
-    redis.call('LPUSH', KEYS[3], KEYS[1])
-    return 1
-end
-return 0
-"""
-
-_ADD: Final = """
-for at = 3, #KEYS do
-    if redis.call('ZADD', KEYS[1], 'NX', 0, KEYS[at]) == 1 then
-        redis.call('SET', KEYS[at], ARGV[at - 2])
-        redis.call('RPUSH', KEYS[2], KEYS[at])
-    end
-end
-"""
-_END: Final = """
-redis.call('LREM', KEYS[1], 1, KEYS[3])
-redis.call('ZREM', KEYS[2], KEYS[3])
-local seconds = tonumber(ARGV[2])
-if seconds < 0 then
-    redis.call('DEL', KEYS[3])
-elseif seconds == 0 then
-    redis.call('SET', KEYS[3], ARGV[1])
-else
-    redis.call('SET', KEYS[3], ARGV[1], 'EX', seconds)
-end
-"""
-_TAKE: Final = """
-local found = {redis.call('GET', KEYS[3]) or ''}
-for _ = 1, tonumber(ARGV[1]) do
-    local id = redis.call('LMOVE', KEYS[1], KEYS[2], 'LEFT', 'RIGHT')
-    if not id then
-        break
-    end
-    found[#found + 1] = redis.call('GET', id) or ''
-end
-return found
-"""
 
 
 class JobReturned(Observation, frozen=True, kw_only=True):
@@ -132,10 +91,10 @@ class Lane(RedisQueue):
         self._fetching = asyncio.Lock()
         self._lost_at: float | None = None
         self._suspects: dict[bytes, tuple[bytes, float]] = {}
-        self._return_script = redis.register_script(_RETURN)
-        self._add_script = redis.register_script(_ADD)
-        self._take_script = redis.register_script(_TAKE)
-        self._end_script = redis.register_script(_END)
+        self._return_script = redis.register_script(RETURN)
+        self._add_script = redis.register_script(ADD)
+        self._take_script = redis.register_script(TAKE)
+        self._end_script = redis.register_script(END)
         self._waiting = 0
         self._taken: deque[Message | None] = deque()
 
