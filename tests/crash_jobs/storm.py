@@ -196,7 +196,7 @@ class Storm:
         quick: dict[str, Any] = {
             "timeout_seconds": 1, "breaker_failures": 10_000, "concurrency": 20, "max_attempts": None
         }  # fmt: skip
-        rows = (RowSubscription(table="entries", operations=("INSERT",)),)
+        rows = (RowSubscription(table="entries", operations=["INSERT"]),)
         wanted = [
             CreateEndpoint(name="plain", url=f"{url}/plain", events=("storm.*",), **quick),
             CreateEndpoint(

@@ -1,8 +1,7 @@
 """The hot path of ``/rest/v1``: raw ASGI, in front of the framework.
 
-One screen, one chain of values:
-
-    scope → ApiRequest → Compiled → ResultSet → Answer
+A request whose like was answered before goes the short way (`known`); any other is
+parsed, and answered by `Answering`.
 
 Whatever is refused on the way is raised as a `Problem`, which the edge renders
 with `render_rest_problem`.
@@ -11,79 +10,50 @@ with `render_rest_problem`.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from modules.query import (
-    Compiled,
-    Compiler,
-    DataSource,
-    Exposure,
-    LiveCatalog,
-    RelationNotFound,
-    RelationshipNotFound,
-    RoutineNotFound,
-    Transaction,
-    execute_request,
-    guarded,
-)
-from modules.rest.audited import read_of, with_origin
+from modules.query import guarded
+from modules.rest.answering import Answering
 from modules.rest.batch import PATH as BATCH
 from modules.rest.batch_errors import BatchMethodNotAllowed
-from modules.rest.body import INVALID
-from modules.rest.conditional import Versions, rows_of
-from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
-from modules.rest.guc import SETTINGS, override
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
-from modules.rest.inspection import Onlooker, answer_options, answer_plan, answer_root
+from modules.rest.inspection import Onlooker, answer_options, answer_root
 from modules.rest.known import Known, Lane, Pieces, View, take_apart
 from modules.rest.known_write import METHODS, KnownWrite, WriteLane, take_write
-from modules.rest.media import UNAVAILABLE, not_available
-from modules.rest.negotiation import negotiate
-from modules.rest.raised import is_about_body, refusal
 from modules.rest.receiving import read_body
-from modules.rest.rehearsal import HEADER, NEVER, UNEXPLAINED, Prepared
+from modules.rest.rehearsal import NEVER
 from modules.rest.request import WITH_BODY, ApiRequest, parse_request
-from modules.rest.response import Answer, build_answer, outdated_warning
+from modules.rest.response import Answer, outdated_warning
 from modules.rest.sending import send_answer
 from modules.rest.timing import OFF, Stopwatch
-from modules.rest.transaction import begin_transaction, bind_settings, template_of
-from modules.rest.vantage import Memories, Vantage
-from modules.rest.veil import veil
+from modules.rest.transaction import bind_settings, template_of
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.role import quoted_search_path
 from monohull.kernel.database.statements import Statement
 from monohull.kernel.departures import Departures
-from monohull.kernel.errors import Problem, Unauthenticated, Unavailable
+from monohull.kernel.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from modules.query import DataSource, LiveCatalog
+    from modules.rest.answering import Publish
     from modules.rest.around import Around
     from modules.rest.batch import Batch
     from modules.rest.config import Config, Surroundings
     from modules.rest.gate import Gate
-    from modules.rest.rehearsal import Deferral, Explainer
-    from modules.rest.settings import RestSettings
+    from modules.rest.rehearsal import Deferral
+    from modules.rest.vantage import Vantage
     from monohull.kernel.asgi import Receive, Scope, Send
-    from monohull.kernel.database.statements import BoundSettings, Isolation
-    from monohull.kernel.events import Event
+    from monohull.kernel.database.statements import BoundSettings
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
-
-Publish: TypeAlias = "Callable[[Event], Awaitable[None]]"
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
 ROOTS: Final = (PREFIX, f"{PREFIX}/")
 
-_STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
-"""SQLSTATEs of things that do not exist: perhaps the catalog knows a database that is no more."""
 
-_SEES_EVERYTHING: Final = frozenset({"service_role"})
-"""Where the role may not bypass row security itself, its requests run as the owner, which does."""
-
-
-class DataApi:
+class DataApi(Answering):
     """The ASGI application below ``/rest/v1``.
 
     Args:
@@ -111,40 +81,13 @@ class DataApi:
         self._gate = gate
         self._around = around
         self._batch = batch
-        self._explainer: Explainer = UNEXPLAINED
         self._deferral: Deferral = NEVER
-        self._publish = publish
-        self._surroundings = surroundings
-        self._live = live
-        self._source = source
         self._departures = Departures()
-        self.configure(config)
-
-    def configure(self, config: Config) -> None:
-        """Go by ``config`` from the next request on; requests that run finish by the old one."""
-        self._config = config
-        self._settings = settings = config.settings
-        self._exposure = Exposure(frozenset(settings.schemas), settings.expose, settings.public_keys)
-        self._search_paths = {
-            schema: quoted_search_path((schema, *settings.extra_search_path)) for schema in settings.schemas
-        }
-        is_development = self._surroundings.is_development
-        self._allows_plan = settings.allows_plan(is_development=is_development)
-        self._is_timed = settings.is_timed(is_development=is_development)
-        self._vantage: Vantage | None = None
-
-    def explain_by(self, explainer: Explainer) -> None:
-        """Have ``explainer`` asked where a client prefers to know why a request came to nothing."""
-        self._explainer = explainer
+        super().__init__(config, live, source, surroundings, publish)
 
     def defer_by(self, deferral: Deferral) -> None:
         """Have ``deferral`` promise the calls that a client would rather not wait for."""
         self._deferral = deferral
-
-    @property
-    def settings(self) -> RestSettings:
-        """What is in force, the configuration in the database included."""
-        return self._settings
 
     @property
     def gate(self) -> Gate:
@@ -217,158 +160,6 @@ class DataApi:
         """Do what `answer` does, with all that the request asks for around it; see `Around.answer`."""
         return await self._around.answer(
             self, scope, request, principal, body=body, watch=watch, source=source
-        )
-
-    async def look_ahead(
-        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
-    ) -> tuple[ApiRequest, Compiled, Isolation | None]:
-        """Return what will be asked of the database, and in which isolation."""
-        _, request, compiled = await self._compile(request, principal)
-        return request, compiled, self._transaction(scope, request, compiled, principal).isolation
-
-    def versions(
-        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, source: DataSource | None
-    ) -> Versions | None:
-        """Return what tells versions of the rows apart that a request is about; None where it is about none.
-
-        Raises:
-            QueryProblem: It does not fit the catalog.
-        """
-        asked = rows_of(request)
-        if asked is None:
-            return None
-        vantage = self._vantage_of(principal)
-        if principal.scopes is not None:
-            vantage.scopes.demand_target(principal.scopes, asked)
-        version = vantage.compiler.version_of(
-            asked, role=principal.role, anonymous=self._is_anonymous(principal)
-        )
-        if principal.scopes is not None:
-            vantage.scopes.demand(principal.scopes, asked, version.compiled)
-        transaction = self._transaction(scope, request, version.compiled, principal)
-        return Versions(version, asked, request.values, transaction, source or self._source)
-
-    async def answer(
-        self,
-        scope: Mapping[str, Any],
-        request: ApiRequest,
-        principal: Principal,
-        watch: Stopwatch = OFF,
-        source: DataSource | None = None,
-    ) -> Answer:
-        """Answer a read, a write or a call: compile, begin, execute_request, and say what came of it.
-
-        Raises:
-            QueryProblem: It does not fit the catalog.
-            DatabaseRefused: The database refused the statement.
-            Unavailable: There is no catalog, no server, or no free connection.
-        """
-        memory, request, compiled = await self._compile(request, principal)
-        if request.media is UNAVAILABLE:
-            raise not_available(request.head.accept)
-        transaction = self._transaction(scope, request, compiled, principal)
-        if compiled.is_audited:
-            transaction = with_origin(transaction, scope)
-        watch.lap("plan")
-        try:
-            if request.media.explain is not None:
-                return await self._explain(
-                    request, compiled, transaction, principal, watch, is_alone=source is None
-                )
-            result = await execute_request(
-                source or self._source,
-                compiled,
-                request.values,
-                transaction,
-                max_exact=self._settings.max_rows,
-            )
-        except PostgresError as error:
-            begins_anew = source is not None and error.is_stale_statement  # whoever began the transaction
-            raise (error if begins_anew else self._refused(error, request, principal)) from error
-        watch.lap("transaction")
-        is_void = compiled.routine is not None and compiled.routine.is_void
-        try:
-            if compiled.sensitive:
-                await self._publish(read_of(request, compiled, result))
-            answer = build_answer(request, result, is_void=is_void)
-            if any(result.asides):
-                return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
-        except BaseException:
-            result.close()
-            raise
-        is_usual = not (transaction.before or transaction.isolation or compiled.sensitive)
-        if is_usual and watch is OFF and transaction.commit:
-            memory.learn(scope, request, compiled, answer)
-        if not result.rows and request.preferences.explain_denial:
-            await self._explain_nothing(scope, request, principal, answer)
-        return answer
-
-    async def _explain_nothing(
-        self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, answer: Answer
-    ) -> None:
-        """Add to an answer without rows why it has none."""
-        explained = await self._explainer.explain_denial(scope, request, principal)
-        answer.headers.extend([] if explained is None else [(HEADER.lower().encode(), explained.header)])
-
-    async def answer_explained(
-        self,
-        scope: Mapping[str, Any],
-        request: ApiRequest,
-        principal: Principal,
-        watch: Stopwatch = OFF,
-        source: DataSource | None = None,
-    ) -> Answer:
-        """Do what `answer` does, and explain refusals too.
-
-        Raises:
-            Problem: As `answer` raises it, with the explanation where the caller may have it.
-        """
-        try:
-            return await self.answer(scope, request, principal, watch, source)
-        except Problem as problem:
-            if not isinstance(problem, Unavailable):
-                explained = await self._explainer.explain_denial(scope, request, principal)
-                if explained is not None:
-                    problem.headers = {**problem.headers, HEADER: explained.header.decode()}
-                    problem.explanation = explained.document
-            raise
-
-    async def prepare(self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal) -> Prepared:
-        """Do all that `answer` does before it asks the database.
-
-        Raises:
-            QueryProblem: It does not fit the catalog. CatalogMissing: 503, there is none.
-            MediaTypeNotAvailable: PGRST107.
-        """
-        _, request, compiled = await self._compile(request, principal)
-        if request.media is UNAVAILABLE:
-            raise not_available(request.head.accept)
-        vantage = self._vantage_of(principal)
-        is_anonymous = self._is_anonymous(principal)
-        plan = vantage.compiler.plan(request.asked, role=principal.role, anonymous=is_anonymous)
-        transaction = self._transaction(scope, request, compiled, principal)
-        hidden = None if principal.columns is None else vantage.compiler.hidden
-        return Prepared(request, compiled, plan, transaction, is_anonymous, hidden)
-
-    def parse(self, scope: Mapping[str, Any], body: bytes) -> ApiRequest:
-        """Parse a request as it is parsed when it is served.
-
-        Raises:
-            Problem: As `parse_request` raises it.
-        """
-        return parse_request(scope, self._settings, body)
-
-    def _transaction(
-        self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, principal: Principal
-    ) -> Transaction:
-        return begin_transaction(
-            scope,
-            request.head,
-            principal,
-            self._search_paths[request.schema],
-            read_only=compiled.is_read_only,
-            config=self._config,
-            routine=() if compiled.routine is None else compiled.routine.settings,
         )
 
     def _recall(self, scope: Mapping[str, Any], pieces: Pieces, principal: Principal) -> Lane | None:
@@ -491,98 +282,10 @@ class DataApi:
         else:
             await send_answer(receive, send, answer)
 
-    def refused(self, error: PostgresError, principal: Principal) -> Problem:
-        """Return what the database's refusal means that concerns no single request: of a COMMIT, say."""
-        return refusal(error, anonymous=self._is_anonymous(principal))
-
-    def _refused(self, error: PostgresError, request: ApiRequest, principal: Principal) -> Problem:
-        """Return what the database's refusal means to the client."""
-        if error.sqlstate in _STALE:
-            self._live.suspect()
-        if is_about_body(error, request):
-            return BodyInvalid(INVALID)
-        if principal.columns is not None:
-            error = veil(error, self._vantage_of(principal).compiler.hidden)
-        return refusal(error, anonymous=self._is_anonymous(principal))
-
-    def _explain(  # noqa: PLR0913 a plan has these parts
-        self,
-        request: ApiRequest,
-        compiled: Compiled,
-        transaction: Transaction,
-        principal: Principal,
-        watch: Stopwatch,
-        *,
-        is_alone: bool,
-    ) -> Awaitable[Answer]:
-        """Answer with the plan of the statement, which names columns that the statement does not.
-
-        Raises:
-            MediaTypeNotAvailable: PGRST107, plans are not given out, or not to a caller with hidden columns,
-                or not in the midst of a transaction.
-        """
-        explain = request.media.explain
-        is_open = self._allows_plan and principal.columns is None and is_alone
-        if explain is not None and not is_open:
-            raise MediaTypeNotAvailable([explain.media_type])
-        return answer_plan(request, compiled, transaction, self._source, watch)
-
-    async def _compile(
-        self, request: ApiRequest, principal: Principal
-    ) -> tuple[Memories, ApiRequest, Compiled]:
-        """Negotiate and compile; where a name is unknown look once whether the database has it by now.
-
-        Returns what may remember the answer, too; who waits for the database holds no catalog.
-        """
-        vantage = self._vantage_of(principal)
-        try:
-            return vantage.memory, *self._compile_with(vantage, request, principal)
-        except (RelationNotFound, RelationshipNotFound, RoutineNotFound):
-            if await self._live.refreshed(vantage.catalog) is vantage.catalog:
-                raise
-        vantage = self._vantage_of(principal)
-        return vantage.memory, *self._compile_with(vantage, request, principal)
-
-    def _compile_with(
-        self, vantage: Vantage, request: ApiRequest, principal: Principal
-    ) -> tuple[ApiRequest, Compiled]:
-        if principal.scopes is not None:
-            vantage.scopes.demand_target(principal.scopes, request.asked)
-        request = negotiate(request, vantage.compiler)
-        anonymous = self._is_anonymous(principal)
-        compiled = vantage.compiler.compile(
-            request.asked,
-            role=principal.role,
-            anonymous=anonymous,
-            is_explained=request.media.explain is not None,
-        )
-        if principal.scopes is not None:
-            vantage.scopes.demand(principal.scopes, request.asked, compiled)
-        return request, compiled
-
     def _onlooker(self, principal: Principal) -> Onlooker:
         vantage, is_anonymous = self._vantage_of(principal), self._is_anonymous(principal)
         address = self._surroundings.address
         return Onlooker(principal, is_anonymous, vantage.compiler, vantage.scopes, self._config, address)
-
-    def _vantage_of(self, principal: Principal) -> Vantage:
-        """Return how the caller sees the catalog of now."""
-        catalog = self._live.current()
-        vantage = self._vantage
-        if vantage is None or vantage.catalog is not catalog:
-            compiler = Compiler(
-                catalog,
-                self._exposure,
-                aggregates=self._settings.allows_aggregates,
-                bypassing_roles=_SEES_EVERYTHING,
-                asides=SETTINGS,
-            )
-            vantage = self._vantage = Vantage(catalog, compiler, self._settings.schemas[0])
-        return vantage if principal.columns is None else vantage.limited(principal.columns)
-
-    def _is_anonymous(self, principal: Principal) -> bool:
-        """Say whether a refusal means "sign in" (401) and not "not you" (403): an anonymous key is nobody."""
-        return principal.role == self._settings.anon_role
 
     def _principal(self, scope: Scope) -> Principal:
         state = scope["state"]
