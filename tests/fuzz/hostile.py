@@ -56,6 +56,7 @@ FAIR: Final = (
     (b"vacations", b"during=ov.[2026-01-01,2026-02-01)&select=during"),
     (b"products", b"columns=id,name&on_conflict=id&select=id"),
     (b"customers", b"id=eq.50&select=id,name"),
+    (b"_batch", b""),
     (b"rpc/add", b"a=1&b=2"),
     (b"rpc/echo", b"value=x"),
     (b"rpc/shop", b"select=id,orders(total)&name=like.A*&order=id&limit=2"),
@@ -97,6 +98,8 @@ VALUES: Final[dict[bytes, tuple[bytes, ...]]] = {
         b"max-affected=1", b"max-affected=" + b"9" * 50, b"max-affected=-1", b"timezone=Mars/Base",
         b"timezone=';x", b"count=many",
         b"timezone=\xe9", b"=", b",,,", b"handling=strict, nonsense=1", b"max-affected=\xb2",
+        b"etag", b"etag=1", b"respond-async", b"explain-denial", b"isolation=serializable, retry=2",
+        b"isolation=x", b"retry=\xb2", b"etag, return=representation, tx=rollback",
     ),
     b"range": (b"0-1", b"5-2", b"-", b"a-b", b"0-" + b"9" * 40, b"items=0-1", b"bytes=0-1", b"\xb2-\xb3"),
     b"range-unit": (b"items", b"bytes", b""),
@@ -121,7 +124,9 @@ VALUES: Final[dict[bytes, tuple[bytes, ...]]] = {
     b"x-forwarded-for": (b"127.0.0.1", b"\xff", b"a, b, c"),
     b"x-request-id": (b"\xff", b"a" * 3000, b"{}"),
     b"origin": (b"http://127.0.0.1", b"null", b"\xff"),
-    b"if-none-match": (b'"x"', b"*"),
+    b"if-none-match": (b'"x"', b"*", b'W/"p", "r"', b"\xff", b'"' * 500),
+    b"if-match": (b'"r00"', b"*", b"", b"W/", b'"\xff"', b",,,"),
+    b"idempotency-key": (b"one", b"two", b'"three"', b"", b"\xff", b"k" * 300, b"a b"),
     b"host": (b"127.0.0.1", b"", b"a b", b"\xff"),
     b"x\xffy": (b"z",),
 }  # fmt: skip
@@ -141,6 +146,18 @@ BODIES: Final = (
     b"%00=%ff&=", b"a=1&b=2", b'{"id": 60, "name": "' + b"y" * 100_000 + b'"}', b'{"tags": [[1], [2, 3]]}',
     b'{"profile": 5, "id": 61}',
     json.dumps([{"id": 1000 + at, "name": "n"} for at in range(300)]).encode(),
+)  # fmt: skip
+BATCHES: Final = (
+    b'[{"path":"/customers?select=id"},{"path":"/orders?customer_id=in.({$/0/*/id})"}]',
+    (b'[{"method":"POST","path":"/customers?select=*","body":{"id":70,"name":"x"},"headers":{"Prefer":"return=representation"}},'
+    b'{"method":"PATCH","path":"/customers?id=eq.{$/0/0/id}","body":{"name":{"$from":"/0/0/name"}}}]'),
+    b'[{"path":"/customers","headers":{"If-Match":"*","Accept":"text/csv","Range":"x"}}]',
+    b'[{"method":"DELETE","path":"/order_items?order_id=eq.10"},{"path":"/%00"}]',
+    b'[{"path":"/customers?id=eq.{$/0/id}"}]', b'[{"path":"/a\\u0000"}]', b'[{"path":"/\\ud800"}]',
+    b'[{"path":"/rpc/add?a=1&b=2"},{"path":"/rpc/echo","method":"POST","body":{"value":{"$from":"/0"}}}]',
+    b'[{"path":"/","name":"a"},{"path":"/_batch","method":"POST","body":[]}]',
+    b'[{"method":"POST","path":"/products","headers":{"Content-Type":"text/csv"},"body":"id,name\\n71,\\ud800"}]',
+    json.dumps([{"path": "/products?limit=1"}] * 150).encode(),
 )  # fmt: skip
 BIG: Final = (
     b"id=in.(" + b",".join(b"%d" % at for at in range(10_000)) + b")",
@@ -192,6 +209,8 @@ def draw(rng: Random) -> Hostile:
     if rng.random() < 0.7:
         headers.append((b"authorization", VALUES[b"authorization"][0]))
     chunks: tuple[bytes | None, ...] = (b"",)
+    if name == b"_batch" and rng.random() < 0.8:
+        return Hostile("POST", b"/rest/v1/_batch", query, headers, (rng.choice(BATCHES),))
     if method not in ("GET", "HEAD") or rng.random() < 0.05:
         chunks = draw_chunks(rng)
         headers.append(

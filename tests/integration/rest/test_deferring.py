@@ -236,7 +236,7 @@ async def test_what_is_refused_at_once_and_what_is_answered_at_once(desk: Desk) 
         assert answer.status_code in (200, 406)
         assert "respond-async" not in answer.headers.get("preference-applied", "")
         assert result is None or answer.json() == result
-    body = {"id": 1, "by": ADA}
+    body = {"id": 4711, "by": ADA}
     created = await desk.served.client.post("/rest/v1/made", json=body, headers={**desk.ada, **ASYNC})
     assert created.status_code == 201
     answer = await desk.call("tick", Prefer="respond-async, handling=strict")
