@@ -16,7 +16,9 @@ from modules.auth.services import (
     Web3SignIn,
 )
 from modules.auth.settings import AuthSettings
+from modules.auth.wallets import Contracts
 from monohull.kernel.home import jwt_secret
+from monohull.kernel.settings import SettingsError, SettingsFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +41,22 @@ def build_providers(runtime: Runtime, *, path: str) -> Providers:
     )
 
 
+def build_contracts(runtime: Runtime) -> Contracts:
+    """Return what asks nodes about accounts that are contracts.
+
+    Raises:
+        SettingsError: An endpoint is none.
+    """
+    settings = runtime.settings
+    endpoints = settings.of(AuthSettings).external_web3_ethereum_rpc
+    try:
+        return Contracts(runtime.outbound, endpoints, runtime.observer)
+    except ValueError as error:
+        variable = "MONOHULL_AUTH_EXTERNAL_WEB3_ETHEREUM_RPC"
+        fault = SettingsFault(variable, settings.sources.get(variable, "default"), str(error))
+        raise SettingsError([fault]) from error
+
+
 def build_external(
     runtime: Runtime, providers: Providers, issuer: SessionIssuer, sender: Sender, redirects: Redirects
 ) -> tuple[IdTokenSignIn, Web3SignIn, Mapping[str, Callable[[], Any]]]:
@@ -51,7 +69,15 @@ def build_external(
         database, providers, allows_http=not runtime.settings.core.is_production
     )
     id_tokens = IdTokenSignIn(database, providers, users, issuer, sender)
-    wallets = Web3SignIn(database, users, issuer, sender=sender, redirects=redirects, limits=runtime.limits)
+    wallets = Web3SignIn(
+        database,
+        users,
+        issuer,
+        sender=sender,
+        redirects=redirects,
+        limits=runtime.limits,
+        contracts=build_contracts(runtime),
+    )
     dependencies: Mapping[str, Callable[[], Any]] = {
         "external": lambda: external,
         "identities": lambda: identities,

@@ -32,6 +32,13 @@ class LinkingSettings(Struct, frozen=True, kw_only=True):
             pattern=r"^(\d+|(\d+(\.\d+)?(h|m|s))+)$", description="How old a message may be that one signed."
         ),
     ] = "10m"
+    external_web3_ethereum_rpc: Annotated[
+        tuple[Secret, ...],
+        Meta(
+            description="chain id=URL, comma-separated: JSON-RPC of nodes, asked whether an account that is"
+            " a contract signed (EIP-1271). Unset: contracts do not sign in."
+        ),
+    ] = ()
     external_web3_solana_enabled: Annotated[bool, Meta(description="Sign-in with wallets of Solana.")] = False
     external_web3_solana_maximum_validity_duration: Annotated[
         str,

@@ -22,7 +22,7 @@ from modules.auth.providers.provider import Provider
 from modules.auth.services.new_users import refusals
 from modules.auth.services.provider_users import Arrival, ProviderUsers
 from modules.auth.settings import seconds
-from modules.auth.wallets import CHAINS, Chain, MessageError, SignedMessage, parse_message
+from modules.auth.wallets import CHAINS, Chain, Contracts, MessageError, SignedMessage, parse_message
 from monohull.kernel import clock
 from monohull.kernel.ratelimit import Limit
 
@@ -41,16 +41,26 @@ if TYPE_CHECKING:
     from monohull.kernel.ratelimit import RateLimits
 
 METHOD: Final = "web3"
+UNSIGNED: Final = "Signature does not match address in message"
 SKEW: Final = timedelta(minutes=1)
 WALLETS: Final = Provider(name=METHOD, client_ids=("",), secret="", redirect_uri="", email_optional=True)
 
 
 class ServedChain(Struct, frozen=True):
-    """A chain whose wallets sign in, how old their messages may be, and that each of them works once."""
+    """A chain whose wallets sign in, how old their messages may be, and that each of them works once.
+
+    ``contracts`` answers for accounts without a key, on a chain that has some.
+    """
 
     chain: Chain
     validity: timedelta
     once: Limit
+    contracts: Contracts | None = None
+
+    def contracts_of(self, message: SignedMessage) -> Contracts | None:
+        """Return what answers for accounts without a key on the network of ``message``."""
+        has_node = self.contracts is not None and self.contracts.can_ask(message.chain_id)
+        return self.contracts if has_node else None
 
 
 class Web3SignIn:
@@ -65,28 +75,30 @@ class Web3SignIn:
         sender: Sender,
         redirects: Redirects,
         limits: RateLimits,
+        contracts: Contracts,
     ) -> None:
         self._database = database
         self._users = users
         self._issuer = issuer
         self._redirects = redirects
         self._limits = limits
-        self._served = served_chains(sender.settings)
+        self._served = served_chains(sender.settings, contracts)
 
     async def open_session(self, grant: Web3Grant, origin: Origin) -> SessionView:
         """Open a session of whoever has the wallet.
 
         Raises:
             ValidationFailed, Web3UnsupportedChain, InvalidGrant: 400. BannedBearer: 403.
-            Web3ProviderDisabled, SignupDisabled: 422.
+            Web3ProviderDisabled, SignupDisabled: 422. ChainUnavailable: 503.
         """
         served = self._serving(grant.chain or "")
         chain = served.chain
-        message = self._believe(grant, served)
+        message, is_contract = await self._believe(grant, served)
         spent = await self._limits.take(served.once, f"{message.address} {grant.message}")
         if not spent.allowed:
             raise InvalidGrant(f"Signed {chain.title} message was used before")
-        subject = f"web3:{chain.name}:{message.address}"
+        network = f"{message.chain_id}:" if is_contract else ""
+        subject = f"web3:{chain.name}:{network}{message.address}"
         custom = {
             "address": message.address,
             "chain": chain.name,
@@ -130,21 +142,27 @@ class Web3SignIn:
             raise Web3ProviderDisabled(f"{chain.title} Web3 provider is disabled")
         return served
 
-    def _believe(self, grant: Web3Grant, served: ServedChain) -> SignedMessage:
-        """Return the message if it was signed, for us, and just now."""
+    async def _believe(self, grant: Web3Grant, served: ServedChain) -> tuple[SignedMessage, bool]:
+        """Return the message if it was signed, for us, and just now; and whether by a contract."""
         text, chain = grant.message or "", served.chain
         if "\0" in text:
             raise ValidationFailed("message must not contain the character U+0000")
         try:
             message = parse_message(text, chain)
-            signature = chain.read_signature(grant.signature or "")
+            contracts = served.contracts_of(message)
+            signature = (contracts or chain).read_signature(grant.signature or "")
         except MessageError as error:
             raise ValidationFailed(str(error)) from error
         self._check_application(message, chain.title)
-        if not chain.is_signed(text, message.address, signature):
-            raise InvalidGrant("Signature does not match address in message")
+        is_signed = chain.is_signed(text, message.address, signature)
+        if not is_signed and contracts is None:
+            raise InvalidGrant(UNSIGNED)
         _check_times(message, served)
-        return message
+        if not is_signed and contracts is not None:
+            agreed = await contracts.agrees(text, message.address, signature, message.chain_id or "")
+            if not agreed:
+                raise InvalidGrant(UNSIGNED)
+        return message, not is_signed
 
     def _check_application(self, message: SignedMessage, title: str) -> None:
         if not self._redirects.allows(message.uri):
@@ -156,8 +174,8 @@ class Web3SignIn:
             raise InvalidGrant(f"Signed {title} message is using a scheme that does not match the one in URI")
 
 
-def served_chains(settings: AuthSettings) -> Mapping[str, ServedChain]:
-    """Return the chains whose wallets sign in, by name."""
+def served_chains(settings: AuthSettings, contracts: Contracts) -> Mapping[str, ServedChain]:
+    """Return the chains whose wallets sign in, by name; ``contracts`` are those of Ethereum."""
     found = {}
     for chain in CHAINS.values():
         if not getattr(settings, f"external_web3_{chain.name}_enabled"):
@@ -166,7 +184,8 @@ def served_chains(settings: AuthSettings) -> Mapping[str, ServedChain]:
         validity = timedelta(seconds=seconds(duration) or 0.0)
         remembered = validity + 2 * SKEW + timedelta(seconds=1)
         once = Limit("auth.web3_message", 1, 1 / remembered.total_seconds())
-        found[chain.name] = ServedChain(chain, validity, once)
+        answering = contracts if chain.name == "ethereum" else None
+        found[chain.name] = ServedChain(chain, validity, once, answering)
     return found
 
 

@@ -5,7 +5,7 @@
     signature = r (32 bytes) || s (32 bytes) || v (27 or 28; some devices write 0 or 1), in hexadecimal
 
 An account that is a contract has no key, and whether it agrees only its chain can
-say (EIP-1271): it cannot sign in here.
+say: see `contracts`.
 
 The curve and the hash are libraries of their own, which take 5 MB in memory. They
 are loaded by the first wallet that signs in, and lie on disk where none does.
@@ -21,6 +21,7 @@ from typing import Final
 from modules.auth.wallets.messages import Chain, MessageError
 
 ADDRESS_BYTES: Final = 20
+SIGNATURE_BYTES: Final = 65
 LEGACY_V: Final = 27
 """What Bitcoin added to the recovery id, and Ethereum kept."""
 
@@ -54,22 +55,31 @@ def is_signed(message: str, address: str, signature: bytes) -> bool:
     """Say whether the key of ``address``, in lower case, signed the text."""
     from sha3 import keccak_256  # noqa: PLC0415 see above
 
-    text = message.encode()
-    digest = keccak_256(b"\x19Ethereum Signed Message:\n%d%b" % (len(text), text)).digest()
-    key = _signer(digest, signature)
+    key = _signer(digest(message), signature)
     return key is not None and f"0x{keccak_256(key).digest()[-ADDRESS_BYTES:].hex()}" == address
 
 
-def _signer(digest: bytes, signature: bytes) -> bytes | None:
+def digest(message: str) -> bytes:
+    """Return what a wallet signs for the text."""
+    from sha3 import keccak_256  # noqa: PLC0415 see above
+
+    text = message.encode()
+    hashed: bytes = keccak_256(b"\x19Ethereum Signed Message:\n%d%b" % (len(text), text)).digest()
+    return hashed
+
+
+def _signer(hashed: bytes, signature: bytes) -> bytes | None:
     """Return ``x || y`` of the key that made ``signature``, None when no key could have."""
     from coincurve import PublicKey  # noqa: PLC0415 see above
 
+    if len(signature) != SIGNATURE_BYTES:
+        return None
     recovery_id = signature[64] - LEGACY_V if signature[64] >= LEGACY_V else signature[64]
     if recovery_id not in (0, 1):
         return None
     compact = signature[:64] + bytes([recovery_id])
     try:
-        key = PublicKey.from_signature_and_message(compact, digest, hasher=None)
+        key = PublicKey.from_signature_and_message(compact, hashed, hasher=None)
     except ValueError:  # no key could have made it
         return None
     return key.format(compressed=False)[1:]
