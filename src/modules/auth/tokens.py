@@ -40,6 +40,9 @@ SKEW_SECONDS: Final = 30
 MAX_TOKEN_CHARACTERS: Final = 16_384
 """Longer than any header a server lets through; refused before any work."""
 
+VERSION_CLAIM: Final = "claims_version"
+"""Says of which ``auth.users.claims_version`` a token of ours is, so that changes since then are known."""
+
 Claims: TypeAlias = dict[str, Any]
 
 

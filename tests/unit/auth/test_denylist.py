@@ -11,7 +11,7 @@ from modules.auth.revocations import Denylist
 from modules.auth.revocations.denylist import FORGET_SECONDS
 from modules.auth.revocations.repository import Entry
 from modules.auth.token_cache import TokenCache
-from modules.auth.tokens import TokenCodec
+from modules.auth.tokens import VERSION_CLAIM, TokenCodec
 from monohull.kernel import clock
 from monohull.kernel.authentication import Credentials
 from monohull.kernel.database.engine import Database
@@ -110,3 +110,24 @@ async def test_a_remembered_token_is_dropped() -> None:
         with pytest.raises(InvalidCredential):
             await authenticator.authenticate(Credentials(bearer=token))
     assert await authenticator.authenticate(Credentials(bearer=tokens[2])) is not None
+
+
+@pytest.mark.parametrize("overlays", [True, False], ids=["shown", "refused"])
+def test_within_one_second_the_version_says_which_was_first(overlays: bool) -> None:
+    entry = user({"role": "manager", "version": 7}, at=NOW + 0.5)
+    found = denylist(entry, overlays=overlays)
+    claims = {"sub": "u", "iat": NOW, "role": "by a hook"}
+    newer = claims | {VERSION_CLAIM: 7}
+    assert found.current(newer) is newer
+    older = claims | {VERSION_CLAIM: 6, "iat": NOW + 1}
+    if overlays:
+        assert found.current(older)["role"] == "manager"
+    else:
+        assert refusal(found, older) == "outdated"
+
+
+def test_somebody_who_comes_back_by_the_same_id() -> None:
+    found = denylist(user({"deleted": True, "version": 7}))
+    assert refusal(found, {"sub": "u", "iat": NOW + 1, VERSION_CLAIM: 6}) == "deleted"
+    back = {"sub": "u", "iat": NOW, VERSION_CLAIM: 8}
+    assert found.current(back) is back

@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     Computed,
+    FetchedValue,
     ForeignKey,
     Index,
     SmallInteger,
@@ -35,6 +37,7 @@ class User(Base):
         Index("ix_users_created_at", "created_at"),
         {"schema": SCHEMA},
     )
+    __mapper_args__ = {"eager_defaults": True}  # what a trigger wrote is read back by the UPDATE itself
 
     instance_id: Mapped[UUID | None]
     id: Mapped[UUID] = mapped_column(
@@ -75,6 +78,12 @@ class User(Base):
     is_sso_user: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     deleted_at: Mapped[datetime | None]
     is_anonymous: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    claims_version: Mapped[int] = mapped_column(
+        BigInteger,
+        server_default=text("(extract(epoch from clock_timestamp()) * 1000000)::bigint"),
+        server_onupdate=FetchedValue(),
+    )
+    """When something last changed that tokens repeat, in microseconds since 1970; triggers keep it."""
 
     @property
     def is_banned(self) -> bool:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
 from modules.auth.revocations.repository import RevocationRepository
-from modules.auth.tokens import SKEW_SECONDS
+from modules.auth.tokens import SKEW_SECONDS, VERSION_CLAIM
 from monohull.kernel import clock
 from monohull.kernel.errors import InvalidCredential, Unavailable
 from monohull.kernel.observation import SILENT, Level, Observation
@@ -46,9 +46,13 @@ class DenylistUnreadable(Observation, frozen=True):
 
 
 class UserState(Struct):
-    """A user since its last change; ``role`` and ``app_metadata`` are set where they changed."""
+    """A user since its last change; ``role`` and ``app_metadata`` are set where they changed.
+
+    ``version`` is the ``claims_version`` that it has since; None of changes before users had one.
+    """
 
     at: float
+    version: int | None = None
     deleted: bool = False
     banned_until: float | None = None
     changes: dict[str, Any] = {}
@@ -56,6 +60,7 @@ class UserState(Struct):
     def merge(self, at: float, state: Mapping[str, Any]) -> None:
         """Take over a later change."""
         self.at = max(self.at, at)
+        self.version = state.get("version", self.version)
         self.deleted = bool(state.get("deleted"))
         self.banned_until = state.get("banned_until")
         self.changes |= {name: state[name] for name in ("role", "app_metadata") if name in state}
@@ -118,8 +123,7 @@ class Denylist:
         return claims
 
     def _as_changed(self, claims: dict[str, Any], state: UserState) -> dict[str, Any]:
-        issued_at = claims.get("iat") or 0
-        if issued_at > state.at + SKEW_SECONDS:
+        if _is_newer(claims, state, by=SKEW_SECONDS):
             return claims
         if state.deleted:
             raise InvalidCredential("The user of this JWT was deleted", reason="deleted")
@@ -127,7 +131,7 @@ class Denylist:
             raise InvalidCredential("The user of this JWT is banned", reason="banned")
         if self._overlays:
             return {**claims, **state.changes}
-        if state.changes and issued_at < state.at:
+        if state.changes and not _is_newer(claims, state, by=0):
             raise InvalidCredential("The user of this JWT was changed; refresh it", reason="outdated")
         return claims
 
@@ -184,3 +188,16 @@ class Denylist:
         oldest = clock.unix_seconds() - self._window
         self._sessions = {name: at for name, at in self._sessions.items() if at > oldest}
         self._users = {name: state for name, state in self._users.items() if state.at > oldest}
+
+
+def _is_newer(claims: Mapping[str, Any], state: UserState, *, by: float) -> bool:
+    """Say whether a token was written from the user as it is since its last change.
+
+    Tokens of ours say which version of the user they repeat. Of others there is only
+    the second, by somebody's clock; it has to be later ``by`` seconds.
+    """
+    version = claims.get(VERSION_CLAIM)
+    if state.version is not None and isinstance(version, int):
+        return version >= state.version
+    issued_at: float = claims.get("iat") or 0
+    return issued_at >= state.at + by

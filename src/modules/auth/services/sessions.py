@@ -19,6 +19,7 @@ from modules.auth.repositories import (
     related_to,
 )
 from modules.auth.settings import AuthSettings, seconds
+from modules.auth.tokens import VERSION_CLAIM
 from modules.auth.views import view_user
 from monohull.kernel import clock, outbox
 from monohull.kernel.ids import hash_token, uuid7
@@ -154,6 +155,7 @@ class SessionIssuer:
             claims["app_metadata"] = {"active_team": str(session.team_id), **claims["app_metadata"]}
         method = amr[0].authentication_method if amr else ""
         claims = await self.hooks.custom_access_token(claims, method, work)
+        claims[VERSION_CLAIM] = user.claims_version  # what no hook sees, none can make newer than it is
         claims |= _delegated(session)  # again: no hook makes an application's token one of the user's own
         return SessionView(
             access_token=self._codec.sign(claims),
