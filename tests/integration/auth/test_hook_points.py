@@ -53,7 +53,8 @@ async def hooked(request: pytest.FixtureRequest, shared_connections: Connections
     """One server for each kind."""
     hook_recorder.forget()
     async with AsyncExitStack() as stack:
-        calls, refuse = hook_recorder.calls_here, hook_recorder.refuse_here
+        calls: Calls = hook_recorder.calls_here
+        refuse: Refuse = hook_recorder.refuse_here
         if request.param == "pg-functions":
             base = "pg-functions://postgres/public"
             async with running_app(shared_connections) as served:
