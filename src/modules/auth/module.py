@@ -39,7 +39,15 @@ from modules.auth.permissions import PERMISSIONS
 from modules.auth.refresh_families import Chain
 from modules.auth.revocations import Denylist, prune_revocations
 from modules.auth.seed import seed_users
-from modules.auth.services import Account, Grants, PkceExchange, Refresh, SessionIssuer, SignIn
+from modules.auth.services import (
+    Account,
+    Grants,
+    PkceExchange,
+    Refresh,
+    SessionAdministration,
+    SessionIssuer,
+    SignIn,
+)
 from modules.auth.settings import AuthSettings
 from modules.auth.sso_events import SSO_EVENTS
 from modules.auth.token_cache import TokenCache
@@ -139,6 +147,7 @@ def parts(runtime: Runtime) -> Parts:
             **build_oauth_server(runtime, issuer, grants.refresh, codec, url=issuer_of(settings)),
             "grants": lambda: grants,
             "account": lambda: account,
+            "session_administration": lambda: SessionAdministration(database),
             "captcha": lambda: captcha,
             "gate": lambda: gate,
             "token_codec": lambda: codec,

@@ -193,6 +193,9 @@ TABLE: Final = (
     users("DELETE", "/passkeys/{passkey_id}", OFF),
     public("POST", "/passkeys/authentication/options", OFF, body={}),
     public("POST", "/passkeys/authentication/verify", OFF, body={"challenge_id": NOTHING, "credential": {}}),
+    administrators("GET", "/admin/users/{user_id}/sessions", 200),
+    administrators("DELETE", "/admin/users/{user_id}/sessions/{session_id}", 204),
+    administrators("DELETE", "/admin/users/{user_id}/sessions", 204),
     administrators("GET", "/admin/users/{user_id}/factors", 200),
     administrators(
         "PUT", "/admin/users/{user_id}/factors/{factor_id}", NO_FACTOR, body={"friendly_name": "a"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modules.auth.controllers.about import AboutController, RootKeysController
 from modules.auth.controllers.admin import AdminController, AdminUsersController
+from modules.auth.controllers.admin_sessions import AdminSessionsController
 from modules.auth.controllers.custom_providers import CustomProvidersController
 from modules.auth.controllers.external import ExternalController
 from modules.auth.controllers.factors import AdminFactorsController, FactorsController
@@ -27,6 +28,7 @@ CONTROLLERS = (
     AdminController,
     AdminFactorsController,
     AdminPasskeysController,
+    AdminSessionsController,
     AdminUsersController,
     FactorsController,
     CustomProvidersController,

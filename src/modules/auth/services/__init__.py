@@ -17,6 +17,7 @@ from modules.auth.services.pkce import PkceExchange
 from modules.auth.services.provider_users import ProviderUsers
 from modules.auth.services.refresh_grant import Refresh
 from modules.auth.services.registration import Registration
+from modules.auth.services.session_administration import SessionAdministration
 from modules.auth.services.sessions import SessionIssuer
 from modules.auth.services.verification import Verification
 from modules.auth.services.web3_grant import Web3SignIn
@@ -36,6 +37,7 @@ __all__ = [
     "ProviderUsers",
     "Refresh",
     "Registration",
+    "SessionAdministration",
     "SessionIssuer",
     "SignIn",
     "Verification",

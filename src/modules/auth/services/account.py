@@ -82,7 +82,7 @@ class Account:
                 ended = await sessions.end(bearer.user.id, only=bearer.session_id)
             else:
                 ended = await sessions.end(bearer.user.id, but=bearer.session_id)
-            await _signed_out(work, bearer.user.id, scope, ended)
+            await signed_out(work, bearer.user.id, scope, ended)
 
     async def devices(self, principal: Principal) -> Sequence[DeviceView]:
         """Return the caller's sessions, newest first."""
@@ -102,7 +102,7 @@ class Account:
             ended = await SessionRepository(work).end(bearer.user.id, only=session_id)
             if not ended:
                 raise NoSuchSession
-            await _signed_out(work, bearer.user.id, "session", ended)
+            await signed_out(work, bearer.user.id, "session", ended)
 
 
 async def bearer_of(work: AsyncSession, principal: Principal) -> Bearer:
@@ -133,7 +133,8 @@ async def bearer_of(work: AsyncSession, principal: Principal) -> Bearer:
     return Bearer(user, None)
 
 
-async def _signed_out(work: AsyncSession, user_id: UUID, scope: str, ended: int) -> None:
+async def signed_out(work: AsyncSession, user_id: UUID, scope: str, ended: int) -> None:
+    """Tell that ``ended`` sessions of a user are over, if there were any."""
     if ended:
         await outbox.publish(
             work, UserSignedOut(user_id=str(user_id), scope=scope, sessions=ended), key=str(user_id)

@@ -93,7 +93,7 @@ class Administration:
             MalformedUserId, UserNotFound: 404, as all of these.
         """
         async with self._database.unit_of_work() as work:
-            return await view_of(work, await _lock(work, user_id))
+            return await view_of(work, await lock_user(work, user_id))
 
     async def create(self, body: AdminUser, origin: Origin) -> UserView:
         """Create a user.
@@ -137,7 +137,7 @@ class Administration:
         email, phone, hashed = await self._read(body)
         with refusals(CHANGED):
             async with self._database.unit_of_work() as work:
-                user = await _lock(work, user_id)
+                user = await lock_user(work, user_id)
                 changed = _merge(user, body)
                 if email is not None and email != (user.email or "").lower():
                     await move_email(work, user, email)
@@ -160,7 +160,7 @@ class Administration:
     async def delete(self, user_id: str, *, softly: bool) -> None:
         """Delete a user and everything of theirs; ``softly`` leaves a row that says nothing about anybody."""
         async with self._database.unit_of_work() as work:
-            user = await _lock(work, user_id)
+            user = await lock_user(work, user_id)
             event = UserDeleted(user_id=str(user.id), soft=softly)
             await outbox.publish(work, event, key=str(user.id))
             if softly:
@@ -212,7 +212,12 @@ def _uuid(text: str | None) -> UUID | None:
         raise ValidationFailed("ID must conform to the uuid v4 format") from None
 
 
-async def _lock(work: AsyncSession, user_id: str) -> User:
+async def lock_user(work: AsyncSession, user_id: str) -> User:
+    """Find a user by an id in a path, and hold the row.
+
+    Raises:
+        MalformedUserId, UserNotFound: 404.
+    """
     try:
         parsed = UUID(user_id)
     except ValueError:
