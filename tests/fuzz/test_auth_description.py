@@ -47,12 +47,31 @@ WITHOUT_LIMITS: Final = {
     "auth_external_anonymous_users_enabled": "true",
     "auth_sms_provider": "mailbox",
     "auth_passkey_enabled": "true",
+    "auth_webauthn_rp_id": "example.com",
+    "auth_webauthn_rp_origins": "https://app.example.com",
+    "auth_mfa_phone_enroll_enabled": "true",
+    "auth_mfa_phone_verify_enabled": "true",
+    "auth_mfa_web_authn_enroll_enabled": "true",
+    "auth_mfa_web_authn_verify_enabled": "true",
+    "auth_mfa_rate_limit_challenge_and_verify": "1000000",
+    "auth_oauth_server_enabled": "true",
+    "auth_oauth_server_allow_dynamic_registration": "true",
+    "auth_rate_limit_oauth_dynamic_client_register": "1000000",
+    "auth_saml_enabled": "true",
+    "auth_saml_rate_limit_assertion": "1000000",
+    "auth_security_manual_linking_enabled": "true",
+    "auth_external_google_enabled": "true",
+    "auth_external_google_client_id": "any",
+    "auth_external_google_secret": "any",
+    "auth_rate_limit_external": "1000000",
+    "auth_external_web3_ethereum_enabled": "true",
+    "auth_external_web3_solana_enabled": "true",
 }
 
 
 @pytest.fixture
 def url(connections: Connections, tmp_path: Path) -> Iterator[str]:
-    """A server with every way to sign up, and nothing that counts requests."""
+    """A server with everything on, and nothing that counts requests."""
     with serve(connections, tmp_path, **WITHOUT_LIMITS) as url:
         yield url
 

@@ -6,6 +6,7 @@ Source: supabase/auth, ``internal/api/apierrors/errorcode.go``.
 from __future__ import annotations
 
 from modules.auth.errors import AuthProblem
+from modules.auth.flow_errors import InsufficientAal
 
 
 class PasskeyDisabled(AuthProblem):
@@ -96,3 +97,13 @@ class CredentialExists(AuthProblem):
 
     def __init__(self) -> None:
         super().__init__("This passkey is registered already")
+
+
+class RemoveNeedsAal2(InsufficientAal):
+    """The user has a second factor, and what signs in without it is not taken away without it either."""
+
+    code = "insufficient_aal"
+    status = 403
+
+    def __init__(self) -> None:
+        AuthProblem.__init__(self, "AAL2 required to remove a passkey")

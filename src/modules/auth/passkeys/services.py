@@ -28,6 +28,7 @@ from modules.auth.passkeys.errors import (
     PasskeyDisabled,
     PasskeyNotFound,
     PasskeyVerificationFailed,
+    RemoveNeedsAal2,
     TooManyPasskeys,
 )
 from modules.auth.passkeys.events import PasskeyDeleted, PasskeyRegistered, PasskeyUpdated
@@ -223,11 +224,14 @@ class Passkeys:
         """Take a passkey of the caller away.
 
         Raises:
-            PasskeyNotFound, MalformedPasskeyId: 404.
+            RemoveNeedsAal2: 403, the caller has a second factor. PasskeyNotFound, MalformedPasskeyId: 404.
         """
         self.check_enabled()
         async with self._database.unit_of_work() as work:
-            user = (await bearer_of(work, principal)).user
+            bearer = await bearer_of(work, principal)
+            user = bearer.user
+            if bearer.aal != "aal2" and await FactorRepository(work).has_verified(user.id):
+                raise RemoveNeedsAal2
             await remove_passkey(self._sender, work, user, await find_passkey(work, user, passkey_id))
 
     async def _admit(self, work: AsyncSession, principal: Principal) -> Bearer:

@@ -15,8 +15,8 @@ from monohull.kernel.database.base import Base
 class Revocation(Base):
     """A session that ended, or a user as it is since its last change.
 
-    ``state`` of a user: ``deleted``, ``banned_until`` (unix time or null), and
-    ``role`` and ``app_metadata`` where they changed.
+    ``state`` of a user: ``deleted``, ``banned_until`` (unix time or null), ``version``
+    (its ``claims_version`` since then), and ``role`` and ``app_metadata`` where they changed.
     """
 
     __tablename__ = "revocations"

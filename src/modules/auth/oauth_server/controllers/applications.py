@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.status_codes import HTTP_200_OK, HTTP_302_FOUND
 
 from modules.auth.controllers.bodies import takes
-from modules.auth.oauth_errors import NO_STORE
+from modules.auth.oauth_errors import NO_STORE, InvalidClient
 from modules.auth.oauth_server.authorizations import Authorizations
 from modules.auth.oauth_server.client_auth import shown_by
 from modules.auth.oauth_server.clients import Clients
@@ -24,7 +24,9 @@ from modules.auth.oauth_server.limits import OauthLimits
 from modules.auth.oauth_server.token_endpoint import TokenEndpoint
 from modules.auth.origin import origin_of
 from modules.auth.wire import decode
+from monohull.kernel.errors import InvalidCredential
 from monohull.kernel.guards import principal_of, public
+from monohull.kernel.principal import Principal
 
 
 class OauthController(Controller):
@@ -91,7 +93,7 @@ class OauthController(Controller):
         async with oauth_limits.token(origin_of(request)):
             form = read_body(await request.body(), request.headers.get("content-type"))
             authorization = request.headers.get("authorization")
-            told = await oauth_introspection.look(form, authorization, principal_of(request))
+            told = await oauth_introspection.look(form, authorization, _asker(request))
         return Response(told, headers=NO_STORE)
 
     @post("/clients/register", operation_id="RegisterOauthClient", operation_class=takes(ClientIn))
@@ -105,3 +107,15 @@ class OauthController(Controller):
         await oauth_limits.register(origin_of(request))
         view = await oauth_clients.register(decode(await request.body(), ClientIn))
         return Response(view, headers=NO_STORE)
+
+
+def _asker(request: Request[Any, Any, Any]) -> Principal:
+    """Return who asks by a bearer token.
+
+    Raises:
+        InvalidClient: 401, the token does not hold (RFC 7662, section 2.3).
+    """
+    try:
+        return principal_of(request)
+    except InvalidCredential as error:
+        raise InvalidClient(error.message) from error
