@@ -3,11 +3,14 @@
 The tokens of a session are known in advance to who has the secret: each follows
 from the one before. So every step names a token by its place in the chain, and
 a model of a few lines says what has to come out.
+
+``REFRESH_EXAMPLES`` is how many scripts are tried: a few in the suite, hundreds to look for more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pytest
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LENGTH: Final = 12
+EXAMPLES: Final = int(os.environ.get("REFRESH_EXAMPLES", "25"))
 ORIGIN: Final = Origin("127.0.0.1", "property")
 Step: TypeAlias = tuple[str, int, int]
 
@@ -132,7 +136,7 @@ class Session:
 
 @given(script=steps)
 @settings(
-    max_examples=25,
+    max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
