@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.application import JWT_SECRET, anon_key, service_key
-from tests.integration.auth.identity_provider import IdentityProvider
+from tests.clients.providers import serving
+from tests.integration.auth.conftest import shared_connections  # noqa: F401  fixtures are found by name
 from tests.integration.auth.post import CONFIRMING
 from tests.integration.cli.serving import free_port, serve
 from tests.integration.cli.test_commands import environment
@@ -50,8 +51,8 @@ def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]
         )
         try:
             given = {"ANON_KEY": anon_key(), "SERVICE_KEY": service_key()}
-            metadata = IdentityProvider("https://idp.example").metadata
-            yield {**os.environ, "MONOHULL_URL": url, **given, "SAML_METADATA": metadata}
+            with serving() as providers:
+                yield {**os.environ, "MONOHULL_URL": url, **given, **providers}
         finally:
             worker.terminate()
             worker.wait(60)
@@ -101,19 +102,35 @@ PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
 """How the others differ from the first; all of them have one database."""
 
 
+@pytest.fixture(scope="module")
+def profiles(
+    shared_connections: Connections,  # noqa: F811  the fixture
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, str]]:
+    """The environment of a client that tries all profiles; the clients share the servers."""
+    with ExitStack() as servers:
+        urls = {}
+        for name, settings in PROFILES.items():
+            folder = tmp_path_factory.mktemp(name)
+            urls[name] = servers.enter_context(serve(shared_connections, folder, **{**PROFILE, **settings}))
+        yield {**os.environ, **urls, "SERVICE_KEY": service_key(), "JWT_SECRET": JWT_SECRET}
+
+
 @pytest.mark.skipif(
     NODE is None or not (FOLDER / "javascript" / "node_modules" / "@supabase" / "supabase-js").is_dir(),
     reason="Node.js is not installed, or `make clients` did not bring @supabase/supabase-js",
 )
-def test_profiles_of_the_client(connections: Connections, tmp_path: Path) -> None:
+def test_profiles_of_javascript(profiles: Mapping[str, str]) -> None:
     assert NODE is not None
-    with ExitStack() as servers:
-        urls = {}
-        for name, settings in PROFILES.items():
-            (folder := tmp_path / name).mkdir()
-            urls[name] = servers.enter_context(serve(connections, folder, **{**PROFILE, **settings}))
-        environ = {**os.environ, **urls, "SERVICE_KEY": service_key(), "JWT_SECRET": JWT_SECRET}
-        run([NODE, "--test", "profiles.test.mjs"], FOLDER / "javascript", environ)
+    run([NODE, "--test", "profiles.test.mjs"], FOLDER / "javascript", profiles)
+
+
+@pytest.mark.skipif(
+    not list((FOLDER / "python" / ".venv").glob("lib/python*/site-packages/supabase_auth")),
+    reason="`make clients` brings supabase from PyPI",
+)
+def test_profiles_of_python(profiles: Mapping[str, str]) -> None:
+    run([str(PYTHON), "profiles_suite.py"], FOLDER / "python", profiles)
 
 
 @pytest.mark.skipif(

@@ -145,9 +145,27 @@ test('single sign-on', async () => {
     method: 'POST', headers: service, body: JSON.stringify({ type: 'saml', metadata_xml: process.env.SAML_METADATA, domains: ['corp.example'] }),
   })
   equal(made.status, 201)
-  const { url: target } = ok(await auth.signInWithSSO({ domain: 'corp.example', options: { redirectTo: 'http://127.0.0.1:3000/home' } }))
-  assert.ok(new URL(target).searchParams.get('SAMLRequest'))
-  assert.ok(ok(await client({ flowType: 'pkce' }).auth.signInWithSSO({ providerId: (await made.json()).id })).url)
+  const { id: providerId } = await made.json()
+  // The identity provider answers with the form that its page would have a browser post.
+  const travel = async (target) => {
+    assert.ok(new URL(target).searchParams.get('SAMLRequest'))
+    const form = await (await fetch(target)).json()
+    const answer = await fetch(`${url}/auth/v1/sso/saml/acs`, { method: 'POST', body: new URLSearchParams(form), redirect: 'manual' })
+    equal(answer.status, 303)
+    return new URL(answer.headers.get('location'))
+  }
+  const home = 'http://127.0.0.1:3000/home'
+  const end = await travel(ok(await auth.signInWithSSO({ domain: 'corp.example', options: { redirectTo: home } })).url)
+  equal(end.origin + end.pathname, home)
+  const fragment = new URLSearchParams(end.hash.slice(1))
+  ok(await auth.setSession({ access_token: fragment.get('access_token'), refresh_token: fragment.get('refresh_token') }))
+  const { user } = ok(await auth.getUser())
+  equal([user.email, user.app_metadata.provider], ['ada@corp.example', `sso:${providerId}`])
+  equal(ok(await auth.getClaims()).claims.amr[0].method, 'sso/saml')
+  const later = client({ flowType: 'pkce' })
+  const code = (await travel(ok(await later.auth.signInWithSSO({ providerId })).url)).searchParams.get('code')
+  equal(ok(await later.auth.exchangeCodeForSession(code)).user.id, user.id)
+  equal((await later.auth.updateUser({ password: 'another-horse' })).error.code, 'user_sso_managed')
 })
 
 test('administration', async () => {

@@ -131,6 +131,51 @@ def test_phone() -> None:
     same(answer.user.phone, phone)
 
 
+def as_service(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {os.environ['SERVICE_KEY']}"}
+    answer = httpx.post(f"{URL}/auth/v1{path}", json=body, headers=headers)
+    same(answer.status_code, 201)
+    return dict(answer.json())
+
+
+def code_of(answer: httpx.Response) -> str:
+    return parse_qs(urlsplit(answer.headers["location"]).query)["code"][0]
+
+
+def exchange(mine: Client, code: str) -> Any:
+    return mine.auth.exchange_code_for_session({"auth_code": code, "code_verifier": "", "redirect_to": ""})
+
+
+def test_a_provider_that_was_configured_meanwhile() -> None:
+    identifier = f"custom:{uuid.uuid4().hex[:8]}"
+    named = {"provider_type": "oidc", "identifier": identifier, "name": "A provider"}
+    account = {"client_id": os.environ["OIDC_CLIENT_ID"], "client_secret": os.environ["OIDC_CLIENT_SECRET"]}
+    as_service("/admin/custom-providers", {**named, **account, "issuer": os.environ["OIDC_ISSUER"]})
+    mine = client(flow="pkce")
+    options: Any = {"provider": identifier, "options": {"redirect_to": "http://127.0.0.1:3000/home"}}
+    there = httpx.get(mine.auth.sign_in_with_oauth(options).url)
+    back = httpx.get(there.headers["location"])
+    parts = urlsplit(back.headers["location"])
+    answer = httpx.get(f"{URL}{parts.path}?{parts.query}")
+    same(answer.status_code, 302)
+    session = exchange(mine, code_of(answer))
+    same((session.user.email, session.user.app_metadata["provider"]), ("ada@oidc.example", identifier))
+    assert session.session.provider_token
+    same([one.provider for one in mine.auth.get_user_identities().identities], [identifier])
+
+
+def test_single_sign_on() -> None:
+    mine = client(flow="pkce")
+    refused(lambda: mine.auth.sign_in_with_sso({"domain": "nowhere.example"}), "sso_provider_not_found")
+    saml = {"type": "saml", "metadata_xml": os.environ["SAML_METADATA"], "domains": ["corp.example"]}
+    made = as_service("/admin/sso/providers", saml)
+    target = mine.auth.sign_in_with_sso({"domain": "corp.example"}).url
+    answer = httpx.post(f"{URL}/auth/v1/sso/saml/acs", data=httpx.get(target).json())
+    same(answer.status_code, 303)
+    user = exchange(mine, code_of(answer)).user
+    same((user.email, user.app_metadata["provider"]), ("ada@corp.example", f"sso:{made['id']}"))
+
+
 def test_administration() -> None:
     email = new_email()
     user = admin.create_user({"email": email, "password": PASSWORD, "email_confirm": True}).user

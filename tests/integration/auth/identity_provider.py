@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SERVICE: Final = "http://127.0.0.1:8000/auth/v1/sso/saml"
 ACS: Final = f"{SERVICE}/acs"
 AUDIENCE: Final = f"{SERVICE}/metadata"
+LOCATION: Final = "https://idp.example/sso?tenant=1"
 NS: Final = {
     "saml": "urn:oasis:names:tc:SAML:2.0:assertion",
     "samlp": "urn:oasis:names:tc:SAML:2.0:protocol",
@@ -61,7 +62,8 @@ class Says(Struct, kw_only=True):
 class IdentityProvider:
     """Knows people, and signs for them."""
 
-    def __init__(self, entity_id: str | None = None) -> None:
+    def __init__(self, entity_id: str | None = None, location: str = LOCATION) -> None:
+        self.location = location
         self.entity_id = entity_id or f"https://idp.example/{uuid4()}"
         self.key = rsa.generate_private_key(65537, 2048)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "idp")])
@@ -87,7 +89,7 @@ class IdentityProvider:
             f"<ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
             "</md:KeyDescriptor>"
             '<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"'
-            ' Location="https://idp.example/sso?tenant=1"/></md:IDPSSODescriptor></md:EntityDescriptor>'
+            f' Location="{self.location}"/></md:IDPSSODescriptor></md:EntityDescriptor>'
         )
 
     def sign(self, element: Any, *, sha: str = "SHA256") -> Any:
