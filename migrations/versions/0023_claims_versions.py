@@ -1,7 +1,7 @@
 """Count what changes about users that their tokens repeat, so that a token can say what it has seen.
 
-Revision ID: 0022
-Revises: 0021
+Revision ID: 0023
+Revises: 0022
 
 ``auth.users.claims_version`` is the moment of the last such change, in microseconds since 1970, and
 larger than the one before whatever the clock says. A token carries the version of the row that it was
@@ -18,8 +18,8 @@ from alembic import op
 
 from monohull.kernel.database.sql_text import split
 
-revision: Final = "0022"
-down_revision: Final = "0021"
+revision: Final = "0023"
+down_revision: Final = "0022"
 branch_labels: Final = None
 depends_on: Final = None
 
