@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 MAX_CONNECTIONS: Final = 100
-MAX_IDLE_CONNECTIONS: Final = 20
 IDLE_SECONDS: Final = 5.0
+"""A connection that nobody used for so long is closed, and none before: httpcore compares all of them with
+its limit of idle ones, so that while many are busy each request would have to make one anew."""
 MAX_ADDRESSES: Final = 4
 """How many of a name's addresses are tried."""
 
@@ -225,7 +226,7 @@ class Outbound:
             self._pool = httpcore.AsyncConnectionPool(
                 ssl_context=self._ssl_context or httpx.create_ssl_context(trust_env=False),
                 max_connections=MAX_CONNECTIONS,
-                max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+                max_keepalive_connections=MAX_CONNECTIONS,
                 keepalive_expiry=IDLE_SECONDS,
                 network_backend=_PinnedBackend(self._allowed, self._resolver),
             )
