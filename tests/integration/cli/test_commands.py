@@ -131,6 +131,7 @@ def test_doctor(tmp_path: Path, external: dict[str, str]) -> None:
     assert result.returncode == 0, report
     assert states["database"] == states["migrations"] == states["redis"] == states["data login"] == "ok"
     assert states["schema changes"] == "ok"
+    assert (states["jobs"], states["webhooks"]) == ("advice", "ok"), "no worker is alive"
 
 
 def test_doctor_with_redis_away(tmp_path: Path, external: dict[str, str]) -> None:

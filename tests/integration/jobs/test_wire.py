@@ -98,7 +98,7 @@ async def test_a_job_from_asking_to_its_result(shop: Shop) -> None:
     assert (await shop.seen(over["completion_job_id"]))["state"] == "succeeded"
     queues = (await shop.call("GET", "/platform/v1/job-queues")).json()
     assert [queue["name"] for queue in queues] == ["calls", "default", "urgent"]
-    assert queues[1]["scheduled"] == 1
+    assert queues[2]["scheduled"] == 1
     metrics = (await shop.served.client.get("/metrics")).text
     assert 'monohull_jobs_waiting{queue="urgent"} 0.0' in metrics
     await steer(shop, dead=batch.json()["id"], delayed=delayed["id"])
