@@ -76,6 +76,11 @@ clients: $(INSTALLED) ## install the official clients that tests/clients drives;
 		tests/clients/python/.venv/bin/python -m pip install -q --disable-pip-version-check \
 		-r tests/clients/python/requirements.txt
 
+.PHONY: brokers
+brokers: ## install RabbitMQ and NATS (Debian, as root) for the tests that want brokers; without them those skip
+	apt-get update -q
+	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends rabbitmq-server nats-server
+
 .PHONY: contract
 contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file, PG=15)
 	@exec $(BIN)/python -m tools.contract $(if $(CASES),--cases $(CASES)) $(if $(PG),--pg $(PG)) $(ARGS)

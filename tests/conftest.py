@@ -14,6 +14,8 @@ from tests.services import Services, start_services
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["tests.brokers"]
+
 SERVICES = pytest.StashKey[Services]()
 
 # how fast an example runs says more about the machine than about the code
