@@ -35,6 +35,10 @@ COMMANDS: Final = {
     "schedules": ("monohull.cli.modules", "Schedules: list, run, pause, resume, and their runs."),
     "tenant": ("monohull.cli.modules", "Tenants: give the rows of a table to teams."),
     "webhooks": ("monohull.cli.modules", "Webhooks: account for every event, list endpoints."),
+    "streams": (
+        "monohull.cli.modules",
+        "Sinks that carry events to message brokers: list, make, try, pause, rewind.",
+    ),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS: Final = 1.0
 
-_KEEPALIVE: Final = (
+KEEPALIVE: Final = (
     "select set_config('tcp_keepalives_idle', '5', false), "
     "set_config('tcp_keepalives_interval', '2', false), set_config('tcp_keepalives_count', '3', false)"
 )
@@ -43,7 +43,7 @@ async def lead_for_ever(
         leads = False
         try:
             async with database.connection() as connection:
-                await connection.execute(_KEEPALIVE)
+                await connection.execute(KEEPALIVE)
                 while not await connection.fetchval("select pg_try_advisory_lock($1)", lock):  # noqa: ASYNC110 another process
                     await asyncio.sleep(POLL_SECONDS)
                 leads = True

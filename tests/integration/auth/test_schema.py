@@ -12,6 +12,7 @@ import modules.api_keys.models
 import modules.auth.keys.models
 import modules.auth.models
 import modules.auth.revocations.models
+import modules.streams.models
 import modules.teams.models
 import modules.webhooks.models  # noqa: F401 all of them fill the metadata
 from monohull.kernel.database.base import Base

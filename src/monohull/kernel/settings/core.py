@@ -19,6 +19,7 @@ BUILTIN_MODULES: Final = (
     "modules.schedules",
     "modules.queues",
     "modules.webhooks",
+    "modules.streams",
     "modules.rest",
     "modules.jobs",
     "modules.policy",
