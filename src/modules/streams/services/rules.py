@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from cryptography.x509 import load_pem_x509_certificates
 
 from modules.streams.dtos import Format, SinkRows, SinkState, SinkView
 from modules.streams.errors import SinkInvalid
@@ -73,8 +74,18 @@ def _demand_kafka(only: KafkaTarget) -> None:
         raise SinkInvalid("mechanism, username and password come together.")
     if only.ca_certificates is not None and not only.has_tls:
         raise SinkInvalid("ca_certificates are for TLS; set has_tls.")
+    _demand_pem(only)
     if any(int(broker.rpartition(":")[2]) not in range(1, 65_536) for broker in only.brokers):
         raise SinkInvalid("A port is a number from 1 to 65535.")
+
+
+def _demand_pem(only: KafkaTarget) -> None:
+    if only.ca_certificates is None:
+        return
+    try:
+        load_pem_x509_certificates(only.ca_certificates.encode())
+    except ValueError as error:
+        raise SinkInvalid("ca_certificates are no certificates in PEM.") from error
 
 
 def _demand_url(only: AnyTarget) -> None:

@@ -73,7 +73,9 @@ class KinesisTransport:
             records = [record for record, _ in failed]
             await asyncio.sleep(FIRST_WAIT_SECONDS * 2**attempt)
         result = failed[0][1]
-        raise NotTaken(f"Kinesis refused {len(failed)} records: {result['ErrorCode']} {result['ErrorMessage']}")
+        raise NotTaken(
+            f"Kinesis refused {len(failed)} records: {result['ErrorCode']} {result['ErrorMessage']}"
+        )
 
     async def close(self) -> None:
         await asyncio.to_thread(self._client.close)

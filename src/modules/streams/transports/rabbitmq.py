@@ -78,8 +78,8 @@ class RabbitMqTransport:
             )
         except DeliveryError as error:
             raise NotTaken(
-                f"RabbitMQ returned or refused a message for {message.destination!r}: is a queue bound for it, "
-                "and is there room in it?"
+                f"RabbitMQ returned or refused a message for {message.destination!r}: "
+                "is a queue bound for it, and is there room in it?"
             ) from error
 
     async def close(self) -> None:
