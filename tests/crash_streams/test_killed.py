@@ -57,7 +57,7 @@ async def entries(url: str) -> list[tuple[str, str, int]]:
     """Return id, key and number of what the broker has; an empty list while it is away."""
     client = open_redis(url)
     try:
-        found: list[Any] = await client.xrange("told")
+        found: Any = await client.xrange("told")
     except UNREACHABLE:
         return []
     finally:

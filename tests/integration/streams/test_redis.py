@@ -47,10 +47,8 @@ def stream_of(target: dict[str, Any]) -> str:
 
 async def entries(redis: Redis, stream: str) -> list[dict[str, str]]:
     """Return the entries of a stream, the oldest first."""
-    return [
-        {name.decode(): value.decode() for name, value in fields.items()}
-        for _, fields in await redis.xrange(stream)
-    ]
+    found: Any = await redis.xrange(stream)
+    return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in found]
 
 
 def event_in(entry: dict[str, str]) -> Any:

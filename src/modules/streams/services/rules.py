@@ -92,9 +92,9 @@ def _demand_url(only: AnyTarget) -> None:
     if isinstance(only, KafkaTarget) or (isinstance(only, KinesisTarget) and only.endpoint_url is None):
         return
     if (schemes := _SCHEMES.get(type(only))) is None:
-        _demand_redis_url(getattr(only, "url", ""))
+        _demand_redis_url(str(getattr(only, "url", "")))
         return
-    url: str = getattr(only, "endpoint_url", None) or getattr(only, "url", "")
+    url: str = only.endpoint_url or "" if isinstance(only, KinesisTarget) else only.url
     try:
         parts = urlsplit(url)
         is_right = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0

@@ -59,23 +59,22 @@ class KinesisTransport:
             await self._put(part)
 
     async def _put(self, records: list[dict[str, Any]]) -> None:
+        reason = ""
         for attempt in range(TRIES):
             answer = await asyncio.to_thread(
                 self._client.put_records, StreamName=self._stream, Records=records
             )
-            if not answer["FailedRecordCount"]:
-                return
             failed = [
                 (record, result)
                 for record, result in zip(records, answer["Records"], strict=True)
                 if result.get("ErrorCode")
             ]
+            if not failed:
+                return
             records = [record for record, _ in failed]
+            reason = f"{failed[0][1]['ErrorCode']} {failed[0][1].get('ErrorMessage', '')}"
             await asyncio.sleep(FIRST_WAIT_SECONDS * 2**attempt)
-        result = failed[0][1]
-        raise NotTaken(
-            f"Kinesis refused {len(failed)} records: {result['ErrorCode']} {result['ErrorMessage']}"
-        )
+        raise NotTaken(f"Kinesis refused {len(records)} records: {reason}")
 
     async def close(self) -> None:
         await asyncio.to_thread(self._client.close)
