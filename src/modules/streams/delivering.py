@@ -43,7 +43,10 @@ MAX_ERROR_CHARACTERS: Final = 1000
 _PLACE: Final = "select sequence from monohull.feed_readers where name = $1"
 _JOIN: Final = """
     insert into monohull.feed_readers (name, sequence)
-    select $1, sequence from monohull.feed_end on conflict (name) do nothing
+    select $1, e.sequence from monohull.feed_end as e, (
+        select 1 from monohull.stream_sinks where id = $2 for key share
+    ) as sink
+    on conflict (name) do nothing
 """
 _MOVE: Final = """
     update monohull.feed_readers set sequence = $2, moved_at = now() where name = $1 and sequence = $3
@@ -135,7 +138,8 @@ class Delivering:
     async def _round(self) -> bool:
         """Carry the next batch; return whether there may be more."""
         async with self._connection() as connection:
-            after = await self._place(connection)
+            if (after := await self._place(connection)) is None:
+                return False
             end = await feed_end(connection)
             events = await read_feed(
                 connection, after=after, limit=self._settings.batch, patterns=self._patterns
@@ -153,10 +157,13 @@ class Delivering:
         self._tell_taken(len(wanted), to, clock.monotonic_seconds() - began)
         return True
 
-    async def _place(self, connection: asyncpg.Connection) -> int:
-        while (after := await connection.fetchval(_PLACE, self._reader)) is None:
-            await connection.execute(_JOIN, self._reader)
-        return int(after)
+    async def _place(self, connection: asyncpg.Connection) -> int | None:
+        """Return up to where the sink has everything; None when it was deleted."""
+        after: int | None = await connection.fetchval(_PLACE, self._reader)
+        if after is None:
+            await connection.execute(_JOIN, self._reader, self.sink.id)
+            after = await connection.fetchval(_PLACE, self._reader)
+        return after
 
     def _wanted(self, events: Sequence[Envelope]) -> list[Message]:
         sink, watcher = self.sink, watcher_of(self.sink.id)

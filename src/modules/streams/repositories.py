@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 _LOCK: Final = text("select pg_advisory_xact_lock(hashtext('monohull.stream_sinks'))")
 _NOTIFY: Final = text("select pg_notify('monohull_streams', '')")
 _JOIN: Final = text(
-    "insert into monohull.feed_readers (name, sequence) select :name, sequence from monohull.feed_end"
+    """
+    insert into monohull.feed_readers (name, sequence) select :name, sequence from monohull.feed_end
+    on conflict (name) do nothing
+    """
 )
 _FORGET: Final = text("delete from monohull.feed_readers where name = :name")
 _PLACES: Final = text(
@@ -96,7 +99,7 @@ class SinkRepository(Repository[StreamSink]):
         }
 
     async def join_feed(self, sink_id: UUID) -> None:
-        """Give a new sink a place: what is relayed from now on comes after it."""
+        """Give a sink that has none a place: what is relayed from now on comes after it."""
         await self.session.execute(_JOIN, {"name": reader_of(sink_id)})
 
     async def sequence_at(self, at: datetime) -> int:
@@ -115,6 +118,7 @@ class SinkRepository(Repository[StreamSink]):
 
     async def remove(self, sink: StreamSink) -> None:
         """Delete a sink with its place in the feed."""
-        await self.session.execute(_FORGET, {"name": reader_of(sink.id)})
         await self.session.delete(sink)
         await self.session.flush()
+        # after that, so that whoever carries events finds no sink to give a place to again
+        await self.session.execute(_FORGET, {"name": reader_of(sink.id)})

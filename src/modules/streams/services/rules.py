@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
-from cryptography.x509 import load_pem_x509_certificates
 
 from modules.streams.dtos import Format, SinkRows, SinkState, SinkView
 from modules.streams.errors import SinkInvalid
@@ -82,6 +81,8 @@ def _demand_kafka(only: KafkaTarget) -> None:
 def _demand_pem(only: KafkaTarget) -> None:
     if only.ca_certificates is None:
         return
+    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415 memory, for few sinks have any
+
     try:
         load_pem_x509_certificates(only.ca_certificates.encode())
     except ValueError as error:

@@ -159,6 +159,7 @@ class Sinks:
             sequence = wanted.sequence
             if wanted.time is not None:
                 sequence = await sinks.sequence_at(wanted.time)
+            await sinks.join_feed(sink_id)
             before, after = await sinks.rewind(sink_id, sequence or 0)
             rewound = StreamSinkRewound(
                 sink_id=str(sink_id), sink_name=row.name, from_sequence=before, to_sequence=after

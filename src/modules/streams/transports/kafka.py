@@ -27,7 +27,8 @@ async def connect(target: KafkaTarget, timeout_seconds: float) -> KafkaTransport
         acks="all",
         enable_idempotence=target.is_idempotent,
         max_request_size=target.max_message_bytes,
-        request_timeout_ms=max(1000, int(timeout_seconds * 1000)),
+        # so that what is under way has failed by the time that whoever waits for it gives up
+        request_timeout_ms=max(500, int(timeout_seconds * 500)),
         security_protocol=protocol,
         ssl_context=ssl.create_default_context(cadata=target.ca_certificates) if target.has_tls else None,
         sasl_mechanism=target.mechanism or "PLAIN",

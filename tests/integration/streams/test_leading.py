@@ -1,0 +1,75 @@
+"""One worker carries events to a sink at a time, and another goes on when it is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modules.streams.assembly import build_envelopes, build_vault
+from modules.streams.claims import Claims
+from modules.streams.settings import StreamsSettings
+from monohull.kernel.feed_reader import lock_of
+from tests.integration.streams.dock import new_name, until
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from monohull.kernel.home import Connections
+    from tests.integration.streams.dock import Dock
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HOLDERS = """
+    select pid from pg_locks
+    where locktype = 'advisory' and granted and objsubid = 1
+        and ((classid::bigint << 32) | objid::bigint) = $1
+"""
+
+
+async def holders(dock: Dock, sink_id: str) -> list[int]:
+    return [row["pid"] for row in await dock.rows(HOLDERS, lock_of(f"streams.{sink_id}"))]
+
+
+async def test_another_goes_on(dock: Dock, redis: Redis, shared_connections: Connections) -> None:
+    stream = new_name()
+    there = await dock.sink({"redis_stream": {"url": shared_connections.redis_url, "stream": stream}})
+    runtime = dock.served.runtime
+    other = Claims(
+        runtime.database,
+        build_vault(runtime),
+        build_envelopes(runtime),
+        runtime.settings.of(StreamsSettings),
+        runtime.observer,
+    )
+    ids = await there.happen(*range(3), key="one")
+    await there.delivered(3)
+    async with other.running():
+        (first,) = await holders(dock, there.id)
+        await dock.execute("select pg_terminate_backend($1)", first)
+
+        async def is_led_again() -> bool:
+            return await holders(dock, there.id) not in ([], [first])
+
+        ids += await there.happen(*range(3, 6), key="one")
+        await until(is_led_again)
+        await there.delivered(6)
+        assert len(await holders(dock, there.id)) == 1
+    ids += await there.happen(6, key="one")
+    await there.delivered(7)
+    found = [fields[b"id"].decode() for _, fields in await redis.xrange(stream)]  # type: ignore[union-attr]
+    assert list(dict.fromkeys(found)) == ids
+
+
+async def test_a_deleted_sink_leaves_no_place(dock: Dock, shared_connections: Connections) -> None:
+    target = {"redis_stream": {"url": shared_connections.redis_url, "stream": new_name()}}
+    there = await dock.sink(target)
+    await there.happen(1)
+    await there.delivered(1)
+    assert (await dock.call("DELETE", f"/sinks/{there.id}")).status_code == 204
+
+    async def is_given_up() -> bool:
+        return not await holders(dock, there.id)
+
+    await until(is_given_up)
+    assert not await dock.rows("select 1 from monohull.feed_readers where name = $1", f"streams.{there.id}")
