@@ -16,7 +16,7 @@ class SinkKindUnavailable(InvalidRequest):
     """The library that speaks to this kind of broker is not installed here."""
 
     code = "sink_kind_unavailable"
-    hint = "Install monohull with the extra `brokers` on every API and worker."
+    hint = "Install it on every API and worker; for Kinesis, monohull with the extra `kinesis`."
 
 
 class TooManySinks(Conflict):
