@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from monohull.kernel.home import Connections
     from tests.crash_jobs.conftest import Fleet
 
-pytestmark = [pytest.mark.crash, pytest.mark.slow]
+pytestmark = [pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(900)]
 
 EVENTS = 1200
 KEYS = 8
@@ -70,7 +70,7 @@ async def entries(url: str) -> list[tuple[str, str, int]]:
 
 
 async def until(url: str, number: int) -> None:
-    deadline = monotonic_seconds() + 120
+    deadline = monotonic_seconds() + 240
     while len({one[0] for one in await entries(url)}) < number:
         assert monotonic_seconds() < deadline, len(await entries(url))
         await asyncio.sleep(0.05)
