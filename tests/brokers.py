@@ -188,7 +188,8 @@ class RabbitMq(Broker):
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder),
             "RABBITMQ_PID_FILE": str(self.folder / "rabbitmq.pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none "
+            "-kernel inet_dist_use_interface {127,0,0,1}",
         }
 
     def _is_ready(self) -> bool:

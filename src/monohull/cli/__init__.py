@@ -39,6 +39,7 @@ COMMANDS: Final = {
         "monohull.cli.modules",
         "Sinks that carry events to message brokers: list, make, try, pause, rewind.",
     ),
+    "ingest": ("monohull.cli.modules", "Ingest: list sources of messages, pause and resume them."),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),

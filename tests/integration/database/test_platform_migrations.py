@@ -110,7 +110,7 @@ OPENED = {
     "anon": ASKED_BY_POLICIES,
     "authenticated": ASKED_BY_POLICIES,
     "service_role": sorted([*ASKED_BY_POLICIES, "enqueue", "keep_answer"]),
-    "authenticator": ["idempotent_answers"],
+    "authenticator": ["idempotent_answers", "ingest_mark", "ingest_settle"],
 }
 
 

@@ -20,6 +20,7 @@ BUILTIN_MODULES: Final = (
     "modules.queues",
     "modules.webhooks",
     "modules.streams",
+    "modules.ingest",
     "modules.rest",
     "modules.jobs",
     "modules.policy",
