@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.integration.auth.people import Person
     from tests.integration.ingest.senders import Sender
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 240
 SETTINGS = {
     "modules": "tests.integration.ingest.shop",
     "ingest_backoff_max_seconds": "0.5",

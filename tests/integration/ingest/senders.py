@@ -52,6 +52,13 @@ class RedisSender:
         await close_redis(client)
         return int(group["lag"] + group["pending"])
 
+    async def rewind(self) -> None:
+        """Have everything delivered once more."""
+        client = open_redis(self._url)
+        (group,) = await client.xinfo_groups(self._stream)
+        await client.xgroup_setid(self._stream, group["name"], "0")
+        await close_redis(client)
+
 
 class RabbitMqSender:
     def __init__(self, broker: RabbitMq) -> None:

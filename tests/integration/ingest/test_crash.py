@@ -30,11 +30,11 @@ pytestmark = [
     pytest.mark.broker,
     pytest.mark.crash,
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
 ]
 
 MESSAGES = 300
-KILLS = 3
+KILLS = 2
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

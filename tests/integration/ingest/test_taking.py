@@ -38,6 +38,18 @@ async def test_each_message_becomes_one_row(desk: Desk, sender: Sender) -> None:
     assert await sender.left() == 0
 
 
+async def test_what_is_delivered_again_changes_nothing(desk: Desk, redis_sender: RedisSender) -> None:
+    table = await desk.table()
+    await redis_sender.send(*[(None, order(number)) for number in range(5)], (None, "{"))
+    tap = await desk.source(redis_sender, table, id_field=None, batch_size=2)
+    await tap.until(lambda view: view["taken"] == 6)
+    await redis_sender.rewind()
+    view = await tap.until(lambda view: view["duplicates"] == 6)
+    assert (view["taken"], view["dead_letters"]) == (6, 1)
+    assert [row["id"] for row in await tap.rows_of(table, 5)] == [0, 1, 2, 3, 4]
+    await tap.delete()
+
+
 async def test_without_an_id_the_place_counts(desk: Desk, redis_sender: RedisSender) -> None:
     table = await desk.table()
     await redis_sender.send((None, order(1)), (None, order(1)))

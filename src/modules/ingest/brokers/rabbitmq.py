@@ -83,7 +83,11 @@ class RabbitMqIntake:
         self._waiting.put_nowait(None)
 
     def _message(self, incoming: AbstractIncomingMessage) -> Message:
-        headers = {str(name): text_of(str(value)) or "" for name, value in (incoming.headers or {}).items()}
+        given = (incoming.headers or {}).items()
+        headers = {
+            str(name): text_of(value if isinstance(value, bytes) else str(value)) or ""
+            for name, value in given
+        }
         named = headers.get(self._asked.id_field) if self._asked.id_field is not None else None
         own = named or incoming.message_id
         return Message(

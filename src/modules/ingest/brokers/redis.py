@@ -53,27 +53,26 @@ class RedisIntake:
         self._has_left_over = True
 
     async def fetch(self, limit: int, wait_seconds: float) -> list[Message]:
-        if self._has_left_over:
-            found = await self._read(OLD, limit, None)
-            self._has_left_over = bool(found)
-            if found:
+        while self._has_left_over:
+            entries = await self._read(OLD, limit, None)
+            self._has_left_over = bool(entries)
+            if found := await self._messages(entries):
                 return found
-        return await self._read(NEW, limit, max(1, int(wait_seconds * MILLISECONDS)))
+        return await self._messages(await self._read(NEW, limit, max(1, int(wait_seconds * MILLISECONDS))))
 
-    async def _read(self, behind: str, limit: int, block: int | None) -> list[Message]:
-        origin = self._origin
+    async def _read(self, behind: str, limit: int, block: int | None) -> list[tuple[Any, Any]]:
         answer: Any = await self._client.xreadgroup(
-            self._group, CONSUMER, {origin.stream: behind}, count=limit, block=block
+            self._group, CONSUMER, {self._origin.stream: behind}, count=limit, block=block
         )
         streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer or ()]
-        found: list[Message] = []
-        for entries in streams:
-            for entry_id, fields in _flat(entries):
-                if fields:
-                    found.append(self._message(_text(entry_id), fields))
-                else:  # deleted from the stream while it was pending
-                    await self._client.xack(origin.stream, self._group, entry_id)
-        return found
+        return [entry for entries in streams for entry in _flat(entries)]
+
+    async def _messages(self, entries: list[tuple[Any, Any]]) -> list[Message]:
+        """Return the messages of entries, and let go of those that were deleted while they were pending."""
+        gone = [entry_id for entry_id, fields in entries if not fields]
+        if gone:
+            await self._client.xack(self._origin.stream, self._group, *gone)
+        return [self._message(_text(entry_id), fields) for entry_id, fields in entries if fields]
 
     async def acknowledge(self, messages: list[Message]) -> None:
         await self._client.xack(self._origin.stream, self._group, *[one.handle for one in messages])
