@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
 import msgspec
+from asyncpg import StatementTooComplexError
 
 from monohull.kernel.housekeeping import KERNEL_CRONS, KERNEL_JOBS, deliver_event
 from monohull.kernel.lane import living_workers
@@ -45,22 +46,47 @@ PROMISED_RETRIES: Final = 1_000_000
 FORGET_AT_ONCE: Final = -1
 """Redis keeps nothing of a message that ended, so that one without an entry in the ledger is missed."""
 
-_ANY_EVENT: Final = "select exists (select from monohull.outbox where sequence is null)"
+_ANY_EVENT: Final = """
+    select exists (select from monohull.outbox where sequence is null)
+        or exists (select from monohull.row_changes)
+"""
 
 _LOCK_END: Final = "select sequence from monohull.feed_end for update"
 """What follows it in the transaction sees all that was relayed before, also by a relay that lost its lock."""
 
 _EVENTS: Final = """
-    with next as (
-        select position, row_number() over (order by position) as nth
-        from monohull.outbox where sequence is null order by position limit $1
+    with waiting as (
+        (select position, 1 as events from monohull.outbox where sequence is null order by position limit $1)
+        union all
+        (select position, events from monohull.row_changes order by position limit $1)
+    ), counted as (
+        select position, sum(events) over (order by position) - events as before from waiting
+    ), next as (
+        select position, $2 + before as before from counted where before < $1
+    ), numbered as (
+        update monohull.outbox as o set sequence = next.before + 1, relayed_at = now()
+        from next where o.position = next.position and o.sequence is null
+        returning o.sequence, o.id, o.name, o.actor, o.request_id, o.traceparent
+    ), told as (
+        insert into monohull.outbox as o
+            (id, transaction_id, name, version, key, actor, request_id, traceparent, payload, occurred_at,
+             is_audited, watchers, sequence, relayed_at)
+        select gen_random_uuid(), e.transaction_id, e.name, 1, e.key, e.actor, e.request_id, e.traceparent,
+               e.payload, e.occurred_at, false, e.watchers, next.before + e.nth, now()
+        from next join monohull.row_events as e on e.position = next.position
+        order by next.before, e.nth
+        returning o.sequence, o.id, o.name, o.actor, o.request_id, o.traceparent
+    ), gone as (
+        delete from monohull.row_changes as c using next where c.position = next.position
     )
-    update monohull.outbox as o set sequence = $2 + next.nth, relayed_at = now()
-    from next where o.position = next.position
-    returning o.sequence, o.id, o.name, o.actor, o.request_id, o.traceparent
+    select * from numbered union all select * from told
 """
 """What is visible is committed, and what was not visible before was committed after it: so rounds follow each
-other in the order of commits. Within one, positions do: who had to wait for a row took a later one."""
+other in the order of commits. Within one, positions do: who had to wait for a row took a later one. What a
+statement did to a watched table has one position; its rows become events here, never in two rounds."""
+
+_EVENTS_WITHOUT_KEY: Final = _EVENTS.replace("e.key", "null")
+"""For rows with JSON that is nested deeper than PostgreSQL reads here: such are told, in no order."""
 
 _MOVE_END: Final = """
     with moved as (update monohull.feed_end set sequence = $1 returning 1)
@@ -201,12 +227,34 @@ def duties_of(modules: Iterable[Module], events: EventRegistry) -> Duties:
 
 
 async def relay_events(connection: asyncpg.Connection, registry: EventRegistry) -> int:
-    """Number the next events and turn them into deliveries; return how many there were, at most `BATCH`."""
+    """Number the next events and turn them into deliveries; return how many there were.
+
+    They are `BATCH`, or fewer if there are no more; if the last of them is of many rows, they are more.
+    """
     if not await connection.fetchval(_ANY_EVENT):
         return 0
+    try:
+        return await _relay(connection, registry, _EVENTS, BATCH)
+    except StatementTooComplexError:
+        return await _relay_one_by_one(connection, registry)
+
+
+async def _relay_one_by_one(connection: asyncpg.Connection, registry: EventRegistry) -> int:
+    """Relay the next `BATCH` events, and give no key to those of rows that cannot be read."""
+    relayed, before = 0, -1
+    while before < relayed < BATCH:
+        before = relayed
+        try:
+            relayed += await _relay(connection, registry, _EVENTS, 1)
+        except StatementTooComplexError:
+            relayed += await _relay(connection, registry, _EVENTS_WITHOUT_KEY, 1)
+    return relayed
+
+
+async def _relay(connection: asyncpg.Connection, registry: EventRegistry, query: str, limit: int) -> int:
     async with connection.transaction():
         end: int = await connection.fetchval(_LOCK_END)
-        events = await connection.fetch(_EVENTS, BATCH, end)
+        events = await connection.fetch(query, limit, end)
         if not events:
             return 0
         events.sort(key=itemgetter("sequence"))

@@ -44,7 +44,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: UUIDv7, the same at every repetition.
-        position: Order of insertion; events that are relayed together follow each other in it.
+        position: Order of insertion into the outbox, which for events of rows the relay does.
         transaction: PostgreSQL's 64-bit id of the transaction that published it.
         sequence: Its number in the feed: without gaps, in the order of commits.
         name: The event's name, also of events this process does not know.

@@ -1,9 +1,10 @@
 """The outbox: what must happen after a commit is written in the transaction itself.
 
 Nothing here talks to Redis or to anybody else. A row is written, and
-``pg_notify`` wakes the relay; PostgreSQL delivers it when the transaction
-commits and forgets it when the transaction fails. So nothing runs for work
-that was rolled back, and nothing that was committed is forgotten.
+``pg_notify`` wakes the relay, unless that looks by itself (`vigil`); PostgreSQL
+delivers it when the transaction commits and forgets it when the transaction
+fails. So nothing runs for work that was rolled back, and nothing that was
+committed is forgotten.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from monohull.kernel.errors import Problem
 from monohull.kernel.ids import uuid7
 from monohull.kernel.origin import acting_subject, origin, running_trace
+from monohull.kernel.vigil import RELAY_SLEEPS
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,7 +31,7 @@ CHANNEL: Final = "monohull_outbox"
 """What the relay listens to. The message says nothing; the tables do."""
 
 _PUBLISH: Final = text(
-    """
+    f"""
     with published as (
         insert into monohull.outbox
             (id, name, version, key, actor, request_id, traceparent, payload, origin, is_audited)
@@ -37,8 +39,8 @@ _PUBLISH: Final = text(
                 cast(:origin as json), :is_audited)
         returning 1
     )
-    select pg_notify('monohull_outbox', '') from published
-    """
+    select pg_notify('monohull_outbox', '') from published where {RELAY_SLEEPS}
+    """  # noqa: S608 our own
 )
 
 _LAG: Final = text(
@@ -47,8 +49,13 @@ _LAG: Final = text(
         extract(epoch from now() - least(events.oldest, jobs.oldest))::float8 as oldest_seconds,
         events.waiting as events, jobs.waiting as jobs
     from
-        (select min(occurred_at) as oldest, count(*) as waiting
-         from monohull.outbox where sequence is null) as events,
+        (select min(oldest) as oldest, sum(waiting)::bigint as waiting
+         from (
+             select min(occurred_at) as oldest, count(*) as waiting
+             from monohull.outbox where sequence is null
+             union all
+             select min(occurred_at), coalesce(sum(events), 0) from monohull.row_changes
+         ) as parts) as events,
         (select min(due_at) as oldest, count(*) as waiting
          from monohull.jobs where dispatched_at is null and done_at is null and due_at <= now()) as jobs
     """

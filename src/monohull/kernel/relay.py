@@ -31,6 +31,7 @@ from monohull.kernel.outbox import CHANNEL
 from monohull.kernel.redis_connection import explain_redis_error
 from monohull.kernel.schedules import Timetable
 from monohull.kernel.tasks import beside
+from monohull.kernel.vigil import Vigil
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -135,6 +136,7 @@ class Relay:
         await connection.add_listener(CHANNEL, self._on_notification)
         connection.add_termination_listener(self._on_termination)
         self._memory = None
+        vigil = Vigil(connection)
         self._observer.observe(RelayLeads())
         timetable, scan_at = Timetable(self._duties.crons, self._duties.jobs, self._observer), 0.0
         await timetable.declare(connection, now())
@@ -142,15 +144,16 @@ class Relay:
             self._wake.clear()
             async with asyncio.timeout(ROUND_TIMEOUT_SECONDS):
                 await timetable.keep(connection, now())
-                is_more = await self._round(connection, scan=monotonic_seconds() >= scan_at)
+                is_more = await self._round(connection, vigil, scan=monotonic_seconds() >= scan_at)
             if monotonic_seconds() >= scan_at:
                 scan_at = monotonic_seconds() + LOST_SCAN_SECONDS
             if not is_more:
-                await self._rest(self._held_seconds)
+                await self._rest(min(self._held_seconds, vigil.rest_seconds))
 
-    async def _round(self, connection: asyncpg.Connection, *, scan: bool) -> bool:
+    async def _round(self, connection: asyncpg.Connection, vigil: Vigil, *, scan: bool) -> bool:
         """Do everything once; return whether there may be more at once."""
         events = await relay_events(connection, self._duties.events)
+        await vigil.note(found=events > 0, at=monotonic_seconds())
         if events:
             self._observer.observe(EventsRelayed(events=events))
         try:
@@ -162,10 +165,10 @@ class Relay:
         except FAILURES as error:
             self._memory_until = 0.0
             self._note_redis(error)
-            return events == BATCH
+            return events >= BATCH
         self._note_redis(None)
         self._note_held(dispatch)
-        return events == BATCH
+        return events >= BATCH
 
     def _note_held(self, dispatch: Dispatch) -> None:
         """Look again soon for as long as workers take what is sent, and ever later while they do not."""

@@ -23,7 +23,7 @@ from monohull.kernel.row_refusals import RowsNotWatchable, giving_up
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-    from monohull.kernel.row_triggers import WatchedTable
+    from monohull.kernel.row_watching import WatchedTable
 
 _PATH: Final = "set local search_path = pg_catalog, pg_temp"
 _READ: Final = text(

@@ -24,7 +24,8 @@ from sqlalchemy import text
 from monohull.kernel.events import Event
 from monohull.kernel.row_conditions import misfit, read_condition
 from monohull.kernel.row_refusals import RowsNotWatchable, giving_up
-from monohull.kernel.row_triggers import OPERATIONS, Watch, WatchedTable, function_body, trigger_statements
+from monohull.kernel.row_triggers import function_body, trigger_statements
+from monohull.kernel.row_watching import OPERATIONS, Watch, WatchedTable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.services import Services
 
 EMPTY = """
-    truncate monohull.outbox, monohull.jobs, monohull.job_attempts, monohull.dead_letters,
-        monohull.async_calls, monohull.feed_readers restart identity;
+    truncate monohull.outbox, monohull.row_changes, monohull.jobs, monohull.job_attempts,
+        monohull.dead_letters, monohull.async_calls, monohull.feed_readers restart identity;
     update monohull.feed_end set sequence = 0;
 """
 

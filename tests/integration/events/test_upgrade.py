@@ -1,4 +1,4 @@
-"""What an outbox that is older than the feed becomes."""
+"""What an outbox that is older than the feed becomes, and triggers that wrote into it themselves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from monohull.kernel.database.migrations import Login, downgrade, upgrade
 from monohull.kernel.dispatch import relay_events
 from monohull.kernel.events import EventRegistry
 from monohull.kernel.feed import feed_end, read_feed
+from monohull.kernel.rows import sync_watches, watch
 from tests.application import JWT_SECRET
 
 if TYPE_CHECKING:
@@ -23,6 +24,77 @@ OLD = """
            case when n % 3 > 0 then now() - interval '1 hour' end
     from generate_series(1, 9) as n
 """
+
+
+BEFORE_CHANGES = "0020"
+TABLE = "create table public.orders (id int primary key)"
+WATCHED_BEFORE = """
+do $$ declare oid oid := 'public.orders'::regclass; begin
+    execute format($f$
+        create function monohull.row_events_%s() returns trigger language plpgsql security definer
+            set search_path = pg_catalog, pg_temp as $body$ begin
+                insert into monohull.outbox (id, name, version, key, payload, is_audited, watchers)
+                select gen_random_uuid(), 'rows.inserted', 1, 'public.orders:' || id, to_json(inserted),
+                       false, '{test:1}'
+                from inserted cross join monohull.row_cause();
+                return null;
+            end $body$
+    $f$, oid);
+    execute format($f$
+        create trigger monohull_rows_each_insert after insert on public.orders
+            referencing new table as inserted
+            for each statement execute function monohull.row_events_%s()
+    $f$, oid);
+    insert into monohull.row_watches (watcher, relation, operations)
+    values ('test:1', 'public.orders', '{INSERT}');
+end $$;
+"""
+WAITING = "select coalesce(sum(events), 0) from monohull.row_changes"
+
+
+async def test_triggers_of_before_tell_until_they_are_written_anew(connections: Connections) -> None:
+    database = Database(connections.owner_url)
+    async with database.running():
+        await downgrade(database, BEFORE_CHANGES)
+        async with database.connection() as connection:
+            await connection.execute(TABLE)
+            await connection.execute(WATCHED_BEFORE)
+            await connection.execute("insert into orders values (1)")
+        await upgrade(database, LOGIN)
+        async with database.connection() as connection:
+            await connection.execute("insert into orders values (2)")
+            assert await connection.fetchval(WAITING) == 0
+            assert await sync_watches(database) == []
+            await connection.execute("insert into orders values (3), (4)")
+            assert await connection.fetchval(WAITING) == 2
+            assert await relay_events(connection, EventRegistry()) == 4
+            events = await read_feed(connection, after=0)
+        assert [event.key for event in events] == [f"public.orders:{n}" for n in (1, 2, 3, 4)]
+        assert {event.watchers for event in events} == {("test:1",)}
+
+
+async def test_what_is_not_yet_told_is_told_by_the_version_before(connections: Connections) -> None:
+    database = Database(connections.owner_url)
+    async with database.running():
+        async with database.connection() as connection:
+            await connection.execute(TABLE)
+        async with database.unit_of_work() as session:
+            await watch(session, watcher="test:1", relation=("public", "orders"))
+        async with database.connection() as connection:
+            await connection.execute("insert into orders values (1), (2)")
+            await connection.execute("delete from orders where id = 1")
+        await downgrade(database, BEFORE_CHANGES)
+        async with database.connection() as connection:
+            await connection.execute("insert into orders values (3)")
+            told = await connection.fetch(
+                "select name, key, watchers, sequence from monohull.outbox order by position"
+            )
+        await upgrade(database, LOGIN)
+    assert [tuple(row) for row in told] == [
+        ("rows.inserted", "public.orders:1", ["test:1"], None),
+        ("rows.inserted", "public.orders:2", ["test:1"], None),
+        ("rows.deleted", "public.orders:1", ["test:1"], None),
+    ]
 
 
 async def test_what_was_relayed_before_has_its_number(connections: Connections) -> None:
