@@ -190,7 +190,7 @@ def compare(
     is_relayed: bool,
 ) -> None:
     """Let the tables take turns, and print the medians."""
-    for size in SIZES:
+    for size in options.sizes:
         taken: dict[str, list[float]] = {table: [] for table in TABLES}
         for table in TABLES:
             write(table, size, 1.0)
@@ -254,6 +254,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("alone", "sql", "api", "relay"))
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="rows a statement")
     parser.add_argument(
         "--disk", choices=("yes", "no"), help="only the server that waits for it, or does not"
     )

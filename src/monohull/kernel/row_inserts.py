@@ -23,6 +23,11 @@ MOST_ROWS: Final = 1000
 """So many rows of a statement are written together, and become events in one round of the relay."""
 MOST_BYTES: Final = 4 * 1024 * 1024
 """As JSON they are no larger than this and one row more."""
+FACTS: Final = ("schema_name", "table_name", "actor", "request_id", "traceparent")
+"""What the trigger knows before it writes."""
+GIVEN: Final = ", ".join(f"${number} as {name}" for number, name in enumerate(FACTS, 1))
+TOGETHER_BYTES: Final = 4 * MOST_BYTES
+"""Rows of a statement that are larger than this together are parted."""
 BY_COLUMN: Final = "\0row"
 """Stands in a statement for what makes JSON of a row column by column."""
 SPECIAL: Final = (
@@ -31,9 +36,6 @@ SPECIAL: Final = (
 )
 """Whether there are columns of types that did not come with PostgreSQL, which are then looked at closely."""
 
-_CAUSED: Final = (
-    "current_setting('monohull.origin', true) <> '' or current_setting('request.jwt.claims', true) <> ''"
-)
 _ESCAPE: Final = literal("\\u")
 
 
@@ -71,46 +73,46 @@ def insert(  # noqa: PLR0913 what is read, and how
         name = f"{literal(table.root_schema)}, {literal(table.root_table)}"
     for_all = "null" if tested else array(watch.watcher for watch in watches)
     is_keyed = table.keys and not set(table.keys) & set(table.hidden)
-    given = "" if row is None else "cross join (select $1 as schema_name, $2 as table_name) as facts "
+    order = " order by told.part" if is_parted else ""
+    given = "" if row is None else f" cross join (select {GIVEN}) as facts"
     lines = (
         "insert into monohull.row_changes (operation, schema_name, table_name, keys, events, rows, old_rows,",
         "    watchers, each_watchers, actor, request_id, traceparent)",
         f"select '{operation}', {name}, {array(table.keys) if is_keyed else 'null'}, told.events,",
         f"    told.rows, told.old_rows, {for_all}, told.watchers,",
-        "    cause.actor, cause.request_id, cause.traceparent",
-        f"from {told} as told",
-        f"{given}left join monohull.row_cause() as cause on {_CAUSED}",
-        f"where told.events > 0{' order by told.part' if is_parted else ''};",
+        "    facts.actor, facts.request_id, facts.traceparent",
+        f"from {told} as told{given}",
+        f"where {'told.is_whole' if is_gated else 'told.events > 0'}{order};",
     )
     return "".join(f"        {line}\n" for line in lines)
 
 
 def _all(table: WatchedTable, operation: str, *, is_gated: bool) -> str:
-    """Return all rows; those before and after an update are paired by their place in the arrays."""
+    """Return all rows; those before and after an update are paired by their place in the arrays.
+
+    Behind a gate there are no more than one too many, and ``is_whole`` says whether they are all, and small:
+    to count them first would take a small statement as long as to write them.
+    """
     sides = SIDES[operation]
-    gate = f" where {_gate(operation)}" if is_gated else ""
+    gate = f" where not {SPECIAL} limit {MOST_ROWS + 1}" if is_gated else " offset 0"
     record = _record(table, "made.monohull_json", f" and strpos(made.monohull_json::text, {_ESCAPE}) = 0")
+    size = "sum(octet_length(made.monohull_json::text))"
     parts = [
-        f"(select count(*) as events, array_agg({record}) as rows from ("  # noqa: S608 quoted
-        f"select to_json(changed.*) as monohull_json from {TRANSITION_TABLES[side]} as changed{gate} offset 0"
+        f"(select count(*) as events, {size} as bytes, array_agg({record}) as rows from ("  # noqa: S608 quoted
+        f"select to_json(changed.*) as monohull_json from {TRANSITION_TABLES[side]} as changed{gate}"
         f") as made) as {side}_side"
         for side in sides
     ]
     rows, old_rows = (f"{side}_side.rows" if side in sides else "null::json[]" for side in ("new", "old"))
-    events, sources = f"{sides[0]}_side.events", " cross join ".join(parts)
-    return (
-        f"(select {events}, {rows} as rows, {old_rows} as old_rows, null::text[] as watchers from {sources})"  # noqa: S608 quoted
-    )
-
-
-def _gate(operation: str) -> str:
-    """Return what is asked once, in the same statement: one of its own would cost as much again."""
-    return f"(select {are_few('count(*)', bytes_of(operation))} from {counted(operation)}) and not {SPECIAL}"  # noqa: S608 our own names
+    first = f"{sides[0]}_side"
+    whole = are_few(f"{first}.events", " + ".join(f"{side}_side.bytes" for side in sides))
+    columns = f"{first}.events, {whole} as is_whole, {rows} as rows, {old_rows} as old_rows"
+    return f"(select {columns}, null::text[] as watchers from {' cross join '.join(parts)})"  # noqa: S608 quoted
 
 
 def are_few(rows: str, size: str) -> str:
     """Return whether rows are written together."""
-    return f"{rows} <= {MOST_ROWS} and {size} <= {MOST_BYTES}"
+    return f"{rows} <= {MOST_ROWS} and {size} <= {TOGETHER_BYTES}"
 
 
 def counted(operation: str) -> str:

@@ -27,6 +27,7 @@ import msgspec
 
 from monohull.kernel.row_inserts import (
     BY_COLUMN,
+    FACTS,
     SPECIAL,
     are_few,
     bytes_of,
@@ -44,6 +45,13 @@ if TYPE_CHECKING:
 
     from monohull.kernel.row_watching import Watch, WatchedTable
 
+_CAUSE: Final = (
+    "    if current_setting('monohull.origin', true) <> '' "
+    "or current_setting('request.jwt.claims', true) <> '' then\n"
+    "        select cause.actor, cause.request_id, cause.traceparent\n"
+    "            into facts.actor, facts.request_id, facts.traceparent from monohull.row_cause() as cause;\n"
+    "    end if;\n"
+)
 _COUNT: Final = "        get diagnostics facts.written = row_count;\n"
 
 
@@ -58,7 +66,7 @@ def function_body(table: WatchedTable, watches: Sequence[Watch]) -> str:
         if (wanted := [watch for watch in watches if operation in watch.operations])
     ]
     return (
-        f"\n#variable_conflict use_column\n<<facts>>\n{_declared(table, watches)}begin\n"
+        f"\n#variable_conflict use_column\n<<facts>>\n{_declared(table, watches)}begin\n{_CAUSE}"
         f"{_row_variables(table, watches)}{''.join(branches)}"
         f"    if facts.written > 0 and {RELAY_SLEEPS} then\n"
         "        perform pg_notify('monohull_outbox', '');\n    end if;\n"
@@ -73,6 +81,9 @@ def _declared(table: WatchedTable, watches: Sequence[Watch]) -> str:
         "relation constant oid := tg_relid;",
         f"is_special boolean{f' := {SPECIAL}' if table.by_row else ''};",
         "by_column text;",
+        "actor text;",
+        "request_id text;",
+        "traceparent text;",
         "written bigint := 0;",
     ]
     lines += ["new_json json;", "old_json json;"] if table.by_row else ["events bigint;", "bytes bigint;"]
@@ -209,7 +220,9 @@ def _by_column(table: WatchedTable, operation: str, watches: Sequence[Watch]) ->
     """
     statement = insert(table, operation, watches, row=BY_COLUMN, is_parted=True)
     text = " || facts.by_column || ".join(literal(part) for part in statement.split(BY_COLUMN))
-    return f"        execute {text}\n            using facts.schema_name, facts.table_name;\n{_COUNT}"
+    return (
+        f"        execute {text}\n            using {', '.join(f'facts.{fact}' for fact in FACTS)};\n{_COUNT}"
+    )
 
 
 def _one_at_a_time(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> str:

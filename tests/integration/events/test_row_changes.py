@@ -129,14 +129,14 @@ async def test_large_rows_are_written_in_parts_and_very_large_ones_cut(changes: 
     await changes.watch("orders")
     await changes.connection.execute("alter table orders alter column note set storage external")
     written = await changes.written(
-        "insert into orders select n, 'new', repeat('x', 600000) from generate_series(1, 20) as n",
+        "insert into orders select n, 'new', repeat('x', 600000) from generate_series(1, 30) as n",
         "update orders set note = repeat('y', 1100000) where id = 1",
     )
-    assert sum(count for _, count in written) == 21
+    assert sum(count for _, count in written) == 31
     assert all(count <= 8 for _, count in written)
     *whole, cut = await changes.relayed()
     assert [(record(event)["id"], len(record(event)["note"])) for event in whole] == [
-        (n, 600_000) for n in range(1, 21)
+        (n, 600_000) for n in range(1, 31)
     ]
     assert record(cut) == {"id": 1, "status": "new", "note": "[1100002 bytes]"}
     assert len(record(cut, "old_record")["note"]) == 600_000
