@@ -30,7 +30,7 @@ LOOK_SECONDS: Final = 0.02
 """How soon it looks again during a vigil; an event waits half of it, on average."""
 BUSY_LOOKS: Final = 4
 """So many looks in close succession that each found something begin a vigil."""
-CLOSE_SECONDS: Final = 0.05
+CLOSE_SECONDS: Final = 0.1
 IDLE_LOOKS: Final = 5
 """So many looks that found nothing end it."""
 
