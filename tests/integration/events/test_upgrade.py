@@ -26,7 +26,7 @@ OLD = """
 """
 
 
-BEFORE_CHANGES = "0021"
+BEFORE_CHANGES = "0025"
 TABLE = "create table public.orders (id int primary key)"
 WATCHED_BEFORE = """
 do $$ declare oid oid := 'public.orders'::regclass; begin

@@ -1,7 +1,7 @@
 """Ingest: sources of messages in brokers, the ids of messages seen, and messages set aside.
 
-Revision ID: 0022
-Revises: 0021
+Revision ID: 0025
+Revises: 0024
 
 The id of a message is written into ``ingest_seen`` in the transaction of its effect: whatever is delivered
 twice meets it there. Messages for a table are inserted with the login of data requests, which has no rights
@@ -18,8 +18,8 @@ from alembic import op
 
 from monohull.kernel.database.sql_text import split
 
-revision: Final = "0022"
-down_revision: Final = "0021"
+revision: Final = "0025"
+down_revision: Final = "0024"
 branch_labels: Final = None
 depends_on: Final = None
 

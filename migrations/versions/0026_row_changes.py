@@ -1,7 +1,7 @@
 """Row events: a statement writes one row however many it changed, and the relay makes events of it.
 
-Revision ID: 0023
-Revises: 0021
+Revision ID: 0026
+Revises: 0025
 
 Functions of tables that were watched before write events into the outbox
 themselves, as they did, until a worker writes them anew within a minute.
@@ -18,8 +18,8 @@ from alembic import op
 
 from monohull.kernel.database.sql_text import split
 
-revision: Final = "0023"
-down_revision: Final = "0021"
+revision: Final = "0026"
+down_revision: Final = "0025"
 branch_labels: Final = None
 depends_on: Final = None
 

@@ -1,7 +1,7 @@
 """Streams: sinks that carry events from the feed to message brokers.
 
-Revision ID: 0021
-Revises: 0020
+Revision ID: 0024
+Revises: 0023
 
 A sink's place in the feed is a row of ``feed_readers``, called ``streams.`` and its id, so that events are
 kept for it and its lag is measured as that of every reader. Sinks reach any server, and ``streams.*`` holds
@@ -16,8 +16,8 @@ from alembic import op
 
 from monohull.kernel.database.sql_text import split
 
-revision: Final = "0021"
-down_revision: Final = "0020"
+revision: Final = "0024"
+down_revision: Final = "0023"
 branch_labels: Final = None
 depends_on: Final = None
 
