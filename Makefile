@@ -11,6 +11,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# What checks deploy/ is large and shares nothing with the product, so it has an environment of its own.
+DEPLOY_VENV := .venv-deploy
+DEPLOY_INSTALLED := $(DEPLOY_VENV)/.installed
+
+IMAGE ?= monohull
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/monohull/__init__.py)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
 # Name another interpreter with `make run PYTHON=/opt/python/bin/python3`.
 PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do \
 	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -24,6 +32,7 @@ COVERAGE := $(BIN)/python -m slipcover --skip-covered --fail-under 90 --merge .c
 
 # A folder that was moved or copied holds an environment that points to the old place.
 $(shell test "$$(cat $(INSTALLED) 2>/dev/null)" = "$(CURDIR)" || rm -f $(INSTALLED))
+$(shell test "$$(cat $(DEPLOY_INSTALLED) 2>/dev/null)" = "$(CURDIR)" || rm -f $(DEPLOY_INSTALLED))
 
 .PHONY: help
 help: ## list the targets
@@ -55,8 +64,9 @@ check: $(INSTALLED) ## format, lint, types, import contracts, docs, file lengths
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.generate_reference --check
+	$(BIN)/python -m tools.deploy.write --check
 	$(BIN)/python -m tools.check_lengths
-	$(BIN)/python -m pytest -q tests/architecture tests/docs -m "not slow"
+	$(BIN)/python -m pytest -q tests/architecture tests/docs tests/deploy -m "not slow"
 
 .PHONY: test
 test: $(INSTALLED) ## the whole suite on embedded PostgreSQL and Redis, with branch coverage
@@ -89,9 +99,39 @@ contract: $(INSTALLED) ## the wire tables, and the conformance cases when they l
 load: $(INSTALLED) ## the workloads of tests/load beside pgbench: a table, load.json, compared with the baseline; OF=jobs, webhooks, storm, …: another of its programs
 	@exec $(BIN)/python -m tests.load.$(or $(OF),run) $(ARGS)
 
+.PHONY: install-deploy
+install-deploy: $(DEPLOY_INSTALLED) ## install what checks deploy/ and the pipelines (450 MB)
+
+.PHONY: image
+image: $(INSTALLED) ## build the image (IMAGE=name); without a container engine, do as image-check
+	@if docker version >/dev/null 2>&1; then \
+		docker build --file deploy/docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+			--tag $(IMAGE):$(VERSION) .; \
+	else \
+		echo "No container engine answers, so no image is built."; $(MAKE) --no-print-directory image-check; \
+	fi
+
+.PHONY: image-check
+image-check: $(INSTALLED) ## lint the Dockerfile, and run its steps in a clean root where that is possible
+	@$(BIN)/python -m tools.deploy.image_check $(ARGS)
+
+.PHONY: sbom
+sbom: $(DEPLOY_INSTALLED) ## list what the image installs (dist/monohull.cdx.json, CycloneDX)
+	@mkdir -p dist
+	@$(DEPLOY_VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-file dist/monohull.cdx.json deploy/docker/requirements.lock
+
+.PHONY: chart
+chart: $(INSTALLED) $(DEPLOY_INSTALLED) ## check the chart against Kubernetes and our rules, and package it into dist/
+	@$(BIN)/python -m tools.deploy.write --check
+	@$(BIN)/python -m pytest -q tests/deploy/test_chart.py
+	@mkdir -p dist
+	@$(DEPLOY_VENV)/bin/python -c 'import helm_python as helm; print(helm.Chart.load("deploy/helm/monohull").save("dist"))'
+
 .PHONY: docs
-docs: $(INSTALLED) ## write docs/reference anew from the code
+docs: $(INSTALLED) ## write docs/reference and what follows from other files in deploy/ anew
 	$(BIN)/python -m tools.generate_reference
+	$(BIN)/python -m tools.deploy.write
 
 .PHONY: lock
 lock: $(INSTALLED) ## resolve the dependencies of pyproject.toml into requirements.lock
@@ -99,10 +139,17 @@ lock: $(INSTALLED) ## resolve the dependencies of pyproject.toml into requiremen
 		--generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements.lock $(ARGS)
 	$(BIN)/uv pip compile requirements-bootstrap.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements-bootstrap.lock $(ARGS)
+	$(BIN)/uv pip compile requirements-deploy.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements-deploy.lock $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --constraint requirements.lock --universal --python-version 3.11 --no-annotate \
+		--generate-hashes --no-header --no-emit-index-url --quiet --output-file deploy/docker/requirements.lock $(ARGS)
+	$(BIN)/uv pip compile deploy/docker/requirements-build.in --constraint requirements.lock --universal --no-annotate \
+		--python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet \
+		--output-file deploy/docker/requirements-build.lock $(ARGS)
 
 .PHONY: clean
 clean: ## remove the environment, caches and build results; .monohull stays
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) $(DEPLOY_VENV) build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.monohull/*' -prune -exec rm -rf {} +
 
@@ -130,4 +177,13 @@ $(INSTALLED): requirements.lock requirements-bootstrap.lock pyproject.toml
 	else \
 		$$pip install -q $$locked && $$pip install -q $$own; \
 	fi
+	@printf '%s\n' "$(CURDIR)" > $@
+
+$(DEPLOY_INSTALLED): requirements-deploy.lock | $(INSTALLED)
+	@echo "Installing what checks deploy/ into $(DEPLOY_VENV), once."
+	@set -e; test -x $(DEPLOY_VENV)/bin/python || $(BIN)/python -m venv --clear --without-pip $(DEPLOY_VENV); \
+	locked="--require-hashes -r requirements-deploy.lock"; \
+	uv="$(BIN)/uv pip install -q --python $(DEPLOY_VENV)/bin/python"; \
+	{ test -x $(BIN)/uv && { $$uv $$locked || UV_SYSTEM_CERTS=1 $$uv $$locked; } 2>/dev/null; } || \
+		$(PYTHON) -m pip --python $(DEPLOY_VENV)/bin/python install -q --disable-pip-version-check $$locked
 	@printf '%s\n' "$(CURDIR)" > $@

@@ -231,7 +231,9 @@ async def measure_relay(url: str) -> None:
     async with database.running(), database.connection() as connection:
         for registry, what in ((EventRegistry(), "none"), (EventRegistry(subscribers=subscribers), "three")):
             for size in SIZES:
-                await connection.execute("truncate monohull.outbox, monohull.row_changes, monohull.jobs cascade")
+                await connection.execute(
+                    "truncate monohull.outbox, monohull.row_changes, monohull.jobs cascade"
+                )
                 for _ in range(max(1, 20_000 // size) if size > 1 else 5000):
                     await connection.execute(INSERT.format("watched", size))
                 await connection.execute("vacuum analyze monohull.row_changes")

@@ -57,7 +57,7 @@ async def test_another_goes_on(dock: Dock, redis: Redis, shared_connections: Con
         assert len(await holders(dock, there.id)) == 1
     ids += await there.happen(6, key="one")
     await there.delivered(7)
-    found = [fields[b"id"].decode() for _, fields in await redis.xrange(stream)]  # type: ignore[union-attr]
+    found = [fields[b"id"].decode() for _, fields in await redis.xrange(stream)]  # type: ignore[index, union-attr]
     assert list(dict.fromkeys(found)) == ids
 
 
