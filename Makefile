@@ -128,6 +128,19 @@ chart: $(INSTALLED) $(DEPLOY_INSTALLED) ## check the chart against Kubernetes an
 	@mkdir -p dist
 	@$(DEPLOY_VENV)/bin/python -c 'import helm_python as helm; print(helm.Chart.load("deploy/helm/monohull").save("dist"))'
 
+.PHONY: postgres-majors
+postgres-majors: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 for the tests
+	$(BIN)/python -m tools.postgres_majors
+
+.PHONY: changelog
+changelog: $(INSTALLED) ## write the section of this version from changes/, and delete its fragments
+	$(BIN)/python -m tools.changelog collect
+
+.PHONY: release
+release: $(INSTALLED) chart sbom image ## what a release hands out: dist/ with notes, chart, parts list and wheel, and the image
+	@$(BIN)/python -m tools.changelog notes > dist/notes.md
+	@$(BIN)/python -m hatchling build -d dist
+
 .PHONY: docs
 docs: $(INSTALLED) ## write docs/reference and what follows from other files in deploy/ anew
 	$(BIN)/python -m tools.generate_reference
