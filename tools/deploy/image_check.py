@@ -190,7 +190,14 @@ def inside(
         passed |= {"PIP_CERT": certificates, "SSL_CERT_FILE": certificates}
     script = ["unshare", "--mount", "--pid", "--fork", "sh", "-c", MOUNTED, "sh", str(root)]
     # found here and now: the search path inside is the image's
-    enter = [shutil.which("chroot") or "/usr/sbin/chroot", f"--userspec={user}", str(root), "/bin/sh", "-ec", command]
+    enter = [
+        shutil.which("chroot") or "/usr/sbin/chroot",
+        f"--userspec={user}",
+        str(root),
+        "/bin/sh",
+        "-ec",
+        command,
+    ]
     host = {"READ_ONLY": "yes" if read_only else "", "HOST_CERTIFICATES": str(HOST_CERTIFICATES)}
     own = [f"{name}={value}" for name, value in {**passed, **environment}.items()]
     return run([*script, "env", "--ignore-environment", *own, *enter], {**os.environ, **host})
