@@ -167,8 +167,7 @@ def copy(one: Instruction, root: Path, folder: str, roots: dict[str, Path]) -> N
             return [
                 name
                 for name in names
-                if (Path(place) / name).is_file()
-                and not dockerfile.is_sent((Path(place) / name).relative_to(start), ignore)
+                if not dockerfile.is_sent((Path(place) / name).relative_to(start), ignore)
             ]
 
         shutil.copytree(found, to, symlinks=True, dirs_exist_ok=True, ignore=ignored if ignore else None)
