@@ -118,10 +118,6 @@ end $$;
 
 revoke all on function monohull.ingest_mark(uuid, uuid, text[]) from public;
 revoke all on function monohull.ingest_settle(uuid, uuid, uuid) from public;
-"""
-
-OPENED = """
-grant usage on schema monohull to authenticator;
 grant execute on function monohull.ingest_mark(uuid, uuid, text[]) to authenticator;
 grant execute on function monohull.ingest_settle(uuid, uuid, uuid) to authenticator;
 """
@@ -138,11 +134,6 @@ SEEING: Final = ("ingest.sources:read", "ingest.letters:read", "ingest.letters:r
 def upgrade() -> None:
     for statement in split(TABLES):
         op.get_bind().exec_driver_sql(statement.text)
-    # a server that gives us no such login runs no messages into tables; see modules/ingest
-    found = "select 1 from pg_catalog.pg_roles where rolname = 'authenticator'"
-    if op.get_bind().exec_driver_sql(found).first() is not None:
-        for statement in split(OPENED):
-            op.get_bind().exec_driver_sql(statement.text)
     for name, description in DESCRIBED.items():
         op.execute(f"alter table monohull.{name} enable row level security")
         op.execute(f"revoke all on monohull.{name} from public")
