@@ -26,6 +26,13 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do 
 
 WORKERS ?= 2
 
+# Each takes a stretch of the suite, so that tests which share an application meet it in one of them,
+# and who is done first takes half of what is left to the others.
+SHARED_OUT := -n $(WORKERS) --dist worksteal
+
+# Tests start hundreds of processes; without its cache each of them would compile all of the source first.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Measured by instrumented bytecode: tracing every line of every library costs more than the tests themselves.
 COVERED := $(BIN)/python -m slipcover --json --out .coverage.json
 COVERAGE := $(BIN)/python -m slipcover --skip-covered --fail-under 90 --merge .coverage.json --out .coverage.json
@@ -70,13 +77,13 @@ check: $(INSTALLED) ## format, lint, types, import contracts, docs, file lengths
 
 .PHONY: test
 test: $(INSTALLED) ## the whole suite on embedded PostgreSQL and Redis, with branch coverage
-	@$(COVERED) -m pytest -n $(WORKERS) -m "not slow or crash" $(ARGS)
+	@$(COVERED) -m pytest $(SHARED_OUT) -m "not slow or crash" $(ARGS)
 	@$(COVERAGE)
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 first, so that nothing is skipped for lack of them
 	-$(BIN)/python -m tools.postgres_majors
-	@$(COVERED) -m pytest -n $(WORKERS) $(ARGS)
+	@$(COVERED) -m pytest $(SHARED_OUT) $(ARGS)
 	@$(COVERAGE)
 
 .PHONY: clients
