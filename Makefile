@@ -65,7 +65,11 @@ revision: $(INSTALLED) ## begin the next revision of the platform schema (TITLE=
 	@$(BIN)/python -m tools.revision "$(TITLE)"
 
 .PHONY: check
-check: $(INSTALLED) ## format, lint, types, import contracts, docs, file lengths
+check: lint ## all of lint, and the tests of architecture, docs and deploy/
+	$(BIN)/python -m pytest -q tests/architecture tests/docs tests/deploy -m "not slow"
+
+.PHONY: lint
+lint: $(INSTALLED) ## format, ruff, types, import contracts, generated docs, file lengths
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -73,7 +77,6 @@ check: $(INSTALLED) ## format, lint, types, import contracts, docs, file lengths
 	$(BIN)/python -m tools.generate_reference --check
 	$(BIN)/python -m tools.deploy.write --check
 	$(BIN)/python -m tools.check_lengths
-	$(BIN)/python -m pytest -q tests/architecture tests/docs tests/deploy -m "not slow"
 
 .PHONY: test
 test: $(INSTALLED) ## the whole suite on embedded PostgreSQL and Redis, with branch coverage
