@@ -5,29 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
+import pytest_asyncio
 
-from tests.application import Served, running_app
+from tests.integration.standing import (  # noqa: F401 found by name
+    connections,
+    database,
+    platform_database,
+    standing,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from monohull.kernel.home import Connections
+    from tests.application import Served
+    from tests.integration.standing import Standing
 
 REFUSALS = (Path(__file__).parent / "refusals.sql").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-async def database(platform_database: str) -> AsyncIterator[asyncpg.Connection]:
-    """The test's database, as the superuser."""
-    connection = await asyncpg.connect(platform_database)
-    await connection.execute(REFUSALS)
-    yield connection
-    await connection.close()
+@pytest.fixture(scope="module")
+def tables() -> tuple[str, ...]:
+    """What the tests of a file find in their database."""
+    return (REFUSALS,)
 
 
-@pytest.fixture
-async def explaining(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:  # noqa: ARG001 filled first
-    async with running_app(connections) as served:
-        yield served
+@pytest_asyncio.fixture(loop_scope="module")
+async def explaining(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001, F811 a fresh one first
+    return await standing.serve()

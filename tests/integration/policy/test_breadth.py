@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
+import pytest_asyncio
 
-from tests.application import Served, running_app, service_key
+from tests.application import Served, service_key
 from tests.integration.policy.refusals import ANN, BOB
 from tests.integration.policy.test_refusals import explained
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import asyncpg
+    from tests.integration.standing import Standing
+    from tests.services import Services
 
-    from monohull.kernel.home import Connections
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MORE = """
 create view public.own_orders with (security_invoker = true) as select id, total from public.orders;
@@ -59,19 +62,26 @@ insert into public.play_tags values (1, 1);
 TEAM = {"team": "7"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def keeper(worker_number: int) -> str:
     """A role of this worker: roles belong to the whole server."""
     return f"keeper_{worker_number}"
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tables(
+    tables: tuple[str, ...], services: Services, standing: Standing, keeper: str
+) -> AsyncIterator[tuple[str, ...]]:
+    yield (*tables, f"drop role if exists {keeper}", MORE.replace("{keeper}", keeper))
+    await standing.drop()
+    admin = await asyncpg.connect(services.postgres_url)
+    await admin.execute(f"drop role if exists {keeper}")
+    await admin.close()
+
+
 @pytest.fixture
-async def broad(database: asyncpg.Connection, connections: Connections, keeper: str) -> AsyncIterator[Served]:
-    await database.execute(f"drop role if exists {keeper}")
-    await database.execute(MORE.replace("{keeper}", keeper))
-    async with running_app(connections) as served:
-        yield served
-    await database.execute(f"drop owned by {keeper} cascade; drop role {keeper}")
+def broad(explaining: Served) -> Served:
+    return explaining
 
 
 def blamed(found: Any) -> list[tuple[str, str | None, str | None]]:

@@ -7,17 +7,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from modules.auth.tokens import TokenCodec
-from tests.application import JWT_SECRET, Served, anon_key, running_app, service_key
+from tests.application import JWT_SECRET, Served, anon_key, service_key
 from tests.integration.policy.refusals import ANN, BOB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import asyncpg
 
     from monohull.kernel.home import Connections
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WISH = {"Prefer": "explain-denial"}
 
@@ -27,10 +29,9 @@ def as_ann() -> dict[str, str]:
     return {"apikey": anon_key(), "Authorization": f"Bearer {token}"}
 
 
-@pytest.fixture
-async def developing(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:  # noqa: ARG001 filled first
-    async with running_app(connections, env="development") as served:
-        yield served
+@pytest_asyncio.fixture(loop_scope="module")
+async def developing(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
+    return await standing.serve(env="development")
 
 
 def told(answer: Any) -> Any:

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 from click.testing import CliRunner
 
 from modules.policy.cli import policy
@@ -15,10 +16,11 @@ from tests.integration.auth.people import People
 from tests.integration.policy.test_refusals import SERVICE, Context, explained
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from monohull.kernel.home import Connections
     from tests.integration.auth.people import Person
+    from tests.integration.standing import Standing
 
 TABLE = """
 create table public.people (id int primary key, name text, iban text);
@@ -32,12 +34,14 @@ THROUGH_A_PROXY = {"Via": "1.1 proxy"}
 """Whoever asks from this machine itself is counted and never refused."""
 
 
-@pytest.fixture
-async def limiting(platform_database: str, connections: Connections) -> AsyncIterator[Served]:
-    del platform_database
-    async with running_app(connections, rest_rate_limit="6") as served:
-        await People(served).execute(TABLE)
-        yield served
+@pytest.fixture(scope="module")
+def tables() -> tuple[str, ...]:
+    return (TABLE,)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def limiting(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
+    return await standing.serve(rest_rate_limit="6")
 
 
 async def call(served: Served, method: str, path: str, body: Any) -> Any:
@@ -62,6 +66,7 @@ def blamed(found: Mapping[str, Any]) -> list[tuple[str, str | None, tuple[str, .
     ]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_column_rules(limiting: Served) -> None:
     person = await limited(limiting)
     caller = f"user:{person.id}"
@@ -91,6 +96,7 @@ async def test_column_rules(limiting: Served) -> None:
     assert "no role limits the caller to columns" in [step["title"] for step in free["steps"]]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_in_the_answer_to_those_who_may_know(limiting: Served) -> None:
     person = await limited(limiting)
     headers = {**person.bearer, "Prefer": "explain-denial"}
@@ -104,6 +110,7 @@ async def test_in_the_answer_to_those_who_may_know(limiting: Served) -> None:
     ]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_rates_say_whether_a_request_would_be_refused_now(limiting: Served) -> None:
     person = await People(limiting).sign_up()
     request, caller = "GET /rest/v1/people", f"user:{person.id}"
@@ -125,6 +132,7 @@ async def test_rates_say_whether_a_request_would_be_refused_now(limiting: Served
     assert blamed(again) == blamed(after), "to look counts nothing"
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_rate_and_quota_of_a_key(limiting: Served) -> None:
     wanted = {"name": "k", "permissions": ["data.people:read"], "rate_per_minute": 1}
     wanted["quota"] = {"limit": 1, "period": "day"}
@@ -149,12 +157,9 @@ async def told(served: Served, caller: str) -> None:
             await asyncio.sleep(0.05)
 
 
-def test_the_command_knows_roles_too(platform_database: str, connections: Connections) -> None:
-    del platform_database
-
+def test_the_command_knows_roles_too(connections: Connections) -> None:
     async def prepare() -> str:
         async with running_app(connections) as served:
-            await People(served).execute(TABLE)
             return str((await limited(served)).id)
 
     caller = asyncio.run(prepare())

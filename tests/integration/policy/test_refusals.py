@@ -62,6 +62,7 @@ def check(found: Any, case: Refusal) -> None:
     assert {name: first.get(name) for name in case.expected} == case.expected, told
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_over_the_platform_route(explaining: Served) -> None:
     for case in TWELVE:
         found = await explained(explaining, case.request, body=case.body, headers=case.headers)
@@ -95,6 +96,7 @@ def test_over_the_command(there: Connections) -> None:
         assert case.request in text
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_is_fine_is_said_to_be(explaining: Served) -> None:
     found = await explained(explaining, "GET /rest/v1/orders?select=id")
     assert (found["outcome"], [one["rows"] for one in found["culprits"]]) == ({"status": 200, "rows": 1}, [1])
@@ -104,6 +106,7 @@ async def test_what_is_fine_is_said_to_be(explaining: Served) -> None:
     assert [one["kind"] for one in nothing["culprits"]] == ["no_rows"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_nothing_is_left_behind(explaining: Served, database: asyncpg.Connection) -> None:
     before = await database.fetchval("select status from public.tasks")
     await explained(explaining, "POST /rest/v1/notes", body={"body": "mine"})
@@ -117,6 +120,7 @@ async def test_nothing_is_left_behind(explaining: Served, database: asyncpg.Conn
     assert await database.fetchval("select to_regclass('pg_temp.monohull_proposed')") is None
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_claims_and_role_may_be_given(explaining: Served) -> None:
     request = "GET /rest/v1/projects?id=eq.1"
     found = await explained(explaining, request, claims={"app_metadata": {"org_id": "acme"}})
@@ -127,6 +131,7 @@ async def test_claims_and_role_may_be_given(explaining: Served) -> None:
     assert strange["culprits"][0]["values"]["auth.uid()"] == stranger.removeprefix("user:")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_bob_is_told_of_his_own(explaining: Served) -> None:
     found = await explained(explaining, "GET /rest/v1/orders?id=eq.1", caller=f"user:{BOB}")
     assert found["culprits"][0]["values"] == {"customer_id": ANN, "auth.uid()": BOB, "claim sub": BOB}

@@ -1,4 +1,4 @@
-"""A shop with every kind of relation, and the application over it."""
+"""A shop with every kind of relation, and the application over it: see `tests.integration.standing`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,39 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
+import pytest_asyncio
 
 from tests.application import Served, running_app
+from tests.integration.standing import (  # noqa: F401 found by name
+    connections,
+    database,
+    platform_database,
+    standing,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from monohull.kernel.home import Connections
+    from tests.integration.standing import Standing
 
 SHOP = (Path(__file__).parent / "shop.sql").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-async def database(platform_database: str) -> AsyncIterator[asyncpg.Connection]:
-    """The test's database, as the superuser."""
-    connection = await asyncpg.connect(platform_database)
-    await connection.execute(SHOP)
-    yield connection
-    await connection.close()
+@pytest.fixture(scope="module")
+def tables() -> tuple[str, ...]:
+    """What the tests of a file find in their database."""
+    return (SHOP,)
 
 
 @asynccontextmanager
-async def serving(connections: Connections, **settings: str) -> AsyncIterator[Served]:
-    """Serve with settings as ``rest_schemas="a,b"``."""
+async def serving(connections: Connections, **settings: str) -> AsyncIterator[Served]:  # noqa: F811
+    """Serve with settings as ``rest_schemas="a,b"``, for one test."""
     async with running_app(connections, **settings) as served:
         yield served
 
 
-@pytest.fixture
-async def shop(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:  # noqa: ARG001 filled first
-    async with serving(connections) as served:
-        yield served
+@pytest_asyncio.fixture(loop_scope="module")
+async def shop(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001, F811 a fresh one first
+    return await standing.serve()

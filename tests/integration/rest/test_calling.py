@@ -16,21 +16,24 @@ from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_reading import ADA, SERVICE, token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import asyncpg
 
     from monohull.kernel.home import Connections
     from tests.application import Served
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 FUNCTIONS: Final = (Path(__file__).parent / "functions.sql").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, FUNCTIONS)
+
+
 @pytest.fixture
-async def functions(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:
-    await database.execute(FUNCTIONS)
-    async with serving(connections) as served:
-        yield served
+def functions(shop: Served) -> Served:
+    return shop
 
 
 GETS: Final[list[tuple[str, Any]]] = [

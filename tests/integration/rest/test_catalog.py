@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 

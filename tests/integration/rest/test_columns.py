@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import pytest
+import pytest_asyncio
 
-from tests.application import running_app, service_key
+from tests.application import service_key
 from tests.integration.rest.clinic import (
     CLINIC,
     HIDDEN,
@@ -21,35 +20,33 @@ from tests.integration.rest.clinic import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import asyncpg
 
     from monohull.kernel.home import Connections
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICE = {"apikey": service_key()}
 RELAXED = {"rest_rate_limit": "0", "rest_schemas": "public,office"}
 REQUESTS = 250
 
 
-@pytest.fixture
-async def database(platform_database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(platform_database)
-    await connection.execute(CLINIC)
-    yield connection
-    await connection.close()
+@pytest.fixture(scope="module")
+def tables() -> tuple[str, ...]:
+    return (CLINIC,)
 
 
-@asynccontextmanager
-async def opened(connections: Connections) -> AsyncIterator[Clinic]:
-    async with running_app(connections, **RELAXED) as served:
+@pytest_asyncio.fixture(loop_scope="module")
+async def clinic(connections: Connections, standing: Standing) -> Clinic:  # noqa: ARG001 a fresh one first
+    served = await standing.serve(**RELAXED)
+    if standing.keeps is None:
         clinic = Clinic(served)
         await clinic.open()
-        yield clinic
-
-
-@pytest.fixture
-async def clinic(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Clinic]:  # noqa: ARG001 filled first
-    async with opened(connections) as clinic:
-        yield clinic
+        await standing.remember()
+        standing.keeps = clinic
+    kept: Clinic = standing.keeps
+    return kept
 
 
 async def rows(clinic: Clinic, path: str, **more: Any) -> Any:

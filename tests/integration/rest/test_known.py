@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from monohull.kernel.home import Connections
     from tests.application import Served
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 OWN = ("x-request-id", "traceparent")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from modules.rest import asgi
 from tests.integration.rest.conftest import serving
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
     from tests.application import Served
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JSON = {"Content-Type": "application/json"}
 ROWS = {"Prefer": "return=representation"}
@@ -98,12 +102,14 @@ async def left(database: asyncpg.Connection) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in await database.fetch("select id, name, body from products order by id")]
 
 
-@pytest.fixture
-async def writable(database: asyncpg.Connection, connections: Connections) -> Any:
-    await database.execute("delete from order_items; delete from orders")
-    await database.execute(MEMOS)
-    async with serving(connections, rest_public_tables="memos") as served:
-        yield served
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, "delete from order_items; delete from orders", MEMOS)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def writable(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
+    return await standing.serve(rest_public_tables="memos")
 
 
 async def test_a_remembered_write_does_what_a_new_one_does(

@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from monohull.kernel.departures import Departures
 from tests.application import service_key
 from tests.integration.cli.serving import serve
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     import asyncpg
 
     from monohull.kernel.home import Connections
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SLOW: Final = """
 create table scraps (id int primary key, body text);

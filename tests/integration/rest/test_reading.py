@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 ADA = "00000000-0000-0000-0000-000000000001"
 

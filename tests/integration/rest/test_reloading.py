@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from monohull.kernel.observation import Observation
     from tests.application import Served
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 SILENCE = "alter event trigger monohull_ddl disable; alter event trigger monohull_drop disable"
 """From here on nobody is told of DDL by itself."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from monohull.kernel.home import Connections
     from tests.application import Served
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 KEYS = "/platform/v1/api-keys"
 SERVICE = {"apikey": service_key()}
 WRITABLE = """
@@ -59,10 +61,9 @@ async def missing(
     return names
 
 
-@pytest.fixture
-async def database(database: asyncpg.Connection) -> asyncpg.Connection:
-    await database.execute(WRITABLE)
-    return database
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, WRITABLE)
 
 
 async def test_a_key_that_reads_orders_does_nothing_else(shop: Served) -> None:

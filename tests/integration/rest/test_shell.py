@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 
 FUNCTIONS = """
@@ -45,9 +47,13 @@ async def ask(served: Served, path: str, **headers: str) -> Any:
     return response.json()
 
 
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, FUNCTIONS)
+
+
 @pytest.fixture
-async def functions(database: asyncpg.Connection) -> asyncpg.Connection:
-    await database.execute(FUNCTIONS)
+def functions(database: asyncpg.Connection) -> asyncpg.Connection:
     return database
 
 

@@ -15,24 +15,27 @@ from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_reading import ADA, SERVICE, token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import asyncpg
     import httpx
 
     from monohull.kernel.home import Connections
     from tests.application import Served
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 WORKSHOP: Final = (Path(__file__).parent / "workshop.sql").read_text(encoding="utf-8")
 ROWS: Final = {"Prefer": "return=representation"}
 GRACE: Final = "00000000-0000-0000-0000-000000000002"
 
 
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, WORKSHOP)
+
+
 @pytest.fixture
-async def workshop(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:
-    await database.execute(WORKSHOP)
-    async with serving(connections) as served:
-        yield served
+def workshop(shop: Served) -> Served:
+    return shop
 
 
 async def send(
@@ -289,7 +292,6 @@ async def test_many_rows_in_one_body(workshop: Served, database: asyncpg.Connect
 
 
 async def test_transactions_end_as_configured(database: asyncpg.Connection, connections: Connections) -> None:
-    await database.execute(WORKSHOP)
     await database.execute(
         "alter table parts add constraint later foreign key (no) references tools deferrable initially deferred"
     )
