@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import pytest_asyncio
+from argon2 import PasswordHasher
 
+from modules.auth import passwords
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.database.engine import Database
 from monohull.kernel.database.migrations import Login, upgrade
@@ -18,11 +20,12 @@ from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, Served, on_database, running_app
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.services import Services
 
 TEMPLATE = "monohull_template"
+MADE = pytest.StashKey[set[str]]()
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -35,16 +38,29 @@ async def _execute(url: str, *statements: str) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def template_database(services: Services, worker_number: int) -> str:
+async def template_database(services: Services, worker_number: int, pytestconfig: pytest.Config) -> str:
     """Name of a database of this worker with the platform schema, to copy and not to change."""
     name = f"{TEMPLATE}_{worker_number}"
+    if name in pytestconfig.stash.setdefault(MADE, set()):  # for another folder that has this fixture
+        return name
     await _execute(services.postgres_url, f"drop database if exists {name}", f"create database {name}")
     database = Database(on_database(services.postgres_url, name), application_name="tests")
     try:
         await upgrade(database, login=Login(derive_password(JWT_SECRET, "authenticator"), is_reset=True))
     finally:
         await database.close()
+    pytestconfig.stash[MADE].add(name)
     return name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Let a hash of a password cost nothing; files that look at the hashes have their own of this name."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", hasher)
+        patch.setattr(passwords, "_NOBODY", hasher.hash("nobody's"))
+        yield
 
 
 @pytest.fixture

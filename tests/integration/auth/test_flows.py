@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_passwords() -> None:
+    """Not here: the hashes are looked at."""
+
+
 async def test_sign_up_answers_with_a_session_and_the_wires_user(people: People) -> None:
     person = await people.sign_up(data={"name": "Ada"})
     session = person.tokens
