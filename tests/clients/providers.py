@@ -1,4 +1,4 @@
-"""Providers on loopback for clients in processes of their own: one of OpenID Connect, one of SAML."""
+"""An identity provider of SAML on loopback, for clients in processes of their own."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from tests.integration.auth.identity_provider import IdentityProvider, Says, encode, read_request
-from tests.integration.auth.idp import CLIENT_ID, CLIENT_SECRET, Idp
+from tests.integration.auth.idp import Idp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SIGN_ON: Final = "/saml"
+PATH: Final = "/saml"
 
 
-class Providers(Idp):
-    """Both at one address; in the place of a page there is the form that the page would post."""
+class SignOn(Idp):
+    """In the place of a page there is the form that the page would have a browser post."""
 
     saml: IdentityProvider
 
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Any, str]:
-        if urlsplit(target).path != SIGN_ON:
+        if urlsplit(target).path != PATH:
             return super().answer(method, target, headers, body)
         request, relay_state = read_request(target)
         response = self.saml.answer(Says(request_id=request.get("ID")))
@@ -35,29 +35,23 @@ class Providers(Idp):
 @contextmanager
 def serving() -> Iterator[Mapping[str, str]]:
     """Serve in a thread; yield the environment of a client."""
-    providers, is_ready = Providers(), Event()
+    sign_on, is_ready = SignOn(), Event()
     loop = asyncio.new_event_loop()
 
     async def serve() -> None:
-        server = await asyncio.start_server(providers.serve, "127.0.0.1", 0)
-        providers.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        providers.saml = IdentityProvider(f"{providers.url}/idp", f"{providers.url}{SIGN_ON}")
-        providers.becomes("ada", "ada@oidc.example")
+        server = await asyncio.start_server(sign_on.serve, "127.0.0.1", 0)
+        sign_on.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        sign_on.saml = IdentityProvider(f"{sign_on.url}/idp", f"{sign_on.url}{PATH}")
         is_ready.set()
         async with server:
             await stop.wait()
 
     stop = asyncio.Event()
-    thread = Thread(target=loop.run_until_complete, args=(serve(),), name="providers")
+    thread = Thread(target=loop.run_until_complete, args=(serve(),), name="identity provider")
     thread.start()
     try:
         assert is_ready.wait(30)
-        yield {
-            "SAML_METADATA": providers.saml.metadata,
-            "OIDC_ISSUER": providers.url,
-            "OIDC_CLIENT_ID": CLIENT_ID,
-            "OIDC_CLIENT_SECRET": CLIENT_SECRET,
-        }
+        yield {"SAML_METADATA": sign_on.saml.metadata}
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)

@@ -187,7 +187,8 @@ test('what is confirmed by nobody', async () => {
   equal(refused(await auth.signInWithPassword({ email, password })), [400, 'email_not_confirmed', 'Email not confirmed'])
   equal(refused(await auth.signUp({ phone: newPhone(), password })).slice(0, 2), [422, 'sms_send_failed'])
   equal(refused(await auth.verifyOtp({ email, token: '000000', type: 'signup' })).slice(0, 2), [403, 'otp_expired'])
-  equal(refused(await auth.resend({ type: 'signup', email })).slice(0, 2), [429, 'over_email_send_rate_limit'])
+  const resent = await Promise.all([1, 2, 3, 4].map(() => auth.resend({ type: 'signup', email }))) // within a second, on a slow machine too
+  equal(refused(resent.find(({ error }) => error)).slice(0, 2), [429, 'over_email_send_rate_limit'])
 })
 
 test('nobody signs up where that is off', async () => {

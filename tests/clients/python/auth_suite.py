@@ -146,24 +146,6 @@ def exchange(mine: Client, code: str) -> Any:
     return mine.auth.exchange_code_for_session({"auth_code": code, "code_verifier": "", "redirect_to": ""})
 
 
-def test_a_provider_that_was_configured_meanwhile() -> None:
-    identifier = f"custom:{uuid.uuid4().hex[:8]}"
-    named = {"provider_type": "oidc", "identifier": identifier, "name": "A provider"}
-    account = {"client_id": os.environ["OIDC_CLIENT_ID"], "client_secret": os.environ["OIDC_CLIENT_SECRET"]}
-    as_service("/admin/custom-providers", {**named, **account, "issuer": os.environ["OIDC_ISSUER"]})
-    mine = client(flow="pkce")
-    options: Any = {"provider": identifier, "options": {"redirect_to": "http://127.0.0.1:3000/home"}}
-    there = httpx.get(mine.auth.sign_in_with_oauth(options).url)
-    back = httpx.get(there.headers["location"])
-    parts = urlsplit(back.headers["location"])
-    answer = httpx.get(f"{URL}{parts.path}?{parts.query}")
-    same(answer.status_code, 302)
-    session = exchange(mine, code_of(answer))
-    same((session.user.email, session.user.app_metadata["provider"]), ("ada@oidc.example", identifier))
-    assert session.session.provider_token
-    same([one.provider for one in mine.auth.get_user_identities().identities], [identifier])
-
-
 def test_single_sign_on() -> None:
     mine = client(flow="pkce")
     refused(lambda: mine.auth.sign_in_with_sso({"domain": "nowhere.example"}), "sso_provider_not_found")

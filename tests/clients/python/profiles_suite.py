@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 from supabase_auth import SyncGoTrueClient
 from supabase_auth.errors import AuthError, AuthWeakPasswordError
+from supabase_auth.types import PageParams
 
 MAIN, CONFIRMING, CLOSED, SHARED = (os.environ[name] for name in ("MAIN", "CONFIRMING", "CLOSED", "SHARED"))
 SERVICE_KEY, JWT_SECRET = os.environ["SERVICE_KEY"], os.environ["JWT_SECRET"]
@@ -215,8 +216,10 @@ def test_what_is_confirmed_by_nobody() -> None:
     same(found[:2], (422, "sms_send_failed"))
     found = refused(lambda: auth.verify_otp({"email": email, "token": "000000", "type": "signup"}))
     same(found[:2], (403, "otp_expired"))
-    found = refused(lambda: auth.resend({"type": "signup", "email": email}))
-    same(found[:2], (429, "over_email_send_rate_limit"))
+    with ThreadPoolExecutor(4) as pool:  # within a second, however slow the machine is
+        asked = [pool.submit(client(CONFIRMING).resend, {"type": "signup", "email": email}) for _ in range(4)]
+    late = [error for each in asked if (error := each.exception()) is not None]
+    same({error.code for error in late if isinstance(error, AuthError)}, {"over_email_send_rate_limit"})
 
 
 def test_nobody_signs_up_where_that_is_off() -> None:
@@ -324,8 +327,7 @@ def test_applications() -> None:
     change: Any = {"redirect_uris": ["https://example.com/b"]}
     same(oauth.update_client(made.client_id, change).client.client_name, "A")
     assert oauth.regenerate_client_secret(made.client_id).client.client_secret != made.client_secret
-    page: Any = {"page": 1, "per_page": 1}
-    same(len(oauth.list_clients(page).clients), 1)
+    same(len(oauth.list_clients(PageParams(page=1, per_page=1)).clients), 1)
     oauth.delete_client(made.client_id)
     same(refused(lambda: oauth.get_client(made.client_id))[0], 404)
 

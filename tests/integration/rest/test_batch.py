@@ -6,18 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
-from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_known import SERVICE, person
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import asyncpg
     import httpx
 
     from monohull.kernel.home import Connections
     from tests.application import Served
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROWS = {"Prefer": "return=representation"}
 TABLES = """
@@ -54,13 +55,14 @@ TABLES = """
 """
 
 
-@pytest.fixture
-async def till(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:
-    await database.execute(TABLES)
-    async with serving(
-        connections, rest_batch_steps="20", rest_batch_seconds="1.5", rest_plan="true"
-    ) as served:
-        yield served
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, TABLES)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def till(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
+    return await standing.serve(rest_batch_steps="20", rest_batch_seconds="1.5", rest_plan="true")
 
 
 async def send(

@@ -6,18 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_known import person
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import asyncpg
     import httpx
 
     from monohull.kernel.home import Connections
     from tests.application import Served
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ETAG = {"Prefer": "etag"}
 ONE = {"Accept": "application/vnd.pgrst.object+json"}
@@ -44,11 +46,14 @@ TABLES = """
 """
 
 
-@pytest.fixture
-async def site(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:
-    await database.execute(TABLES)
-    async with serving(connections, rest_tx_end="commit-allow-override") as served:
-        yield served
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, TABLES)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
+    return await standing.serve(rest_tx_end="commit-allow-override")
 
 
 async def ask(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from modules.rest import idempotency
 from modules.rest.jobs import purge_answers
@@ -18,12 +19,13 @@ from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_known import OWN, SERVICE, person
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
     from monohull.kernel.home import Connections
     from tests.application import Served
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROWS = {"Prefer": "return=representation"}
 TABLES = """
@@ -36,6 +38,11 @@ TABLES = """
     grant all on ledger to authenticated, service_role;
     create function spend(amount int) returns int language sql as
         $$ insert into ledger (amount) values (amount) returning amount $$;
+    create table gate (id int);
+    insert into gate values (1);
+    grant all on gate to authenticated;
+    create function slow() returns int language sql as
+        $$ insert into ledger (amount) values (1); select id from gate for update $$;
     create function balance() returns bigint stable language sql as $$ select sum(amount) from ledger $$;
     create function loud() returns int language plpgsql as $$
     begin
@@ -46,12 +53,17 @@ TABLES = """
     end $$;
 """
 
+WAITS = "select count(*) from pg_locks where locktype = 'transactionid' and not granted"
 
-@pytest.fixture
-async def till(database: asyncpg.Connection, connections: Connections) -> AsyncIterator[Served]:
-    await database.execute(TABLES)
-    async with serving(connections, rest_tx_end="commit-allow-override") as served:
-        yield served
+
+@pytest.fixture(scope="module")
+def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
+    return (*tables, TABLES)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def till(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
+    return await standing.serve(rest_tx_end="commit-allow-override")
 
 
 def keyed(key: str, *others: dict[str, str], who: int = 1) -> dict[str, str]:
@@ -134,7 +146,6 @@ async def test_fifty_at_once_make_one_row(
 async def test_a_stricter_isolation_changes_nothing(
     database: asyncpg.Connection, connections: Connections
 ) -> None:
-    await database.execute(TABLES)
     await database.execute("alter role authenticated set default_transaction_isolation = 'serializable'")
     try:
         async with serving(connections) as served:
@@ -220,16 +231,12 @@ async def test_one_that_is_not_answered_for_long(
     till: Served, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "WAIT", (*AS_LOGIN, ("lock_timeout", "50ms")))
-    await database.execute("create table gate (id int); insert into gate values (1)")
-    await database.execute(
-        "create function slow() returns int language sql as "
-        "$$ insert into ledger (amount) values (1); select id from gate for update $$; "
-        "grant all on gate to authenticated"
-    )
     async with database.transaction():
         await database.execute("select from gate for update")
         task = asyncio.create_task(send(till, "POST", "rpc/slow", keyed("slow")))
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(30):
+            while not await database.fetchval(WAITS):  # noqa: ASYNC110 nothing tells of it
+                await asyncio.sleep(0.02)
         refused = await send(till, "POST", "rpc/slow", keyed("slow"))
         assert (refused.status_code, refused.json()["code"]) == (409, "MH106")
         assert refused.headers["retry-after"] == "1"
@@ -294,7 +301,6 @@ async def test_killed_between_commit_and_answer(
     database: asyncpg.Connection, connections: Connections
 ) -> None:
     """COMMIT waits in a deferred trigger while the process is killed, and goes on when nobody is there."""
-    await database.execute(TABLES)
     await database.execute("""
         create function wait() returns trigger language plpgsql as
         $$ begin perform pg_advisory_xact_lock(4711); return null; end $$;
