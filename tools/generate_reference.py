@@ -22,6 +22,7 @@ import msgspec
 import modules as product_modules
 import monohull
 from monohull.cli import main as command
+from monohull.kernel.core_metrics import CORE_METRICS
 from monohull.kernel.errors import Problem, problem_classes
 from monohull.kernel.module import load_modules
 from monohull.kernel.observation import Observation
@@ -51,6 +52,7 @@ def pages(modules: Iterable[Module]) -> Mapping[str, str]:
         "errors.md": errors_page(),
         "events.md": events_page(modules),
         "log.md": log_page(),
+        "metrics.md": metrics_page(modules),
         "permissions.md": permissions_page(modules),
         "cli.md": cli_page(),
     }
@@ -164,6 +166,26 @@ def log_page() -> str:
     ]
     intro = "One line is one observation: when, how severe, which event, and the fields of that event."
     return page(["# Log", NOTE, intro, table(("event", "level", "fields", "when"), rows)])
+
+
+def metrics_page(modules: Iterable[Module]) -> str:
+    """Every metric by the room that declares it."""
+    rooms = [("Kernel", CORE_METRICS), *((f"Module {module.name}", module.metrics) for module in modules)]
+    intro = (
+        "`/metrics` gives these numbers in Prometheus' text format, of all processes that share a port. "
+        "Dashboards and alert rules for them are in `deploy/observability`. The label `process` is `api` or "
+        "`worker`; a gauge of each process has its number (`pid`) beside it where several share a port. What "
+        "cannot be read at the moment is left out."
+    )
+    parts = ["# Metrics", NOTE, intro]
+    for title, metrics in rooms:
+        rows = [
+            (f"`{m.name}`", m.kind, m.unit, ", ".join(f"`{label}`" for label in m.labels), m.meaning)
+            for m in metrics
+        ]
+        if rows:
+            parts += [f"## {title}", table(("metric", "kind", "unit", "labels", "meaning"), rows)]
+    return page(parts)
 
 
 def permissions_page(modules: Iterable[Module]) -> str:

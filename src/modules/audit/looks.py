@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from modules.audit import metrics
 from modules.audit.partitions import list_months
 from modules.audit.settings import AuditSettings
-from modules.audit.writer import EntriesRecorded
+from modules.audit.writer import ChainDisturbed, EntriesRecorded
 from monohull.kernel import clock
 from monohull.kernel.diagnosis import Diagnosis
 from monohull.kernel.errors import Problem
@@ -66,12 +67,14 @@ async def look(runtime: Runtime) -> Diagnosis:
     return Diagnosis("audit", "ok", "entries are written, guarded, and signed outside of the database")
 
 
-def audit_metrics(metrics: Metrics) -> Reader:
-    """Return the reader that counts entries."""
-    entries = metrics.counter("monohull_audit_entries", "Entries added to the audit log.")
+def audit_metrics(of: Metrics) -> Reader:
+    """Return the reader that counts entries, and times the log was disturbed."""
+    entries, disturbed = of.counter(metrics.ENTRIES), of.counter(metrics.DISTURBED)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, EntriesRecorded):
             entries.inc(observation.entries)
+        elif isinstance(observation, ChainDisturbed):
+            disturbed.inc()
 
     return read

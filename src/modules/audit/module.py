@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modules.audit import metrics
 from modules.audit.events import AuditLogExported
 from modules.audit.jobs import CRONS, keep
 from modules.audit.looks import audit_metrics, lag_seconds, look
@@ -27,16 +28,16 @@ def parts(runtime: Runtime) -> Parts:
     """Build what audit contributes to one process."""
     from modules.audit.controllers import AuditController  # noqa: PLC0415 the API alone serves them
 
-    runtime.metrics.on_scrape(
-        "monohull_audit_lag_seconds",
-        "Age of the oldest that waits to become an entry of the audit log.",
-        lambda: lag_seconds(runtime.database),
-    )
     search, log = Search(runtime.database), AuditLog(runtime.database, runtime.settings)
     return Parts(
         routers=(ModuleRouter("/platform/v1", route_handlers=[AuditController]),),
         dependencies={"audit_search": lambda: search, "audit_log": lambda: log},
     )
+
+
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauge of the log is read."""
+    runtime.metrics.on_scrape(metrics.LAG_SECONDS, lambda: lag_seconds(runtime.database))
 
 
 def in_worker(runtime: Runtime) -> AbstractAsyncContextManager[None]:
@@ -63,4 +64,6 @@ module = Module(
     parts=parts,
     in_worker=(in_worker,),
     looks={"audit": look},
+    metrics=metrics.METRICS,
+    sampled=sampled,
 )

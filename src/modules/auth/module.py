@@ -6,7 +6,7 @@ import base64
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from modules.auth import revocations
+from modules.auth import metrics, revocations
 from modules.auth.authenticator import TokenAuthenticator
 from modules.auth.breaches import build_breaches
 from modules.auth.captcha import Captcha
@@ -246,13 +246,11 @@ def build_authenticator(
     except ValueError as error:
         raise _fault(runtime.settings, "MONOHULL_JWT_ROLE_CLAIM_KEY", str(error)) from error
     ring.on_change(cache.clear)
-    metrics = runtime.metrics
-    metrics.sample("monohull_token_cache_entries", "Verified tokens that are remembered.", lambda: len(cache))
-    metrics.sample(
-        "monohull_token_cache_hits", "Tokens that were remembered, since the start.", lambda: cache.hits
-    )
-    metrics.sample("monohull_denylist_entries", "Ended sessions and changed users.", lambda: len(denylist))
-    metrics.sample("monohull_token_cache_misses", "Tokens that had to be verified.", lambda: cache.misses)
+    sample = runtime.metrics.sample
+    sample(metrics.CACHE_ENTRIES, lambda: len(cache))
+    sample(metrics.CACHE_HITS, lambda: cache.hits)
+    sample(metrics.CACHE_MISSES, lambda: cache.misses)
+    sample(metrics.DENYLIST_ENTRIES, lambda: len(denylist))
     return authenticator
 
 
@@ -298,6 +296,7 @@ module = Module(
     cron=(*CRON, Cron(job=prune_revocations, schedule="41 3 * * *")),
     cli={"keys": keys_cli, "auth": auth_cli},
     subscribers=SUBSCRIBERS,
+    metrics=metrics.METRICS,
     permissions=PERMISSIONS,
     parts=parts,
     seed=seed_users,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from modules.schedules.metrics import RUNS
 from modules.schedules.project import read_declared
 from monohull.kernel.diagnosis import Diagnosis
 from monohull.kernel.errors import Problem
@@ -59,11 +60,9 @@ async def look(runtime: Runtime) -> Diagnosis:
     return Diagnosis("schedules", "ok", "all can be read and are kept; none failed within a day")
 
 
-def schedule_metrics(metrics: Metrics) -> Reader:
+def schedule_metrics(of: Metrics) -> Reader:
     """Return the reader that counts runs by schedule and outcome."""
-    runs = metrics.counter(
-        "monohull_schedule_runs", "Runs of schedules that ended or did not happen.", "schedule", "outcome"
-    )
+    runs = of.counter(RUNS)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, ScheduleRunEnded):

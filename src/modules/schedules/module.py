@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modules.schedules import metrics
 from modules.schedules.building import build_schedules
 from modules.schedules.events import SCHEDULE_EVENTS
 from modules.schedules.jobs import CRONS, purge_runs, run_statement
@@ -29,16 +30,16 @@ def parts(runtime: Runtime) -> Parts:
         SchedulesController,
     )
 
-    runtime.metrics.on_scrape(
-        "monohull_schedules_overdue_seconds",
-        "For how long the most overdue schedule waits for the relay.",
-        lambda: overdue_seconds(runtime.database),
-    )
     schedules = build_schedules(runtime)
     return Parts(
         routers=(ModuleRouter("/platform/v1", route_handlers=[SchedulesController, ScheduleRunsController]),),
         dependencies={"schedules": lambda: schedules},
     )
+
+
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauge of schedules is read."""
+    runtime.metrics.on_scrape(metrics.OVERDUE_SECONDS, lambda: overdue_seconds(runtime.database))
 
 
 def in_worker(runtime: Runtime) -> AbstractAsyncContextManager[None]:
@@ -65,4 +66,6 @@ module = Module(
     parts=parts,
     in_worker=(in_worker,),
     looks={"schedules": look},
+    metrics=metrics.METRICS,
+    sampled=sampled,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from modules.webhooks import metrics
 from modules.webhooks.fanout import READER
 from modules.webhooks.observations import WebhookAttempted
 from monohull.kernel.diagnosis import Diagnosis
@@ -11,7 +12,7 @@ from monohull.kernel.errors import Problem
 from monohull.kernel.feed_reader import reader_lags
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from monohull.kernel.database.engine import Database
     from monohull.kernel.metrics import Metrics
@@ -22,7 +23,11 @@ LATE_SECONDS: Final = 300.0
 
 _WAITING: Final = """
     select count(*)::float8 as deliveries,
-        coalesce(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds
+        greatest(extract(epoch from now() - min(d.created_at)), 0)::float8 as oldest_seconds,
+        (
+            select count(*)::float8 from monohull.webhook_endpoints
+            where not is_enabled and disabled_reason <> 'by_hand'
+        ) as disabled
     from monohull.webhook_deliveries as d where d.state in ('pending', 'sending')
 """
 # what a rate or an earlier one of its key holds up waits as it should
@@ -57,38 +62,21 @@ _PROBLEMS: Final = """
 """
 
 
-def sample_waiting(runtime: Runtime) -> None:
-    """Declare the gauges of what waits, read when somebody asks."""
-    database = runtime.database
-    runtime.metrics.on_scrape(
-        "monohull_webhooks_waiting",
-        "Deliveries to webhooks that wait or are on their way.",
-        lambda: _waiting(database, "deliveries"),
-    )
-    runtime.metrics.on_scrape(
-        "monohull_webhooks_oldest_seconds",
-        "Age of the oldest of them.",
-        lambda: _waiting(database, "oldest_seconds"),
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauges of what waits are read."""
+    runtime.metrics.on_scrape_all(
+        (metrics.WAITING, metrics.OLDEST_SECONDS, metrics.DISABLED), lambda: _waiting(runtime.database)
     )
 
 
-async def _waiting(database: Database, column: str) -> float | None:
-    try:
-        row = await database.run(_WAITING)
-    except Problem:
-        return None
-    return None if row is None else max(0.0, row[column])
+async def _waiting(database: Database) -> Iterable[float]:
+    row = await database.run(_WAITING)
+    return () if row is None else row.values()
 
 
-def webhook_metrics(metrics: Metrics) -> Reader:
+def webhook_metrics(of: Metrics) -> Reader:
     """Return the reader that counts attempts."""
-    counted = metrics.counter(
-        "monohull_webhooks_attempts",
-        "Requests to webhooks by endpoint and what became of the delivery.",
-        "endpoint",
-        "state",
-    )
-    latency: Any = metrics.histogram("monohull_webhooks_duration_seconds", "Time of requests to webhooks.")
+    counted, latency = of.counter(metrics.ATTEMPTS), of.histogram(metrics.ATTEMPT_SECONDS)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, WebhookAttempted):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from modules.webhooks.events import WEBHOOK_EVENTS
 from modules.webhooks.jobs import CRONS, SUBSCRIBER, purge
+from modules.webhooks.metrics import METRICS
 from modules.webhooks.permissions import PERMISSIONS
 from modules.webhooks.settings import WebhooksSettings
 from monohull.kernel.module import Module, Parts
@@ -24,10 +25,8 @@ def parts(runtime: Runtime) -> Parts:
     """Build what webhooks contribute to one process."""
     from modules.webhooks.assembly import build_endpoints, build_vault  # noqa: PLC0415 the API alone has them
     from modules.webhooks.controllers import CONTROLLERS  # noqa: PLC0415 as above
-    from modules.webhooks.looks import sample_waiting  # noqa: PLC0415 as above
     from modules.webhooks.services import Deliveries, Secrets  # noqa: PLC0415 as above
 
-    sample_waiting(runtime)
     endpoints = build_endpoints(runtime)
     secrets, deliveries = Secrets(runtime.database, build_vault(runtime)), Deliveries(runtime.database)
     return Parts(
@@ -38,6 +37,13 @@ def parts(runtime: Runtime) -> Parts:
             "webhook_deliveries": lambda: deliveries,
         },
     )
+
+
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauges of webhooks are read."""
+    from modules.webhooks.looks import sampled as sample  # noqa: PLC0415 start-up time
+
+    sample(runtime)
 
 
 def in_worker(runtime: Runtime) -> AbstractAsyncContextManager[None]:
@@ -74,4 +80,6 @@ module = Module(
     parts=parts,
     in_worker=(in_worker,),
     looks={"webhooks": look},
+    metrics=METRICS,
+    sampled=sampled,
 )

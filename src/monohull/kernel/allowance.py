@@ -97,6 +97,7 @@ class Allowance:
         """Return what to refuse ``caller`` with."""
         decision = decide(self._limit, self._buckets[caller].tokens, 1, allowed=False)
         limit = self._limit
+        self._limits.refused[limit.name] += 1
         return RateLimited(
             f"Too many requests: {limit.capacity} in {limit.window_seconds} s are allowed.",
             headers=headers(decision),

@@ -277,13 +277,3 @@ async def reader_lags(database: Database) -> list[ReaderLag]:
     async with database.connected() as connection:
         rows = (await connection.exec_driver_sql(_LAGS)).mappings()
         return [msgspec.convert(dict(row), ReaderLag) for row in rows]
-
-
-async def lag_events(database: Database) -> dict[str, float]:
-    """Return how many events each reader has still to pass, for the metric."""
-    return {lag.name: lag.events for lag in await reader_lags(database)}
-
-
-async def lag_seconds(database: Database) -> dict[str, float]:
-    """Return how long ago the first of those was relayed, for the metric."""
-    return {lag.name: lag.oldest_seconds for lag in await reader_lags(database)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monohull.kernel import core_metrics as core
 from monohull.kernel.attempts import JobCancelled, JobFailed, JobFinished
 from monohull.kernel.feed_reader import EventsRead
 from monohull.kernel.housekeeping import UnreadEventsDeleted
@@ -17,20 +18,10 @@ if TYPE_CHECKING:
 
 def job_metrics(metrics: Metrics) -> Reader:
     """Return the reader to add to a worker's `Observer`. The job's name is a label: the list is closed."""
-    attempts = metrics.counter(
-        "monohull_job_attempts", "Attempts by job and how they ended.", "job", "outcome"
-    )
-    duration = metrics.histogram("monohull_job_duration_seconds", "Time a successful attempt took.", "job")
-    returned = metrics.counter("monohull_jobs_returned", "Jobs taken back from dead workers.", "queue")
-    again = metrics.counter("monohull_jobs_sent_again", "Jobs that Redis had lost.")
-
-    relayed = metrics.counter("monohull_events_relayed", "Events that were numbered and handed on.")
-    read_events = metrics.counter(
-        "monohull_feed_events_read", "Events that readers of the feed took.", "reader"
-    )
-    unread = metrics.counter(
-        "monohull_feed_unread_events_deleted", "Events deleted before all had read them."
-    )
+    attempts, duration = metrics.counter(core.JOB_ATTEMPTS), metrics.histogram(core.JOB_SECONDS)
+    returned, again = metrics.counter(core.JOBS_RETURNED), metrics.counter(core.JOBS_SENT_AGAIN)
+    relayed = metrics.counter(core.EVENTS_RELAYED)
+    read_events, unread = metrics.counter(core.FEED_EVENTS_READ), metrics.counter(core.FEED_UNREAD_DELETED)
 
     def read(observation: Observation) -> None:
         match observation:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from monohull.kernel.events import Event, Subscriber
     from monohull.kernel.grants import GrantSource
     from monohull.kernel.health import Check
+    from monohull.kernel.metric import Metric
     from monohull.kernel.permissions import Family, Permission
     from monohull.kernel.queues import Cron, Job
 
@@ -65,6 +66,9 @@ PartsFactory: TypeAlias = Callable[[Any], Parts]
 InWorker: TypeAlias = "Callable[[Any], AbstractAsyncContextManager[None]]"
 """Given the worker's `Runtime`; for what is done all the time and by one process, not once a minute."""
 
+Sampled: TypeAlias = Callable[[Any], None]
+"""Given the process' `Runtime`."""
+
 Look: TypeAlias = Callable[[Any], Awaitable[Any]]
 """Given the process' `Runtime`, returns a `Diagnosis`; both stand above this file."""
 
@@ -90,6 +94,8 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
         parts: Builds what it contributes to a process.
         in_worker: Entered by each worker with its runtime, after everything is open, and left in reverse.
         looks: What ``monohull doctor`` looks at, by name.
+        metrics: What it counts and shows; nothing else can be.
+        sampled: Called once in each process with its runtime; says how the gauges of the module are read.
         seed: Writes the project's table ``[seed]`` into this module's tables. Called again when
             that table changed, so rows that are there already have to be left alone.
     """
@@ -107,6 +113,8 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     parts: PartsFactory | None = None
     in_worker: Sequence[InWorker] = ()
     looks: Mapping[str, Look] = {}
+    metrics: tuple[Metric, ...] = ()
+    sampled: Sampled | None = None
     seed: Seed | None = None
 
 

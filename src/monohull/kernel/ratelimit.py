@@ -19,7 +19,7 @@ import asyncio
 import hashlib
 import math
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -145,6 +145,9 @@ def headers(decision: Decision) -> dict[str, str]:
 class RateLimits:
     """The buckets that the processes of one instance share.
 
+    Attributes:
+        refused: How many requests this process refused, by the limit's name.
+
     Args:
         redis: Where they are.
         observer: Told when Redis is lost and when it is back.
@@ -168,6 +171,7 @@ class RateLimits:
         self._timeout_seconds = timeout_seconds
         self._local = LocalBuckets(processes)
         self._breaker = Breaker("redis.limits", observer)
+        self.refused: Counter[str] = Counter()
 
     async def take(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Take ``cost`` tokens of the bucket that ``limit`` keeps for ``key``.
@@ -207,6 +211,7 @@ class RateLimits:
         """
         decision = await self.take(limit, key, cost)
         if not decision.allowed:
+            self.refused[limit.name] += 1
             raise RateLimited(
                 f"Too many requests: {limit.capacity} in {limit.window_seconds} s are allowed.",
                 headers=headers(decision),

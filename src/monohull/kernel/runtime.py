@@ -18,7 +18,6 @@ from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import EventRegistry
-from monohull.kernel.feed_reader import lag_events, lag_seconds
 from monohull.kernel.grants import Grants
 from monohull.kernel.health import Check, Health
 from monohull.kernel.home import jwt_secret
@@ -28,12 +27,12 @@ from monohull.kernel.metrics import Metrics
 from monohull.kernel.metrics_port import serve_metrics
 from monohull.kernel.observation import Observer
 from monohull.kernel.outbound import Outbound, destinations
-from monohull.kernel.outbox import outbox_lag_seconds
 from monohull.kernel.permissions import PermissionRegistry
 from monohull.kernel.queues import Queues
 from monohull.kernel.ratelimit import RateLimits
 from monohull.kernel.redis_connection import close_redis, open_redis, ping
 from monohull.kernel.rows import ROW_EVENTS
+from monohull.kernel.runtime_metrics import sample_runtime
 from monohull.kernel.schema import SchemaState, SchemaWatch
 from monohull.kernel.tracing import Tracing
 
@@ -64,7 +63,7 @@ class Runtime:
         self.modules = tuple(modules)
         self.connections = connections
         self.process = process
-        self.metrics = Metrics(process)
+        self.metrics = Metrics(process, (metric for module in modules for metric in module.metrics))
         self.observer = Observer(self.metrics.read, log_reader())
         self.tracing = Tracing(core.otlp_endpoint, process=process)
         self.lifecycle = Lifecycle()
@@ -117,47 +116,11 @@ class Runtime:
         self.health.add(Check("database", self._probe_database, timeout_seconds=2.0))
         self.health.add(Check("migrations", self.schema.probe, timeout_seconds=2.0))
         self.health.add(Check("redis", self.probe_redis, timeout_seconds=1.0))
-        self.metrics.sample(
-            "monohull_database_pool_in_use", "Data connections in use.", lambda: self.data.in_use
-        )
-        self.metrics.sample(
-            "monohull_database_pool_waiting", "Requests that wait for one.", lambda: self.data.waiting
-        )
-        self.metrics.sample(
-            "monohull_database_pool_size", "Data connections allowed.", lambda: self.data.size
-        )
-        self.metrics.sample(
-            "monohull_requests_in_flight", "Requests being answered.", lambda: self.lifecycle.in_flight
-        )
-        self.metrics.on_scrape("monohull_queue_depth", "Jobs that wait in Redis.", self.queues.depth)
-        self.metrics.on_scrape(
-            "monohull_outbox_lag_seconds",
-            "Age of the oldest event or job that was not relayed yet.",
-            lambda: outbox_lag_seconds(self.database),
-        )
-        self.metrics.on_scrape_each(
-            "monohull_feed_reader_lag_events",
-            "Events that a reader of the feed has still to pass.",
-            "reader",
-            lambda: lag_events(self.database),
-        )
-        self.metrics.on_scrape_each(
-            "monohull_feed_reader_lag_seconds",
-            "How long ago the first of them was relayed.",
-            "reader",
-            lambda: lag_seconds(self.database),
-        )
-        self.metrics.sample(
-            "monohull_grants_remembered", "Principals whose permissions are known.", lambda: len(self.grants)
-        )
-        self.metrics.sample(
-            "monohull_grants_lookups", "Times they had to be asked for.", lambda: self.grants.lookups
-        )
-        self.metrics.sample(
-            "monohull_grants_epoch",
-            "Times they may have changed, since the start.",
-            lambda: self.grants.epoch,
-        )
+        sample_runtime(self)
+        if self.process != "cli":  # nobody scrapes a command
+            for sampled in (module.sampled for module in self.modules):
+                if sampled is not None:
+                    sampled(self)
         for name, resource in (
             ("database", self._open_database),
             ("counted events", self.counted.running),

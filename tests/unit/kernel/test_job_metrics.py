@@ -34,10 +34,10 @@ async def test_counts_what_became_of_jobs() -> None:
     ):
         read(observation)
     text = (await metrics.exposition()).decode()
-    assert 'monohull_job_attempts_total{job="test.run",outcome="succeeded"} 1.0' in text
-    assert 'monohull_job_attempts_total{job="test.run",outcome="failed"} 2.0' in text
-    assert 'monohull_job_attempts_total{job="test.run",outcome="dead"} 1.0' in text
-    assert 'monohull_job_attempts_total{job="test.run",outcome="cancelled"} 1.0' in text
-    assert 'monohull_job_duration_seconds_count{job="test.run"} 1.0' in text
+    assert 'monohull_job_attempts_total{job_name="test.run",outcome="succeeded"} 1.0' in text
+    assert 'monohull_job_attempts_total{job_name="test.run",outcome="failed"} 2.0' in text
+    assert 'monohull_job_attempts_total{job_name="test.run",outcome="dead"} 1.0' in text
+    assert 'monohull_job_attempts_total{job_name="test.run",outcome="cancelled"} 1.0' in text
+    assert 'monohull_job_duration_seconds_count{job_name="test.run"} 1.0' in text
     assert 'monohull_jobs_returned_total{queue="default"} 1.0' in text
     assert "monohull_jobs_sent_again_total 7.0" in text

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from modules.auth.errors import LegacyKeyRefused
+from modules.auth.metrics import LEGACY_KEYS
 
 if TYPE_CHECKING:
     from modules.auth.keys.presenters import Presenters
@@ -31,12 +32,7 @@ class LegacyKeys:
     def __init__(self, metrics: Metrics, presenters: Presenters, *, accepts: bool) -> None:
         self._presenters = presenters
         self._accepts = accepts
-        self._seen = metrics.counter(
-            "monohull_legacy_keys",
-            "Times a legacy key was verified, once a minute for one that is in use.",
-            "role",
-            "outcome",
-        )
+        self._seen = metrics.counter(LEGACY_KEYS)
 
     def meet(self, role: str, address: str | None) -> None:
         """Note a use by a client at ``address``.
