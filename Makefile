@@ -43,7 +43,7 @@ $(shell test "$$(cat $(DEPLOY_INSTALLED) 2>/dev/null)" = "$(CURDIR)" || rm -f $(
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: install
 install: $(INSTALLED) ## create .venv with the locked dependencies
@@ -77,6 +77,16 @@ lint: $(INSTALLED) ## format, ruff, types, import contracts, generated docs, fil
 	$(BIN)/python -m tools.generate_reference --check
 	$(BIN)/python -m tools.deploy.write --check
 	$(BIN)/python -m tools.check_lengths
+	@$(MAKE) --no-print-directory observability-check
+
+.PHONY: observability-check
+observability-check: $(INSTALLED) ## alert rules and dashboards are current; promtool accepts and tests the rules
+	$(BIN)/python -m tools.observability --check
+	@if command -v promtool >/dev/null; then \
+		cd deploy/observability/prometheus && promtool check rules rules.yml && promtool test rules tests/*.yml; \
+	else \
+		echo "promtool is not installed, so the alert rules were not tested (on Debian: apt-get install prometheus)"; \
+	fi
 
 .PHONY: test
 test: $(INSTALLED) ## the whole suite on embedded PostgreSQL and Redis, with branch coverage
@@ -155,6 +165,9 @@ release: $(INSTALLED) chart sbom image ## what a release hands out: dist/ with n
 docs: $(INSTALLED) ## write docs/reference and what follows from other files in deploy/ anew
 	$(BIN)/python -m tools.generate_reference
 	$(BIN)/python -m tools.deploy.write
+docs: $(INSTALLED) ## write docs/reference, alert rules and dashboards anew from the code
+	$(BIN)/python -m tools.generate_reference
+	$(BIN)/python -m tools.observability
 
 .PHONY: lock
 lock: $(INSTALLED) ## resolve the dependencies of pyproject.toml into requirements.lock

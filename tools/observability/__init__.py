@@ -1,0 +1,1 @@
+"""What is written from the catalogue of metrics: alert rules, their tests, and dashboards."""
