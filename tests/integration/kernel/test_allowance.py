@@ -37,13 +37,15 @@ def take(allowance: Allowance, caller: str, times: int) -> int:
 
 
 async def test_a_bucket_is_counted_without_asking_anybody(client: Redis) -> None:
-    allowance = Allowance(RateLimits(client), LIMIT)
+    limits = RateLimits(client)
+    allowance = Allowance(limits, LIMIT)
     assert take(allowance, "a", 15) == 10
     assert take(allowance, "b", 15) == 10
     assert await client.dbsize() == 0
     with pytest.raises(RateLimited) as refused:
         allowance.enforce("a")
     assert 90 <= int(refused.value.headers["Retry-After"]) <= 100
+    assert limits.refused == {LIMIT.name: 1}
 
 
 async def test_two_processes_agree(client: Redis) -> None:

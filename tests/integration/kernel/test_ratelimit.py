@@ -123,6 +123,7 @@ async def test_enforce_refuses_with_all_headers(client: Redis) -> None:
         await limits.enforce(SLOW, "a")
     assert caught.value.headers["RateLimit-Policy"] == '"slow";q=10;w=1000'
     assert int(caught.value.headers["Retry-After"]) in (99, 100)
+    assert limits.refused == {"slow": 1}
 
 
 class TestWithoutRedis:

@@ -48,6 +48,10 @@ async def test_not_ready_says_which(connections: Connections) -> None:
         assert checks["redis"]["ok"] is False
         assert checks["redis"]["message"]
         assert checks["database"]["ok"] is True
+        numbers = (await served.client.get("/metrics")).text
+        assert 'monohull_health_check_ok{check="redis"} 0.0' in numbers
+        assert 'monohull_health_check_ok{check="database"} 1.0' in numbers
+        assert "\nmonohull_redis_" not in numbers
         assert (await served.client.get("/health/live")).status_code == 200
 
 
@@ -66,6 +70,15 @@ async def test_metrics(served: Served) -> None:
         "monohull_database_pool_waiting",
         "monohull_queue_depth",
         "monohull_outbox_lag_seconds",
+        "monohull_workers",
+        "monohull_redis_ping_seconds",
+        "monohull_redis_commands_total",
+        "monohull_redis_memory_bytes",
+        "monohull_database_server_connections",
+        "monohull_database_commits_total",
+        "monohull_event_loop_lag_seconds",
+        "monohull_webhooks_waiting",
+        "monohull_audit_lag_seconds",
         "monohull_process_resident_memory_bytes",
     ):
         assert re.search(rf"^{name}(\{{.*\}})? [0-9.e+]+$", text, re.MULTILINE), name
