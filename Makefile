@@ -162,12 +162,10 @@ release: $(INSTALLED) chart sbom image ## what a release hands out: dist/ with n
 	@$(BIN)/python -m hatchling build -d dist
 
 .PHONY: docs
-docs: $(INSTALLED) ## write docs/reference and what follows from other files in deploy/ anew
-	$(BIN)/python -m tools.generate_reference
-	$(BIN)/python -m tools.deploy.write
-docs: $(INSTALLED) ## write docs/reference, alert rules and dashboards anew from the code
+docs: $(INSTALLED) ## write docs/reference, alert rules, dashboards and what follows in deploy/ anew
 	$(BIN)/python -m tools.generate_reference
 	$(BIN)/python -m tools.observability
+	$(BIN)/python -m tools.deploy.write
 
 .PHONY: lock
 lock: $(INSTALLED) ## resolve the dependencies of pyproject.toml into requirements.lock

@@ -10,6 +10,7 @@ from modules.audit import metrics as audit
 from modules.auth import metrics as auth
 from modules.jobs import metrics as jobs
 from modules.queues import metrics as queues
+from modules.rest import metrics as rest
 from modules.schedules import metrics as schedules
 from modules.webhooks import metrics as webhooks
 from monohull.kernel import core_metrics as core
@@ -134,6 +135,12 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
             ),
             Panel(
                 "Refused by the rate limit", "reqps", {"refused": rate(core.REFUSALS, where='limit="rest"')}
+            ),
+            Panel("Writes with a key", "ops", {"{{outcome}}": rate(rest.IDEMPOTENT_WRITES, "outcome")}),
+            Panel(
+                "Batches",
+                "ops",
+                {"{{outcome}}": rate(rest.BATCHES, "outcome"), "begun": rate(rest.BATCH_TRIES)},
             ),
         ),
     ),

@@ -26,6 +26,7 @@ from modules.rest.body import is_json
 from modules.rest.errors import JSON, wire_code
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
+from modules.rest.metrics import BATCH_TRIES, BATCHES
 from modules.rest.response import Answer, outdated_warning
 from monohull.kernel.database.data import PostgresError
 from monohull.kernel.errors import Problem
@@ -316,8 +317,7 @@ def _wishes(headers: Sequence[tuple[bytes, bytes]]) -> tuple[Isolation | None, i
 
 def batch_metrics(metrics: Metrics) -> Reader:
     """Return the reader that counts batches."""
-    batches = metrics.counter("monohull_rest_batches", "Batches by what became of them.", "outcome")
-    tried = metrics.counter("monohull_rest_batch_tries", "Times that a batch was begun, the first included.")
+    batches, tried = metrics.counter(BATCHES), metrics.counter(BATCH_TRIES)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, BatchAnswered):

@@ -26,6 +26,7 @@ from modules.rest.idempotency_errors import (
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
 )
+from modules.rest.metrics import IDEMPOTENT_WRITES
 from modules.rest.response import Answer
 from monohull.kernel.database.data import AS_LOGIN, PostgresError, Statement
 from monohull.kernel.observation import Observation
@@ -254,9 +255,7 @@ def owner_of(principal: Principal) -> bytes:
 
 def idempotency_metrics(metrics: Metrics) -> Reader:
     """Return the reader that counts writes with a key."""
-    writes = metrics.counter(
-        "monohull_rest_idempotent_writes", "Writes with an Idempotency-Key by what became of them.", "outcome"
-    )
+    writes = metrics.counter(IDEMPOTENT_WRITES)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, IdempotentWrite):

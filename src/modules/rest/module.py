@@ -12,6 +12,7 @@ from modules.rest.events import SensitiveColumnsRead
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import REPLAYED
 from modules.rest.jobs import CRONS, purge_answers
+from modules.rest.metrics import METRICS
 from modules.rest.promised import call_function, in_worker
 from modules.rest.rehearsal import HEADER
 from modules.rest.settings import RestSettings
@@ -71,4 +72,5 @@ module = Module(
     cron=CRONS,
     in_worker=(in_worker,),
     parts=parts,
+    metrics=METRICS,
 )

@@ -1,0 +1,19 @@
+"""What the data API counts beside its requests."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from monohull.kernel.metric import counter
+
+IDEMPOTENT_WRITES: Final = counter(
+    "monohull_rest_idempotent_writes_total",
+    "Writes with an Idempotency-Key by what became of them.",
+    "outcome",
+)
+BATCHES: Final = counter("monohull_rest_batches_total", "Batches by what became of them.", "outcome")
+BATCH_TRIES: Final = counter(
+    "monohull_rest_batch_tries_total", "Times that a batch was begun, the first included."
+)
+
+METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES)
