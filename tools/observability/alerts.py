@@ -294,7 +294,7 @@ def rules() -> object:
                         "expr": alert.expression,
                         "for": alert.holds_for,
                         "labels": {"severity": alert.severity},
-                        "annotations": annotations(alert),
+                        "annotations": annotations_of(alert),
                     }
                     for alert in ALERTS
                 ],
@@ -303,7 +303,7 @@ def rules() -> object:
     }
 
 
-def annotations(alert: Alert) -> dict[str, str]:
+def annotations_of(alert: Alert) -> dict[str, str]:
     """Return what an alert says beside its name; the runbook is a path in this repository."""
     return {"summary": alert.summary, "runbook": f"{RUNBOOKS}/{alert.name}.md"}
 
