@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from modules.ingest import metrics
 from modules.ingest.observations import MessageSetAside, MessagesTaken, SourceFailed
 from monohull.kernel.diagnosis import Diagnosis
 from monohull.kernel.errors import Problem
@@ -29,21 +30,11 @@ _FAILING: Final = """
 _DEAD: Final = "select count(*) from monohull.ingest_letters where state = 'dead'"
 
 
-def sample_sources(runtime: Runtime) -> None:
-    """Declare the gauges of sources, read when somebody asks."""
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauges of sources are read."""
     database = runtime.database
-    runtime.metrics.on_scrape_each(
-        "monohull_ingest_lag_messages",
-        "Messages that waited in the broker when its consumer last looked.",
-        "source",
-        lambda: _by_source(database, _LAG),
-    )
-    runtime.metrics.on_scrape_each(
-        "monohull_ingest_dead_letters",
-        "Messages that were given up and not replayed.",
-        "source",
-        lambda: _by_source(database, _LETTERS),
-    )
+    runtime.metrics.on_scrape_each(metrics.LAG_MESSAGES, lambda: _by_source(database, _LAG))
+    runtime.metrics.on_scrape_each(metrics.DEAD_LETTERS, lambda: _by_source(database, _LETTERS))
 
 
 async def _by_source(database: Database, query: str) -> dict[str, float]:
@@ -55,15 +46,9 @@ async def _by_source(database: Database, query: str) -> dict[str, float]:
         return {}
 
 
-def ingest_metrics(metrics: Metrics) -> Reader:
+def ingest_metrics(of: Metrics) -> Reader:
     """Return the reader that counts messages and failures."""
-    counted = metrics.counter(
-        "monohull_ingest_messages",
-        "Messages by source and what became of them: taken, duplicate, retrying or dead.",
-        "source",
-        "outcome",
-    )
-    failed = metrics.counter("monohull_ingest_failures", "Times that a source could not go on.", "source")
+    counted, failed = of.counter(metrics.MESSAGES), of.counter(metrics.FAILURES)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, MessagesTaken):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from modules.ingest.events import INGEST_EVENTS
 from modules.ingest.jobs import CRONS, purge
+from modules.ingest.metrics import METRICS
 from modules.ingest.permissions import PERMISSIONS
 from modules.ingest.settings import IngestSettings
 from monohull.kernel.module import Module, Parts
@@ -24,10 +25,8 @@ def parts(runtime: Runtime) -> Parts:
     """Build what ingest contributes to one process."""
     from modules.ingest.assembly import build_sources  # noqa: PLC0415 the API alone has them
     from modules.ingest.controllers import CONTROLLERS  # noqa: PLC0415 as above
-    from modules.ingest.looks import sample_sources  # noqa: PLC0415 as above
     from modules.ingest.services import DeadLetters  # noqa: PLC0415 as above
 
-    sample_sources(runtime)
     sources, letters = build_sources(runtime), DeadLetters(runtime.database)
     return Parts(
         routers=(ModuleRouter("/platform/v1", route_handlers=list(CONTROLLERS)),),
@@ -40,6 +39,13 @@ def in_worker(runtime: Runtime) -> AbstractAsyncContextManager[None]:
     from modules.ingest.working import in_worker as working  # noqa: PLC0415 the worker alone does it
 
     return working(runtime)
+
+
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauges of sources are read."""
+    from modules.ingest.looks import sampled as sample  # noqa: PLC0415 start-up time
+
+    sample(runtime)
 
 
 async def look(runtime: Runtime) -> Diagnosis:
@@ -68,4 +74,6 @@ module = Module(
     parts=parts,
     in_worker=(in_worker,),
     looks={"ingest": look},
+    metrics=METRICS,
+    sampled=sampled,
 )

@@ -16,6 +16,7 @@ from modules.query import Filter, Mutation, Read, Selection
 from modules.rest.conditional_errors import ConditionInvalid, PreconditionFailed
 from modules.rest.errors import wire_code
 from modules.rest.etags import IF_MATCH, Conditions, strong_tag, weak_tag
+from modules.rest.metrics import CONDITIONS
 from modules.rest.response import Answer
 from monohull.kernel.database.data import Statement
 from monohull.kernel.errors import Problem
@@ -184,9 +185,7 @@ def demand_target(request: ApiRequest, conditions: Conditions) -> None:
 
 def condition_metrics(metrics: Metrics) -> Reader:
     """Return the reader that counts conditional requests."""
-    met = metrics.counter(
-        "monohull_rest_conditions", "Conditional requests by what became of them.", "outcome"
-    )
+    met = metrics.counter(CONDITIONS)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, ConditionMet):

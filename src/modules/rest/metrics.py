@@ -16,4 +16,8 @@ BATCH_TRIES: Final = counter(
     "monohull_rest_batch_tries_total", "Times that a batch was begun, the first included."
 )
 
-METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES)
+CONDITIONS: Final = counter(
+    "monohull_rest_conditions_total", "Conditional requests by what became of them.", "outcome"
+)
+
+METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES, CONDITIONS)

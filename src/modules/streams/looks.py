@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import text
 
+from modules.streams import metrics
 from modules.streams.observations import SinkFailed, SinkTook
 from monohull.kernel.diagnosis import Diagnosis
 
@@ -34,14 +35,9 @@ _STANDING: Final = """
 """
 
 
-def sample_failures(runtime: Runtime) -> None:
-    """Declare the gauge of failures in a row, read when somebody asks."""
-    runtime.metrics.on_scrape_each(
-        "monohull_streams_sink_failures",
-        "Failures in a row of a sink; 0 where it takes events.",
-        "sink",
-        lambda: _failures(runtime.database),
-    )
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauge of failures in a row is read."""
+    runtime.metrics.on_scrape_each(metrics.SINK_FAILURES, lambda: _failures(runtime.database))
 
 
 async def _failures(database: Database) -> dict[str, float]:
@@ -49,11 +45,10 @@ async def _failures(database: Database) -> dict[str, float]:
         return {row.id: float(row.failures) for row in await connection.execute(_FAILURES)}
 
 
-def sink_metrics(metrics: Metrics) -> Reader:
+def sink_metrics(of: Metrics) -> Reader:
     """Return the reader that counts what sinks took and how often they failed."""
-    took = metrics.counter("monohull_streams_events", "Events that a sink has acknowledged.", "sink")
-    failed = metrics.counter("monohull_streams_failures", "Batches that a sink did not take.", "sink")
-    latency: Any = metrics.histogram("monohull_streams_batch_seconds", "Time until a sink took a batch.")
+    took, failed = of.counter(metrics.EVENTS), of.counter(metrics.FAILURES)
+    latency: Any = of.histogram(metrics.BATCH_SECONDS)
 
     def read(observation: Observation) -> None:
         if isinstance(observation, SinkTook):

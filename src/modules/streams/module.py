@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modules.streams.events import STREAM_EVENTS
+from modules.streams.metrics import METRICS
 from modules.streams.permissions import PERMISSIONS
 from modules.streams.settings import StreamsSettings
 from monohull.kernel.module import Module, Parts
@@ -23,9 +24,7 @@ def parts(runtime: Runtime) -> Parts:
     """Build what streams contribute to one process."""
     from modules.streams import assembly  # noqa: PLC0415 the API alone has them
     from modules.streams.controllers import CONTROLLERS  # noqa: PLC0415 as above
-    from modules.streams.looks import sample_failures  # noqa: PLC0415 as above
 
-    sample_failures(runtime)
     sinks, testing = assembly.build_sinks(runtime), assembly.build_testing(runtime)
     schemas = assembly.build_schemas(runtime)
     return Parts(
@@ -43,6 +42,13 @@ def in_worker(runtime: Runtime) -> AbstractAsyncContextManager[None]:
     from modules.streams.working import in_worker as working  # noqa: PLC0415 the worker alone does it
 
     return working(runtime)
+
+
+def sampled(runtime: Runtime) -> None:
+    """Say how the gauges of sinks are read."""
+    from modules.streams.looks import sampled as sample  # noqa: PLC0415 start-up time
+
+    sample(runtime)
 
 
 async def look(runtime: Runtime) -> Diagnosis:
@@ -69,4 +75,6 @@ module = Module(
     parts=parts,
     in_worker=(in_worker,),
     looks={"streams": look},
+    metrics=METRICS,
+    sampled=sampled,
 )

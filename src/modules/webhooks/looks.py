@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from modules.webhooks import metrics
 from modules.webhooks.fanout import READER
 from modules.webhooks.observations import WebhookAttempted
 from monohull.kernel.diagnosis import Diagnosis
-from monohull.kernel.errors import Problem
 from monohull.kernel.feed_reader import reader_lags
 
 if TYPE_CHECKING:
