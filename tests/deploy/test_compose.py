@@ -57,7 +57,7 @@ def test_every_mounted_file_is_there() -> None:
         for mount in service.get("volumes", ()):
             source = mount.partition(":")[0]
             if source.startswith("./"):
-                assert (DEPLOY / source).is_file()
+                assert (DEPLOY / source).exists(), source
 
 
 def test_made_secrets_are_all_and_the_product_takes_them(tmp_path: Path) -> None:

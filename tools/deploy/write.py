@@ -1,4 +1,4 @@
-"""Write what in ``deploy/`` follows from something else: the stack, and the chart's schema and readme.
+"""Write what in ``deploy/`` follows from something else: the stack, and the chart's schema, rules and readme.
 
 python -m tools.deploy.write           write the files
 python -m tools.deploy.write --check   exit 1 when one of them is not current
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
 CHART: Final = stack.DEPLOY / "helm" / "monohull"
+RULES: Final = stack.DEPLOY / "observability" / "prometheus" / "rules.yml"
 PLACE: Final = "<!-- values -->"
 
 
@@ -34,6 +35,8 @@ def files() -> Mapping[Path, str]:
     return {
         stack.TARGET: stack.render(),
         CHART / "values.schema.json": json.dumps(made, indent=2, ensure_ascii=False) + "\n",
+        # a chart holds what it installs: rules are written for Prometheus first, by tools.observability
+        CHART / "files" / "rules.yml": RULES.read_text(encoding="utf-8"),
         CHART / "README.md": readme.replace(PLACE, values.table(text)),
     }
 

@@ -31,8 +31,15 @@ def files() -> Mapping[str, str]:
     return found
 
 
+class _Indented(yaml.SafeDumper):
+    """With lists further in than what they belong to, as the linter of the rest wants them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002 PyYAML's signature
+        super().increase_indent(flow, False)
+
+
 def _yaml(document: object) -> str:
-    return NOTE + yaml.safe_dump(document, sort_keys=False, width=110)
+    return NOTE + yaml.dump(document, Dumper=_Indented, sort_keys=False, width=110)
 
 
 def stale(folder: Path = FOLDER) -> list[str]:

@@ -8,10 +8,12 @@ from msgspec import Struct
 
 from modules.audit import metrics as audit
 from modules.auth import metrics as auth
+from modules.ingest import metrics as ingest
 from modules.jobs import metrics as jobs
 from modules.queues import metrics as queues
 from modules.rest import metrics as rest
 from modules.schedules import metrics as schedules
+from modules.streams import metrics as streams
 from modules.webhooks import metrics as webhooks
 from monohull.kernel import core_metrics as core
 
@@ -142,6 +144,7 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
                 "ops",
                 {"{{outcome}}": rate(rest.BATCHES, "outcome"), "begun": rate(rest.BATCH_TRIES)},
             ),
+            Panel("Conditional requests", "ops", {"{{outcome}}": rate(rest.CONDITIONS, "outcome")}),
         ),
     ),
     "auth": (
@@ -289,6 +292,22 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
             Panel("Attempts", "ops", {"{{state}}": rate(webhooks.ATTEMPTS, "state")}),
             Panel("Attempts by endpoint", "ops", {"{{endpoint}}": rate(webhooks.ATTEMPTS, "endpoint")}),
             Panel("Duration", "s", spread(webhooks.ATTEMPT_SECONDS)),
+        ),
+    ),
+    "streams": (
+        "Streams and ingest",
+        (
+            Panel("Events taken by sinks", "ops", {"{{sink}}": rate(streams.EVENTS, "sink")}),
+            Panel("Time until a batch was taken", "s", spread(streams.BATCH_SECONDS)),
+            Panel("Batches not taken", "ops", {"{{sink}}": rate(streams.FAILURES, "sink")}),
+            Panel(
+                "Failures of sinks in a row", "short", {"{{sink}}": largest(streams.SINK_FAILURES, "sink")}
+            ),
+            Panel("Messages by outcome", "ops", {"{{outcome}}": rate(ingest.MESSAGES, "outcome")}),
+            Panel("Messages by source", "ops", {"{{source}}": rate(ingest.MESSAGES, "source")}),
+            Panel("Messages behind", "short", {"{{source}}": largest(ingest.LAG_MESSAGES, "source")}),
+            Panel("Sources that could not go on", "ops", {"{{source}}": rate(ingest.FAILURES, "source")}),
+            Panel("Messages given up", "short", {"{{source}}": largest(ingest.DEAD_LETTERS, "source")}),
         ),
     ),
     "schedules": (
