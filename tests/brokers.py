@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -82,7 +83,11 @@ class Broker(ABC):
         return f"{LOOPBACK}:{self.port}"
 
     def start(self) -> None:
-        """Start it, or start it again on the same port, and return when it takes connections."""
+        """Start it, or start it again on the same port, and return when it takes connections.
+
+        In the main thread, for it ends with the thread that started it.
+        """
+        assert threading.current_thread() is threading.main_thread()
         environ = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", "HOME": str(self.folder)}
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self._process = spawn(

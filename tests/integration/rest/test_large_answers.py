@@ -309,6 +309,11 @@ async def test_over_a_real_server(
     document: bytes, database: asyncpg.Connection[Any], connections: Connections, tmp_path: Path
 ) -> None:
     """A client that stalls holds the connection for a moment; one that leaves, and a backend that ends."""
+    # the application of the other tests has connections to this database, too
+    await database.execute(
+        "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity "
+        "where datname = current_database() and pid <> pg_backend_pid() and query like '%\"big\"%'"
+    )
     with serve(
         connections, tmp_path, rest_max_rows="", pool_size="1", log_level="warning", log_format="json"
     ) as url:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +97,12 @@ async def test_a_broker_that_was_away_gets_everything(
         there = await dock.sink(place.target)
         await happen(there, 3)
         await there.delivered(9)
-        await asyncio.to_thread(broker.kill)
+        broker.kill()
         try:
             await happen(there, 3, 3)
             failing = await there.until(lambda one: one["consecutive_failures"] >= 1)
         finally:
-            await asyncio.to_thread(broker.start)
+            broker.start()
         await happen(there, 3, 6)
         await there.delivered(27)
         read = await place.read(18 + kept)

@@ -89,6 +89,13 @@ class Office:
                 ids.append(str(await publish(work, event_called(name)(data=one), key=key)))
         return ids
 
+    async def relayed(self, event_id: str) -> None:
+        """Wait until the event has its place in the feed: what changes from then on comes after it."""
+        query = "select 1 from monohull.outbox where id = $1::text::uuid and relayed_at is not null"
+        async with asyncio.timeout(20):
+            while not await self.rows(query, event_id):
+                await asyncio.sleep(0.02)
+
     async def rows(self, query: str, *arguments: Any) -> Sequence[Any]:
         return await self.staff.people.rows(query, *arguments)
 
