@@ -93,7 +93,7 @@ class Office:
         """Wait until the event has its place in the feed: what changes from then on comes after it."""
         query = "select 1 from monohull.outbox where id = $1::text::uuid and relayed_at is not null"
         async with asyncio.timeout(20):
-            while not await self.rows(query, event_id):
+            while not await self.rows(query, event_id):  # noqa: ASYNC110 nothing tells of it
                 await asyncio.sleep(0.02)
 
     async def rows(self, query: str, *arguments: Any) -> Sequence[Any]:

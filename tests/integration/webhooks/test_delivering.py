@@ -225,9 +225,11 @@ async def test_what_we_never_send(office: Office) -> None:
 async def test_gone(office: Office) -> None:
     """410 disables the endpoint: what waits is given up, an event and a mail say so."""
     owner = await office.staff.hired("developer")
-    there = await office.endpoint(by=owner, concurrency=1)
-    office.receiver.plan[there.path] = [Answer(status=410)]
-    await there.happen(*range(4))
+    there = await office.endpoint(by=owner, concurrency=1, timeout_seconds=20)
+    # it answers once all four have their deliveries: what comes after the endpoint's end has none
+    office.receiver.plan[there.path] = [Answer(status=410, wait_seconds=1.5)]
+    for event in await there.happen(*range(4)):
+        await office.relayed(event)
     found = await there.settled(4)
     assert [one["state"] for one in found] == ["dead"] * 4
     assert {one["reason"] for one in found} == {"gone", "endpoint_disabled"}
