@@ -8,6 +8,7 @@ from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 from uuid import uuid4
 
 import asyncpg
@@ -212,7 +213,8 @@ def essence(answer: httpx.Response, ids: Mapping[str, str]) -> tuple[Any, ...]:
 
     def plain(text: str) -> str:
         for name, value in ids.items():
-            text = text.replace(value, f"<{name}>")
+            # a Link repeats what was asked, as it stands in a query
+            text = text.replace(value, f"<{name}>").replace(quote(value, safe=""), f"<{name}>")
         text = REQUEST_ID.sub("<request>", SECRET.sub("<secret>", text))
         return TIME.sub("<time>", UUID.sub("<uuid>", text))
 
