@@ -48,6 +48,26 @@ class PhoneExists(AuthProblem):
         super().__init__(message)
 
 
+class EmailAddressInvalid(AuthProblem):
+    """The address is of a domain that nobody may sign up with here."""
+
+    code = "email_address_invalid"
+    status = 400
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f'Email address "{email}" is invalid')
+
+
+class EmailAddressNotAuthorized(AuthProblem):
+    """The settings name whom mails may be sent to, and it is not among them."""
+
+    code = "email_address_not_authorized"
+    status = 400
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f'Email address "{email}" cannot be used as it is not authorized')
+
+
 class TooManyMails(AuthProblem):
     """An address or a client caused too many mails."""
 

@@ -29,6 +29,20 @@ class LinkSettings(LetterSettings, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Globs of further addresses where links may end, comma-separated."),
     ] = ()
+    external_email_blocked_domains: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Domains, comma-separated, that no new account and no new address may be of, each "
+            "with what is below it: those of disposable mailboxes, for example; ours."
+        ),
+    ] = ()
+    external_email_authorized_addresses: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses, or whole domains as @example.com, comma-separated, that mails may be "
+            "sent to; unset: to all. Keeps a staging system from writing to customers."
+        ),
+    ] = ()
     external_anonymous_users_enabled: Annotated[
         bool, Meta(description="Sign-up with neither address nor number.")
     ] = False

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from modules.auth.addresses import parse_email
+from modules.auth.addresses import is_listed, is_of_domain, parse_email
 from modules.auth.errors import ValidationFailed, WeakPassword
+from modules.auth.flow_errors import EmailAddressInvalid, EmailAddressNotAuthorized
 
 if TYPE_CHECKING:
     from modules.auth.settings import AuthSettings
@@ -30,6 +31,27 @@ def normal_email(text: str) -> str:
     if (email := parse_email(text)) is None:
         raise ValidationFailed("Unable to validate email address: invalid format")
     return email
+
+
+def check_domain(email: str, settings: AuthSettings) -> None:
+    """Refuse an address that nobody may sign up with.
+
+    Raises:
+        EmailAddressInvalid: 400, its domain is blocked.
+    """
+    if is_of_domain(email, settings.external_email_blocked_domains):
+        raise EmailAddressInvalid(email)
+
+
+def check_recipient(email: str, settings: AuthSettings) -> None:
+    """Refuse to write to somebody whom the settings do not name, if they name anybody.
+
+    Raises:
+        EmailAddressNotAuthorized: 400.
+    """
+    named = settings.external_email_authorized_addresses
+    if named and not is_listed(email, named):
+        raise EmailAddressNotAuthorized(email)
 
 
 def normal_phone(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from modules.auth.events import SignInFailed, SignInRefused
 from modules.auth.flow_errors import OtpExpired, TooManyMails, TooManyTexts
+from modules.auth.rules import check_recipient
 from modules.auth.settings import seconds
 from monohull.kernel.ratelimit import Limit, RateLimits, headers
 
@@ -34,6 +35,7 @@ class SendLimits:
 
     def __init__(self, limits: RateLimits, settings: AuthSettings, counted: CountedEvents) -> None:
         self._counted = counted
+        self._settings = settings
         self._limits = limits
         self._mails = (
             Limit("auth.mail_pause", 1, 1 / max(seconds(settings.smtp_max_frequency) or 0, 0.001)),
@@ -75,8 +77,10 @@ class SendLimits:
         """Count a mail of ``kind`` to ``email`` that ``origin`` asks for.
 
         Raises:
+            EmailAddressNotAuthorized: 400, mails go to others only.
             TooManyMails: 429, with the seconds after which it may be asked for again.
         """
+        check_recipient(email, self._settings)
         await self._send(self._mails, TooManyMails, kind, email, origin)
 
     async def text(self, kind: str, phone: str, origin: Origin) -> None:

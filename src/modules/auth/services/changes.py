@@ -38,7 +38,14 @@ from modules.auth.repositories import (
     SessionRepository,
     UserRepository,
 )
-from modules.auth.rules import check_channel, check_password, check_storable, normal_email, normal_phone
+from modules.auth.rules import (
+    check_channel,
+    check_domain,
+    check_password,
+    check_storable,
+    normal_email,
+    normal_phone,
+)
 from modules.auth.services.account import Bearer, bearer_of
 from modules.auth.services.confirmation import set_email, set_phone
 from modules.auth.services.new_users import CHANGED, refusals, view_of
@@ -176,6 +183,8 @@ class Changes:
         phone = normal_phone(body.phone) if body.phone else None
         if phone is not None and phone != user.phone and not self._settings.external_phone_enabled:
             raise PhoneProviderDisabled("Phone numbers cannot be used here")
+        if email is not None and email != (user.email or "").lower():
+            check_domain(email, self._settings)
         return (
             email if email != (user.email or "").lower() else None,
             phone if phone != (user.phone or "") else None,

@@ -13,7 +13,7 @@ from modules.auth.errors import ValidationFailed
 from modules.auth.events import UserInvited
 from modules.auth.flow_errors import EmailExists, UserNotFound
 from modules.auth.repositories import UserRepository
-from modules.auth.rules import check_password, check_storable, normal_email
+from modules.auth.rules import check_password, check_recipient, check_storable, normal_email
 from modules.auth.services.new_users import Admission, create_user, refusals, view_of
 from modules.auth.services.sending import (
     CHANGE_CURRENT,
@@ -64,6 +64,7 @@ class Invitations:
         """
         email = normal_email(body.email or "")
         check_storable(body.data)
+        check_recipient(email, self._sender.settings)
         self._sender.courier.require_mail()
 
         async def send(work: AsyncSession) -> UserView:

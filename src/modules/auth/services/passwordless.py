@@ -21,7 +21,7 @@ from modules.auth.events import (
 )
 from modules.auth.flow_errors import OtpDisabled
 from modules.auth.repositories import UserRepository
-from modules.auth.rules import check_channel, check_storable, normal_email, normal_phone
+from modules.auth.rules import check_channel, check_domain, check_storable, normal_email, normal_phone
 from modules.auth.services.new_users import Admission, create_user, refusals
 from modules.auth.services.pace import even_pace
 from modules.auth.services.pkce import CodeChallenge, begin_flow, challenge_of
@@ -75,6 +75,8 @@ class Passwordless:
         challenge = challenge_of(body)
         check_storable(body.data)
         email = normal_email(body.email or "")
+        if body.create_user:  # before anybody looks whose it is, so that it tells nothing
+            check_domain(email, self._settings)
         self._sender.courier.require_mail()
         await self._sender.limits.mail("magiclink", email, origin)
 

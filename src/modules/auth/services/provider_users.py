@@ -40,6 +40,7 @@ from modules.auth.repositories import (
     SessionRepository,
     UserRepository,
 )
+from modules.auth.rules import check_domain
 from modules.auth.services.new_users import Admission, create_user
 from modules.auth.services.pkce import CodeChallenge, begin_flow
 from modules.auth.services.sending import CONFIRM, Target
@@ -159,6 +160,8 @@ class ProviderUsers:
             return await self._join(work, holder, arrival)
         if self._settings.disable_signup:
             raise SignupDisabled
+        if profile.email:
+            check_domain(profile.email, self._settings)
         user = await create_user(
             work,
             admission=Admission(self._sender.hooks, arrival.origin),

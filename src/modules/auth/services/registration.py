@@ -25,7 +25,14 @@ from modules.auth.events import ConfirmationRequested, SignUpRepeated
 from modules.auth.models import User
 from modules.auth.one_time import CONFIRMATION
 from modules.auth.repositories import UserRepository
-from modules.auth.rules import check_channel, check_password, check_storable, normal_email, normal_phone
+from modules.auth.rules import (
+    check_channel,
+    check_domain,
+    check_password,
+    check_storable,
+    normal_email,
+    normal_phone,
+)
 from modules.auth.services.new_users import Admission, create_user, refusals, view_of
 from modules.auth.services.pace import even_pace
 from modules.auth.services.pkce import CodeChallenge, begin_flow, challenge_of
@@ -88,7 +95,7 @@ class Registration:
         """Check what does not depend on who has signed up already.
 
         Raises:
-            ValidationFailed: 400. SignupDisabled, WeakPassword: 422.
+            ValidationFailed, EmailAddressInvalid: 400. SignupDisabled, WeakPassword: 422.
             EmailProviderDisabled, PhoneProviderDisabled: 400.
         """
         if self._settings.disable_signup:
@@ -103,6 +110,7 @@ class Registration:
             if not self._settings.external_email_enabled:
                 raise EmailProviderDisabled("Email signups are disabled")
             email = normal_email(body.email)
+            check_domain(email, self._settings)
         else:
             phone = self._number(body)
             if challenge is not None:
