@@ -1,4 +1,4 @@
-"""An identity provider of SAML on loopback, for clients in processes of their own."""
+"""Identity providers on loopback, of SAML and of OpenID, for clients in processes of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.integration.auth.identity_provider import IdentityProvider, Says, encode, read_request
 from tests.integration.auth.idp import Idp
@@ -18,14 +18,20 @@ PATH: Final = "/saml"
 
 
 class SignOn(Idp):
-    """In the place of a page there is the form that the page would have a browser post."""
+    """In the place of a page there is the form that the page would have a browser post.
+
+    Who comes by OpenID is whom the request hints at: the address is the subject too.
+    """
 
     saml: IdentityProvider
 
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, Any, str]:
-        if urlsplit(target).path != PATH:
+        parts = urlsplit(target)
+        if hint := parse_qs(parts.query).get("login_hint"):
+            self.becomes(hint[0], hint[0])
+        if parts.path != PATH:
             return super().answer(method, target, headers, body)
         request, relay_state = read_request(target)
         response = self.saml.answer(Says(request_id=request.get("ID")))
@@ -51,7 +57,10 @@ def serving() -> Iterator[Mapping[str, str]]:
     thread.start()
     try:
         assert is_ready.wait(30)
-        yield {"SAML_METADATA": sign_on.saml.metadata}
+        yield {
+            "SAML_METADATA": sign_on.saml.metadata,
+            "OIDC_ISSUER": sign_on.url,
+        }
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)

@@ -15,6 +15,7 @@ import pytest
 from tests.application import JWT_SECRET, anon_key, service_key
 from tests.clients.providers import serving
 from tests.integration.auth.conftest import shared_connections  # noqa: F401  fixtures are found by name
+from tests.integration.auth.idp import CLIENT_ID, CLIENT_SECRET
 from tests.integration.auth.post import CONFIRMING
 from tests.integration.cli.serving import free_port, serve
 from tests.integration.cli.test_commands import environment
@@ -41,18 +42,31 @@ SETTINGS: Final = {
 }
 
 
+def keycloak_at(issuer: str) -> dict[str, str]:
+    """Have the provider go by a name that supabase of PyPI knows: it takes no others."""
+    return {
+        "auth_external_keycloak_enabled": "true",
+        "auth_external_keycloak_client_id": CLIENT_ID,
+        "auth_external_keycloak_secret": CLIENT_SECRET,
+        "auth_external_keycloak_url": issuer,
+    }
+
+
 @pytest.fixture
 def server(connections: Connections, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a client; addresses have to be confirmed, and a worker sends what confirms them."""
-    given = {"database_url": connections.owner_url, "redis_url": connections.redis_url, **SETTINGS}
-    with serve(connections, tmp_path, **SETTINGS) as url, (tmp_path / "worker.log").open("w") as log:
+    with ExitStack() as stack:
+        providers = stack.enter_context(serving())
+        settings = {**SETTINGS, **keycloak_at(providers["OIDC_ISSUER"])}
+        given = {"database_url": connections.owner_url, "redis_url": connections.redis_url, **settings}
+        url = stack.enter_context(serve(connections, tmp_path, **settings))
+        log = stack.enter_context((tmp_path / "worker.log").open("w"))
         worker = subprocess.Popen(
             [sys.executable, "-m", "monohull", "worker"], cwd=tmp_path, env=environment(**given), stderr=log
         )
         try:
-            given = {"ANON_KEY": anon_key(), "SERVICE_KEY": service_key()}
-            with serving() as providers:
-                yield {**os.environ, "MONOHULL_URL": url, **given, **providers}
+            keys = {"ANON_KEY": anon_key(), "SERVICE_KEY": service_key()}
+            yield {**os.environ, "MONOHULL_URL": url, **keys, **providers}
         finally:
             worker.terminate()
             worker.wait(60)

@@ -158,6 +158,50 @@ def test_single_sign_on() -> None:
     same((user.email, user.app_metadata["provider"]), ("ada@corp.example", f"sso:{made['id']}"))
 
 
+def travel(start: str) -> httpx.Response:
+    """Follow a sign-in to the provider, which asks nothing, and back; return our last redirect."""
+    issuer = os.environ["OIDC_ISSUER"]
+    at_provider = start if start.startswith(issuer) else httpx.get(start).headers["location"]
+    same(at_provider.startswith(issuer), True)
+    back = urlsplit(httpx.get(at_provider).headers["location"])
+    answer = httpx.get(f"{URL}{back.path}?{back.query}")
+    same(answer.status_code, 302)
+    return answer
+
+
+def test_sign_in_with_a_provider() -> None:
+    email = new_email()
+
+    def asked(email: str) -> Any:
+        options = {"redirect_to": "http://127.0.0.1:3000/in", "query_params": {"login_hint": email}}
+        return {"provider": "keycloak", "options": options}
+
+    mine = client(flow="pkce")
+    answer = travel(mine.auth.sign_in_with_oauth(asked(email)).url)
+    same(answer.headers["location"].partition("?")[0], "http://127.0.0.1:3000/in")
+    gone = exchange(mine, code_of(answer))
+    same((gone.user.email, gone.user.app_metadata["provider"]), (email, "keycloak"))
+    same(bool(gone.session.provider_token), True)
+    same([identity.id for identity in mine.auth.get_user_identities().identities], [email])
+    again: Any = {"auth_code": code_of(answer), "code_verifier": "v" * 64, "redirect_to": ""}
+    refused(lambda: mine.auth.exchange_code_for_session(again), "flow_state_not_found")
+
+    implicit = client()
+    fragment = parse_qs(
+        urlsplit(travel(implicit.auth.sign_in_with_oauth(asked(email)).url).headers["location"]).fragment
+    )
+    implicit.auth.set_session(fragment["access_token"][0], fragment["refresh_token"][0])
+    same(implicit.auth.get_user().user.id, gone.user.id)
+
+    anybody = client(flow="pkce")
+    anonymous = anybody.auth.sign_in_anonymously().user
+    other = new_email()
+    linked = exchange(anybody, code_of(travel(anybody.auth.link_identity(asked(other)).url))).user
+    same((linked.id, linked.is_anonymous, linked.email), (anonymous.id, False, other))
+    [identity] = anybody.auth.get_user_identities().identities
+    refused(lambda: anybody.auth.unlink_identity(identity), "single_identity_not_deletable")
+
+
 def test_administration() -> None:
     email = new_email()
     user = admin.create_user({"email": email, "password": PASSWORD, "email_confirm": True}).user
