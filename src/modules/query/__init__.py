@@ -36,7 +36,7 @@ from modules.query.ast import (
     Shape,
     Step,
 )
-from modules.query.catalog import Catalog, Handlers, MediaHandler, Relation
+from modules.query.catalog import Catalog, Handlers, MediaHandler, Relation, Relationship
 from modules.query.columns import TableColumn
 from modules.query.compiler import Compiled, Compiler, Version
 from modules.query.errors import (
@@ -77,7 +77,7 @@ from modules.query.probe import (
     written,
 )
 from modules.query.routines import Content, Routine
-from modules.query.steps import Steps, in_slices
+from modules.query.steps import Steps, at_once, in_slices
 
 __all__ = [
     "MAX_EMBED_DEPTH",
@@ -130,6 +130,7 @@ __all__ = [
     "Relation",
     "RelationClosed",
     "RelationNotFound",
+    "Relationship",
     "RelationshipNotFound",
     "Request",
     "ResultSet",
@@ -144,6 +145,7 @@ __all__ = [
     "Touched",
     "Transaction",
     "Version",
+    "at_once",
     "embedded",
     "execute_plan",
     "execute_request",

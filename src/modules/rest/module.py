@@ -22,6 +22,8 @@ from monohull.kernel.module import Module, Parts
 from monohull.kernel.routing import ModuleRouter
 
 if TYPE_CHECKING:
+    import click
+
     from monohull.kernel.runtime import Runtime
 
 CORS_DIALECT: Final = CorsDialect(
@@ -62,6 +64,13 @@ def parts(runtime: Runtime) -> Parts:
     )
 
 
+def cli() -> click.Group:
+    """Return ``monohull gen``."""
+    from modules.rest.cli import gen  # noqa: PLC0415 start-up time
+
+    return gen
+
+
 module = Module(
     name="rest",
     requires=("query",),
@@ -71,6 +80,7 @@ module = Module(
     jobs=(purge_answers, call_function),
     cron=CRONS,
     in_worker=(in_worker,),
+    cli={"gen": cli},
     parts=parts,
     metrics=METRICS,
 )

@@ -157,18 +157,23 @@ class Sight(Struct, frozen=True):
 
     def table(self, table: TableFacts) -> TableFacts | None:
         """Return ``table`` with the methods that are within reach; None when none is."""
-        verbs = self.scopes.verbs(self.held, self.schema, table.name)
+        hidden = self.hidden(table.name)
+        return None if hidden is None else replace(table, hidden=hidden)
+
+    def hidden(self, name: str) -> frozenset[str] | None:
+        """Return the methods of a relation that are out of reach, in small letters; None when all are."""
+        verbs = self.scopes.verbs(self.held, self.schema, name)
         if not verbs:
             return None
-        hidden = frozenset(
-            method.lower() for method, needed in METHODS.items() if not verbs.issuperset(needed)
-        )
-        return replace(table, hidden=hidden)
+        return frozenset(method.lower() for method, needed in METHODS.items() if not verbs.issuperset(needed))
 
     def functions(self, functions: Iterable[FunctionFacts]) -> tuple[FunctionFacts, ...]:
         """Return those that may be called."""
-        may_call = self.scopes.may_call
-        return tuple(one for one in functions if may_call(self.held, self.schema, one.name))
+        return tuple(one for one in functions if self.may_call(one.name))
+
+    def may_call(self, name: str) -> bool:
+        """Say whether a function may be called."""
+        return self.scopes.may_call(self.held, self.schema, name)
 
 
 def _verbs_of(mutation: Mutation) -> Iterator[Verb]:

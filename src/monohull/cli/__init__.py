@@ -40,6 +40,10 @@ COMMANDS: Final = {
         "Sinks that carry events to message brokers: list, make, try, pause, rewind.",
     ),
     "ingest": ("monohull.cli.modules", "Ingest: list sources of messages, pause and resume them."),
+    "gen": (
+        "monohull.cli.modules",
+        "Write types for TypeScript and Python, the OpenAPI document or a Postman collection.",
+    ),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),
