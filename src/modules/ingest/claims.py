@@ -1,15 +1,13 @@
 """Who takes the messages of which source: in every worker, and for each source the one that holds its lock.
 
-One connection holds the locks of all sources that this process leads for, and looks for changed ones once a
-second. When it is lost, so are the locks: the consumers end here, and another process, or this one, goes on.
-Two that overlap for a moment get messages twice, and each has its effect once all the same.
+How sources are spread over workers stands in `monohull.kernel.claims`. Two workers that overlap for a moment
+get messages twice, and each has its effect once all the same.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
@@ -21,11 +19,9 @@ from modules.ingest.jobs import application_jobs
 from modules.ingest.keeping import Patience
 from modules.ingest.observations import IngestStalled, SourceLed
 from modules.ingest.settings import IngestSettings
+from monohull.kernel.claims import Claims
 from monohull.kernel.crypto import DecryptionError
 from monohull.kernel.database.engine import Database
-from monohull.kernel.feed_reader import lock_of
-from monohull.kernel.leadership import KEEPALIVE, POLL_SECONDS
-from monohull.kernel.tasks import beside, end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -39,7 +35,6 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "monohull_ingest"
 """What is notified when a source was made or changed."""
-TIMEOUT_SECONDS: Final = 60.0
 
 _SOURCES: Final = "select id, revision from monohull.ingest_sources where not is_paused order by id"
 _SOURCE: Final = """
@@ -47,8 +42,6 @@ _SOURCE: Final = """
         retry_base_seconds, retry_max_seconds, ticket, consecutive_failures
     from monohull.ingest_sources where id = $1 and not is_paused
 """
-_TRY: Final = "select pg_try_advisory_lock($1)"
-_FREE: Final = "select pg_advisory_unlock($1)"
 _UNUSABLE: Final = """
     update monohull.ingest_sources
     set consecutive_failures = consecutive_failures + 1, failing_since = coalesce(failing_since, now()),
@@ -57,7 +50,7 @@ _UNUSABLE: Final = """
 """
 
 
-class Claims:
+class SourceClaims(Claims[Consumer]):
     """The sources that this process leads for.
 
     Args:
@@ -65,77 +58,43 @@ class Claims:
         vault: Opens origins.
     """
 
+    name: ClassVar[str] = "ingest"
+    channel: ClassVar[str] = CHANNEL
+
     def __init__(self, runtime: Runtime, vault: Vault) -> None:
+        super().__init__(runtime.database)
         self._runtime = runtime
         self._vault = vault
         self._settings = runtime.settings.of(IngestSettings)
         self._jobs = application_jobs(runtime)
-        self._running: dict[UUID, tuple[Consumer, asyncio.Task[None]]] = {}
-        self._wake = asyncio.Event()
         self._data: Database | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Take messages for as long as the block runs."""
         try:
-            async with beside(self.run(), name="ingest"):
+            async with super().running():
                 yield
         finally:
             if self._data is not None:
                 await self._data.close()
 
-    async def run(self) -> None:
-        """Claim sources and take their messages, for ever."""
-        while True:
-            try:
-                async with self._runtime.database.connection() as connection:
-                    await self._hold(connection)
-            except Exception as error:  # noqa: BLE001 the boundary: nobody else would claim in this process
-                self._stalled(error)
-            await asyncio.sleep(POLL_SECONDS)
+    async def wanted(self, connection: asyncpg.Connection) -> Mapping[UUID, int]:
+        return {row["id"]: row["revision"] for row in await connection.fetch(_SOURCES)}
 
-    async def _hold(self, connection: asyncpg.Connection) -> None:
-        await connection.execute(KEEPALIVE)
-        await connection.add_listener(CHANNEL, self._on_change)
-        connection.add_termination_listener(self._on_change)
+    async def begin(self, connection: asyncpg.Connection, thing_id: UUID) -> Consumer | None:
+        row = await connection.fetchrow(_SOURCE, thing_id)
         try:
-            while True:
-                self._wake.clear()
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    await self._look(connection)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._wake.wait()
-        finally:
-            await asyncio.gather(*(self._stop(source_id) for source_id in list(self._running)))
-
-    async def _look(self, connection: asyncpg.Connection) -> None:
-        """End what is changed, paused, deleted or broken; begin what nobody leads for."""
-        wanted = {row["id"]: row["revision"] for row in await connection.fetch(_SOURCES)}
-        for source_id, (consumer, task) in list(self._running.items()):
-            if wanted.get(source_id) != consumer.source.revision or task.done():
-                await self._stop(source_id)
-                await connection.execute(_FREE, lock_of(f"ingest.{source_id}"))
-        for source_id in wanted:
-            if source_id not in self._running:
-                await self._claim(connection, source_id)
-
-    async def _claim(self, connection: asyncpg.Connection, source_id: UUID) -> None:
-        lock = lock_of(f"ingest.{source_id}")
-        if not await connection.fetchval(_TRY, lock):
-            return
-        row = await connection.fetchrow(_SOURCE, source_id)  # as it is, now that nobody else leads
-        try:
-            consumer = None if row is None else await self._consumer(source_id, row)
+            return None if row is None else await self._consumer(thing_id, row)
         except Fault as error:
-            await connection.execute(_UNUSABLE, source_id, str(error))
-            consumer = None
-        if consumer is None:
-            await connection.execute(_FREE, lock)
-            return
-        task = asyncio.create_task(consumer.run(), name=f"source {source_id}")
-        self._running[source_id] = (consumer, task)
-        self._runtime.observer.observe(SourceLed(source_id=str(source_id)))
+            await connection.execute(_UNUSABLE, thing_id, str(error))
+            return None
+
+    def led(self, thing_id: UUID) -> None:
+        self._runtime.observer.observe(SourceLed(source_id=str(thing_id)))
+
+    def stalled(self, error: BaseException) -> None:
+        self._runtime.observer.observe(IngestStalled(reason=f"{type(error).__name__}: {error}"))
 
     async def _consumer(self, source_id: UUID, row: Mapping[str, Any]) -> Consumer:
         """Build what takes the messages of a source.
@@ -196,16 +155,3 @@ class Claims:
             url = self._runtime.connections.data_url
             self._data = Database(url, pool_size=1, application_name="monohull-ingest")
         return self._data
-
-    async def _stop(self, source_id: UUID) -> None:
-        _, task = self._running.pop(source_id)
-        try:
-            await end(task)
-        except Exception as error:  # noqa: BLE001 the boundary: a defect of one source ends no other
-            self._stalled(error)
-
-    def _stalled(self, error: BaseException) -> None:
-        self._runtime.observer.observe(IngestStalled(reason=f"{type(error).__name__}: {error}"))
-
-    def _on_change(self, *_: object) -> None:
-        self._wake.set()

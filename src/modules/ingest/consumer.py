@@ -99,6 +99,10 @@ class Consumer:
         self._failures = source.failures
         self._lag_at = 0.0
 
+    @property
+    def revision(self) -> int:
+        return self.source.revision
+
     async def run(self) -> None:
         """Take messages, for ever."""
         try:

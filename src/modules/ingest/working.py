@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from modules.ingest.assembly import build_vault
-from modules.ingest.claims import Claims
+from modules.ingest.claims import SourceClaims
 from modules.ingest.looks import ingest_metrics
 
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ if TYPE_CHECKING:
 async def in_worker(runtime: Runtime) -> AsyncIterator[None]:
     """Take messages in this worker for as long as the block runs."""
     runtime.observer.add_reader(ingest_metrics(runtime.metrics))
-    async with Claims(runtime, build_vault(runtime)).running():
+    async with SourceClaims(runtime, build_vault(runtime)).running():
         yield

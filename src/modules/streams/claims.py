@@ -1,30 +1,24 @@
 """Who carries events to which sink: in every worker, and for each sink the one that holds its lock.
 
-One connection holds the locks of all sinks that this process leads for, listens for news of the feed, and
-looks for changed sinks once a second. When it is lost, so are the locks: the sinks end here, and another
-process, or this one, goes on from their places. Two that overlap for a moment send some events twice, and
-each of them in order.
+How sinks are spread over workers stands in `monohull.kernel.claims`. The connection that holds the locks
+listens for news of the feed as well. Two workers that overlap for a moment send some events twice, and each
+of them in order.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
 from modules.streams.delivering import Delivering, Sink
-from modules.streams.matching import reader_of
 from modules.streams.observations import SinkLed, StreamsStalled
+from monohull.kernel.claims import Claims
 from monohull.kernel.crypto import DecryptionError
 from monohull.kernel.feed import CHANNEL as FEED_CHANNEL
-from monohull.kernel.feed_reader import lock_of
-from monohull.kernel.leadership import KEEPALIVE, POLL_SECONDS
-from monohull.kernel.tasks import beside, end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
     from uuid import UUID
 
     import asyncpg
@@ -37,15 +31,12 @@ if TYPE_CHECKING:
 
 CHANNEL: Final = "monohull_streams"
 """What is notified when a sink was made or changed."""
-TIMEOUT_SECONDS: Final = 60.0
 
 _SINKS: Final = "select id, revision from monohull.stream_sinks where not is_paused order by id"
 _SINK: Final = """
     select revision, sealed_target, format, events, rows <> '[]' as has_rows, consecutive_failures
     from monohull.stream_sinks where id = $1 and not is_paused
 """
-_TRY: Final = "select pg_try_advisory_lock($1)"
-_FREE: Final = "select pg_advisory_unlock($1)"
 _END: Final = "select sequence from monohull.feed_end"
 _UNREADABLE: Final = """
     update monohull.stream_sinks
@@ -57,7 +48,7 @@ _UNREADABLE: Final = """
 """
 
 
-class Claims:
+class SinkClaims(Claims[Delivering]):
     """The sinks that this process leads for.
 
     Args:
@@ -68,6 +59,9 @@ class Claims:
         observer: Told who leads, and what fails.
     """
 
+    name: ClassVar[str] = "streams"
+    channel: ClassVar[str] = CHANNEL
+
     def __init__(
         self,
         database: Database,
@@ -76,74 +70,37 @@ class Claims:
         settings: StreamsSettings,
         observer: Observer,
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._vault = vault
         self._envelopes = envelopes
         self._settings = settings
         self._observer = observer
-        self._running: dict[UUID, tuple[Delivering, asyncio.Task[None]]] = {}
-        self._wake = asyncio.Event()
         self._end = 0
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Carry events for as long as the block runs."""
-        async with beside(self.run(), name="streams"):
-            yield
-
-    async def run(self) -> None:
-        """Claim sinks and carry events to them, for ever."""
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    await self._hold(connection)
-            except Exception as error:  # noqa: BLE001 the boundary: nobody else would claim in this process
-                self._observer.observe(StreamsStalled(reason=f"{type(error).__name__}: {error}"))
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _hold(self, connection: asyncpg.Connection) -> None:
-        await connection.execute(KEEPALIVE)
-        await connection.add_listener(CHANNEL, self._on_change)
+    async def held(self, connection: asyncpg.Connection) -> None:
         await connection.add_listener(FEED_CHANNEL, self._on_feed)
-        connection.add_termination_listener(self._on_change)
-        try:
-            while True:
-                self._wake.clear()
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    await self._look(connection)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await self._wake.wait()
-        finally:
-            await asyncio.gather(*(self._stop(sink_id) for sink_id in list(self._running)))
 
-    async def _look(self, connection: asyncpg.Connection) -> None:
-        """End what is changed, paused, deleted or broken; begin what nobody leads for; wake the others."""
-        wanted = {row["id"]: row["revision"] for row in await connection.fetch(_SINKS)}
-        for sink_id, (delivering, task) in list(self._running.items()):
-            if wanted.get(sink_id) != delivering.sink.revision or task.done():
-                await self._stop(sink_id)
-                await connection.execute(_FREE, lock_of(reader_of(sink_id)))
-        for sink_id in wanted:
-            if sink_id not in self._running:
-                await self._claim(connection, sink_id)
+    async def wanted(self, connection: asyncpg.Connection) -> Mapping[UUID, int]:
+        return {row["id"]: row["revision"] for row in await connection.fetch(_SINKS)}
+
+    async def looked(self, connection: asyncpg.Connection) -> None:
+        """Wake those that nobody woke: a notification may be lost with its connection."""
         if (sequence := await connection.fetchval(_END)) != self._end:
             self._end = sequence
-            self._wake_all()
+            self._on_feed()
 
-    async def _claim(self, connection: asyncpg.Connection, sink_id: UUID) -> None:
-        lock = lock_of(reader_of(sink_id))
-        if not await connection.fetchval(_TRY, lock):
-            return
-        row = await connection.fetchrow(_SINK, sink_id)  # as it is, now that nobody else leads
-        sink = None if row is None else await self._opened(connection, sink_id, row)
+    async def begin(self, connection: asyncpg.Connection, thing_id: UUID) -> Delivering | None:
+        row = await connection.fetchrow(_SINK, thing_id)
+        sink = None if row is None else await self._opened(connection, thing_id, row)
         if sink is None:
-            await connection.execute(_FREE, lock)
-            return
-        delivering = Delivering(self._database, self._envelopes, self._settings, self._observer, sink)
-        task = asyncio.create_task(delivering.run(), name=f"sink {sink_id}")
-        self._running[sink_id] = (delivering, task)
-        self._observer.observe(SinkLed(sink_id=str(sink_id)))
+            return None
+        return Delivering(self._database, self._envelopes, self._settings, self._observer, sink)
+
+    def led(self, thing_id: UUID) -> None:
+        self._observer.observe(SinkLed(sink_id=str(thing_id)))
+
+    def stalled(self, error: BaseException) -> None:
+        self._observer.observe(StreamsStalled(reason=f"{type(error).__name__}: {error}"))
 
     async def _opened(
         self, connection: asyncpg.Connection, sink_id: UUID, row: Mapping[str, object]
@@ -164,19 +121,6 @@ class Claims:
         }
         return msgspec.convert(fields, Sink)
 
-    async def _stop(self, sink_id: UUID) -> None:
-        _, task = self._running.pop(sink_id)
-        try:
-            await end(task)
-        except Exception as error:  # noqa: BLE001 the boundary: a defect of one sink ends no other
-            self._observer.observe(StreamsStalled(reason=f"{type(error).__name__}: {error}"))
-
-    def _wake_all(self) -> None:
-        for delivering, _ in self._running.values():
-            delivering.wake()
-
     def _on_feed(self, *_: object) -> None:
-        self._wake_all()
-
-    def _on_change(self, *_: object) -> None:
-        self._wake.set()
+        for delivering in self.works:
+            delivering.wake()

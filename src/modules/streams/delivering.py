@@ -112,6 +112,10 @@ class Delivering:
         self._transport: Transport | None = None
         self._wake = asyncio.Event()
 
+    @property
+    def revision(self) -> int:
+        return self.sink.revision
+
     def wake(self) -> None:
         """Look at once; there may be more."""
         self._wake.set()

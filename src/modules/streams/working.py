@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from modules.streams.assembly import build_envelopes, build_vault
-from modules.streams.claims import Claims
+from modules.streams.claims import SinkClaims
 from modules.streams.looks import sink_metrics
 from modules.streams.settings import StreamsSettings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def in_worker(runtime: Runtime) -> AsyncIterator[None]:
     """Carry events in this worker for as long as the block runs."""
     runtime.observer.add_reader(sink_metrics(runtime.metrics))
-    claims = Claims(
+    claims = SinkClaims(
         runtime.database,
         build_vault(runtime),
         build_envelopes(runtime),
