@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from modules.audit import metrics
 from modules.audit.events import AuditLogExported
+from modules.audit.hardening import weaknesses
 from modules.audit.jobs import CRONS, keep
 from modules.audit.looks import audit_metrics, lag_seconds, look
 from modules.audit.searching import Search
@@ -56,6 +57,7 @@ def cli() -> click.Group:
 module = Module(
     name="audit",
     settings=AuditSettings,
+    weaknesses=weaknesses,
     permissions=(Permission("audit.entries:read", "Read and export the audit log."),),
     events=(AuditLogExported,),
     jobs=(keep,),

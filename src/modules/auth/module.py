@@ -26,6 +26,7 @@ from modules.auth.events import (
 from modules.auth.external import build_external, build_providers
 from modules.auth.factors.events import FACTOR_EVENTS
 from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
+from modules.auth.hardening import weaknesses
 from modules.auth.hooks.assembly import find_hooks
 from modules.auth.keys import Presenters, build_ring
 from modules.auth.keys import repository as signing_keys
@@ -275,6 +276,7 @@ def auth_cli() -> click.Group:
 module = Module(
     name="auth",
     settings=AuthSettings,
+    weaknesses=weaknesses,
     events=(
         UserSignedUp,
         UserSignedIn,

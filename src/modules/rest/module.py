@@ -9,6 +9,7 @@ from modules.rest.assembly import data_service
 from modules.rest.batch import STEP_HEADER
 from modules.rest.errors import render_rest_problem
 from modules.rest.events import SensitiveColumnsRead
+from modules.rest.hardening import weaknesses
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import REPLAYED
 from modules.rest.jobs import CRONS, purge_answers
@@ -75,6 +76,7 @@ module = Module(
     name="rest",
     requires=("query",),
     settings=RestSettings,
+    weaknesses=weaknesses,
     events=(SensitiveColumnsRead,),
     families=(DATA,),
     jobs=(purge_answers, call_function),

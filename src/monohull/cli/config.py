@@ -49,12 +49,12 @@ def examine(env: str | None, home: Path | None, project: Path | None) -> list[Fi
     if home is not None:
         options["home"] = str(home.absolute())
     try:
-        settings = load(os.environ, project=(project or Path.cwd()).absolute(), options=options).settings
+        loaded = load(os.environ, project=(project or Path.cwd()).absolute(), options=options)
     except SettingsError as error:
         return [Finding("refused", fault) for fault in error.faults]
     except ModuleError as error:
         return [Finding("refused", SettingsFault("MONOHULL_MODULES", "modules", str(error)))]
-    return inspect(settings) if settings.core.is_production else []
+    return inspect(loaded.settings, loaded.modules) if loaded.settings.core.is_production else []
 
 
 def _flat(finding: Finding) -> dict[str, str]:

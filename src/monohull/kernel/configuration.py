@@ -46,6 +46,6 @@ def load(
         return [module.settings for module in loaded if module.settings is not None]
 
     settings = load_settings(shapes, environ=environ, project=project, options=options)
-    if settings.core.is_production and (faults := refusals(settings)):
+    if settings.core.is_production and (faults := refusals(settings, loaded)):
         raise SettingsError(faults)
     return Configuration(settings, loaded)

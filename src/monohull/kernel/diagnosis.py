@@ -83,7 +83,7 @@ async def secrets(runtime: Runtime) -> Diagnosis:
 
 async def configuration(runtime: Runtime) -> Diagnosis:
     """Say what production would refuse."""
-    findings = inspect(runtime.settings)
+    findings = inspect(runtime.settings, runtime.modules)
     if not runtime.settings.core.is_production or not findings:
         return Diagnosis("configuration", "ok", f"holds for {runtime.settings.core.env}")
     return Diagnosis("configuration", "advice", "; ".join(str(finding.fault) for finding in findings))

@@ -72,6 +72,9 @@ Sampled: TypeAlias = Callable[[Any], None]
 Look: TypeAlias = Callable[[Any], Awaitable[Any]]
 """Given the process' `Runtime`, returns a `Diagnosis`; both stand above this file."""
 
+Weaknesses: TypeAlias = Callable[[Any], Iterable[Any]]
+"""Given all `Settings`, yields a `Weak` for each of the module's own; both stand above this file."""
+
 Work: TypeAlias = Callable[[], Awaitable[None]]
 Seed: TypeAlias = "Callable[[AsyncSession, Mapping[str, Any]], Awaitable[object]]"
 
@@ -83,6 +86,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
         name: Last part of the dotted name; unique.
         requires: Names of modules that must be loaded too, and before this one.
         settings: Frozen Struct with a class variable ``prefix``, or None.
+        weaknesses: What production should not have of these settings.
         permissions: What this module's guards ask for.
         families: Families of permissions that it asks for.
         events: Events this module publishes.
@@ -103,6 +107,7 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     requires: tuple[str, ...] = ()
     settings: type[msgspec.Struct] | None = None
+    weaknesses: Weaknesses | None = None
     permissions: tuple[Permission, ...] = ()
     families: tuple[Family, ...] = ()
     events: tuple[type[Event], ...] = ()

@@ -49,6 +49,13 @@ CONFIRMING: Final = {
     "auth_mfa_phone_template": "Second factor: {{ .Code }}",
     "auth_sms_test_otp": "15550001111=424242",
 }
+IN_PRODUCTION: Final = {
+    "env": "production",
+    "auth_rate_limit_verify": "3000",
+    "auth_mfa_rate_limit_challenge_and_verify": "300",
+    "auth_sms_test_otp": "",
+}
+"""Over `CONFIRMING`: production takes neither limits that do not limit nor codes that never change."""
 """Addresses have to be confirmed, and nothing but the tests' own limits is reached."""
 
 PATIENCE_SECONDS: Final = 20.0

@@ -13,7 +13,7 @@ from tests.application import running_app, service_key
 from tests.integration.auth.idp import CLIENT_ID, CLIENT_SECRET, Idp, running_idp, settings_of
 from tests.integration.auth.journeys import leave, new_subject, refused, sign_in, travel
 from tests.integration.auth.people import V2, People
-from tests.integration.auth.post import CONFIRMING, new_email
+from tests.integration.auth.post import CONFIRMING, IN_PRODUCTION, new_email
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -251,7 +251,7 @@ async def test_without_tls_only_in_development(shared_connections: Connections, 
     settings = {
         **CONFIRMING,
         **settings_of(idp),
-        "env": "production",
+        **IN_PRODUCTION,
         "public_url": "https://api.example.com",
     }
     settings |= {"auth_sms_provider": "", "auth_external_phone_enabled": "false"}

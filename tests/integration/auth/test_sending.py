@@ -16,7 +16,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from monohull.kernel.clock import monotonic_seconds
 from tests.application import anon_key, service_key
 from tests.factories.auth import PASSWORD
-from tests.integration.auth.post import CONFIRMING, Post, new_email, new_phone, running_post
+from tests.integration.auth.post import CONFIRMING, IN_PRODUCTION, Post, new_email, new_phone, running_post
 
 if TYPE_CHECKING:
     import ssl
@@ -266,7 +266,7 @@ async def test_a_provider_that_fails_is_asked_again(connections: Connections, un
     [
         {"auth_sms_provider": ""},
         {"auth_sms_provider": "twilio"},
-        {"auth_sms_provider": "mailbox", "env": "production"},
+        {"auth_sms_provider": "mailbox", **IN_PRODUCTION},
     ],
 )
 async def test_without_a_provider_it_is_said_at_once(
@@ -324,6 +324,6 @@ async def test_the_mailbox_is_for_this_machine_and_for_keys(connections: Connect
             assert answer.status_code == status, (headers, answer.text)
         assert (await post.client.delete("/platform/v1/mailbox")).status_code == 204
         assert await post.letters(email) == []
-    async with running_post(connections, **CONFIRMING, env="production") as post:
+    async with running_post(connections, **{**CONFIRMING, **IN_PRODUCTION}) as post:
         answer = await post.client.get("/platform/v1/mailbox", headers={"apikey": service_key()})
         assert answer.status_code == 404

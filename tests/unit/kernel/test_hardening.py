@@ -15,6 +15,7 @@ GOOD = {
     "MONOHULL_ENV": "production",
     "MONOHULL_JWT_SECRET": STRONG,
     "MONOHULL_PUBLIC_URL": "https://api.example.com",
+    "MONOHULL_METRICS_PORT": "9464",
     "MONOHULL_DATABASE_URL": "postgresql://app:Zr4Tn9Yb1Hc6@db.example.com/app?sslmode=verify-full",
     "MONOHULL_REDIS_URL": "rediss://:Zr4Tn9Yb1Hc6@redis.example.com",
 }
@@ -48,6 +49,8 @@ def test_a_good_configuration_has_no_finding() -> None:
             "tries first",
         ),
         ({"redis_url": "redis://:redis@127.0.0.1"}, "MONOHULL_REDIS_URL", "tries first"),
+        ({"redis_url": "redis://redis.example.com"}, "MONOHULL_REDIS_URL", "add a password"),
+        ({"public_url": "http://api.example.com"}, "MONOHULL_PUBLIC_URL", "use https://"),
     ],
 )
 def test_refused(changes: dict[str, str | None], variable: str, says: str) -> None:
@@ -59,11 +62,15 @@ def test_refused(changes: dict[str, str | None], variable: str, says: str) -> No
 @pytest.mark.parametrize(
     ("changes", "variable"),
     [
-        ({"public_url": "http://api.example.com"}, "MONOHULL_PUBLIC_URL"),
+        ({"public_url": "http://api.internal"}, "MONOHULL_PUBLIC_URL"),
+        ({"metrics_port": None}, "MONOHULL_METRICS_PORT"),
         ({"public_url": None}, "MONOHULL_PUBLIC_URL"),
         ({"cors_origins": "*"}, "MONOHULL_CORS_ORIGINS"),
         ({"database_url": "postgresql://app:Zr4Tn9Yb1Hc6@db.example.com/app"}, "MONOHULL_DATABASE_URL"),
-        ({"redis_url": "redis://redis.example.com"}, "MONOHULL_REDIS_URL"),
+        (
+            {"database_url": "postgresql://app:Zr4Tn9Yb1Hc6@postgres/app?sslmode=disable"},
+            "MONOHULL_DATABASE_URL",
+        ),
     ],
 )
 def test_advised(changes: dict[str, str | None], variable: str) -> None:
