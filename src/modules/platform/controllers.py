@@ -52,7 +52,7 @@ class HealthController(Controller):
     async def ready(self, runtime: NamedDependency[Runtime]) -> Response[Readiness]:
         """Run every check under its time limit; 503 names the ones that fail."""
         checks = dict(await runtime.health.run())
-        if all(check.ok for check in checks.values()) and not runtime.lifecycle.is_draining:
+        if all(check.ok for check in checks.values()) and not runtime.lifecycle.is_leaving:
             return Response(Readiness("ok", checks), status_code=HTTP_200_OK, headers=NO_STORE)
         headers = NO_STORE | {"Retry-After": RETRY_SECONDS}
         return Response(

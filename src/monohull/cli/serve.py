@@ -94,6 +94,11 @@ def demand_free_port(host: str, port: int) -> None:
             )
 
 
+def stop_seconds(core: CoreSettings) -> float:
+    """Return how long a process may take from the signal until all that it was at has ended."""
+    return core.effective_lame_duck_seconds + core.drain_seconds
+
+
 def run(core: CoreSettings, workers: int) -> None:
     """Run Granian; leave with 3 when its workers cannot stay up."""
     from monohull.cli.product import API, load_product  # noqa: PLC0415 start-up time
@@ -118,7 +123,7 @@ def run(core: CoreSettings, workers: int) -> None:
         log_access=False,
         respawn_failed_workers=True,
         respawn_interval=RESPAWN_SECONDS,
-        workers_kill_timeout=max(1, int(core.drain_seconds) + KILL_AFTER_DRAIN_SECONDS),
+        workers_kill_timeout=max(1, int(stop_seconds(core)) + KILL_AFTER_DRAIN_SECONDS),
         process_name="monohull-api",
     )
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
@@ -41,6 +42,7 @@ from monohull.kernel.errors import (
 )
 from monohull.kernel.guards import principal_of, public
 from monohull.kernel.heap import without_unused
+from monohull.kernel.lame_duck import LameDuck
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.observation import ProcessStarted, ProcessStopped
 from monohull.kernel.principal import Principal
@@ -169,7 +171,7 @@ async def process_lifespan(runtime: Runtime, parts: Sequence[Parts]) -> AsyncIte
     """Start the runtime, then what the modules brought; drain before leaving both."""
     observer = runtime.observer
     async with AsyncExitStack() as stack:
-        serves = stack.enter_context(ended_at_once_until_served())
+        serves = stack.enter_context(ended_at_once_until_served(_lame_duck(runtime).watch))
         await stack.enter_async_context(runtime.running())
         for part in parts:
             for lifespan in part.lifespans:
@@ -185,6 +187,11 @@ async def process_lifespan(runtime: Runtime, parts: Sequence[Parts]) -> AsyncIte
             process=runtime.process, drained=drained, seconds=round(monotonic_seconds() - began, 3)
         )
     )
+
+
+def _lame_duck(runtime: Runtime) -> LameDuck:
+    seconds = runtime.settings.core.effective_lame_duck_seconds
+    return LameDuck(runtime.lifecycle, runtime.observer, seconds=seconds, parent=os.getppid())
 
 
 def provide_principal(request: Request[Any, Any, Any]) -> Principal:

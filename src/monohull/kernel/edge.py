@@ -91,6 +91,11 @@ class Edge:
         self._cors_below = tuple((cors or {}).items())
         self._body_limit_bytes = runtime.settings.core.body_limit_bytes
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether clients should go to another process."""
+        return self._lifecycle.is_leaving
+
     def render(self, problem: Problem, scope: Scope) -> Rendered:
         """Render ``problem`` as the wire that ``scope`` belongs to does."""
         for prefix, renderer in self._renderers:
@@ -322,6 +327,8 @@ class Exchange(Struct, eq=False):
             trace, headers = self.trace, message.get("headers", ())
             if self.headers.has_origin:
                 headers = (*headers, *self._cors_headers())
+            if self._edge.is_leaving:
+                headers = (*headers, *self._closing())
             message["headers"] = [
                 *headers,
                 (b"x-request-id", trace.request_id.encode()),
@@ -339,7 +346,7 @@ class Exchange(Struct, eq=False):
         self.response_bytes = len(body)
         cors = self._cors_headers() if with_cors else []
         own = [(b"content-length", str(len(body)).encode())] if status != 204 else []  # noqa: PLR2004
-        all_headers = [*headers, *own, *cors, *self._own_headers()]
+        all_headers = [*headers, *own, *cors, *self._own_headers(), *self._closing()]
         await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
         await self._send(
             {"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body}
@@ -378,6 +385,10 @@ class Exchange(Struct, eq=False):
             _NO_SNIFFING,
         ]
 
+    def _closing(self) -> RawHeaders:
+        """Have a client whose process is about to stop come by another connection; HTTP/2 has its own way."""
+        return [_CLOSE] if self._edge.is_leaving and self.scope["http_version"][0] == "1" else []
+
     def _cors_headers(self) -> RawHeaders:
         by_name = self.headers.by_name
         origin = _header(self.scope, b"origin") if by_name is None else by_name.get(b"origin")
@@ -385,6 +396,7 @@ class Exchange(Struct, eq=False):
 
 
 _POLICY_VIOLATION: Final = 1008
+_CLOSE: Final = (b"connection", b"close")
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -1,7 +1,8 @@
 """In which order a process starts and stops, and how it drains.
 
-Resources start in the order they were added and stop in reverse. A stop first
-drains: new work is refused with 503, work that was accepted is finished, up to
+Resources start in the order they were added and stop in reverse. A stop begins
+with a while in which the process serves and sends everybody elsewhere (see
+`lame_duck`). Then it drains: new work is refused with 503, work that was accepted is finished, up to
 a deadline; only then do the resources go. Granian has stopped accepting by the
 time the application hears of the stop; the refusal is for what was in its queue.
 """
@@ -29,6 +30,7 @@ class Lifecycle:
         self._in_flight = 0
         self._idle = asyncio.Event()
         self.is_draining = False
+        self.is_leaving = False
         self.is_started = False
 
     @property
@@ -59,6 +61,10 @@ class Lifecycle:
         if not self._in_flight:
             self._idle.set()
 
+    def leave(self) -> None:
+        """Say from now on that others should be asked; what is asked all the same is served."""
+        self.is_leaving = True
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Enter every resource in order; leave them in reverse, also when a later one fails to start."""
@@ -73,7 +79,7 @@ class Lifecycle:
 
     async def drain(self, seconds: float) -> bool:
         """Refuse new work and wait up to ``seconds`` for what runs; say whether all of it ended."""
-        self.is_draining = True
+        self.is_draining = self.is_leaving = True
         deadline = monotonic_seconds() + seconds
         while self._in_flight:
             left = deadline - monotonic_seconds()

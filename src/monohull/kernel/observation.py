@@ -61,6 +61,15 @@ class ProcessStarted(Observation, frozen=True, kw_only=True):
     modules: tuple[str, ...]
 
 
+class ProcessLeaving(Observation, frozen=True, kw_only=True):
+    """A process was told to stop: for so long it still serves, while readiness sends everybody elsewhere."""
+
+    event: ClassVar[str] = "process.leaving"
+
+    process: str
+    seconds: float
+
+
 class ProcessStopped(Observation, frozen=True, kw_only=True):
     """A process released everything it held."""
 

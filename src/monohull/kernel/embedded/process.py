@@ -87,11 +87,14 @@ def end_when_orphaned(parent: int, is_busy: Callable[[], bool], *, drain_seconds
 
 
 @contextmanager
-def ended_at_once_until_served() -> Iterator[Callable[[], None]]:
+def ended_at_once_until_served(then: Callable[[], None]) -> Iterator[Callable[[], None]]:
     """Have SIGTERM end a server's process that does not serve yet; yield what says that it soon does.
 
     There is nothing to drain until then, and Granian's handler (2.8.7) waits for ever for a server that has
     not begun. A process that nobody forked keeps its handlers.
+
+    Args:
+        then: Called when the server has its handler back.
     """
     if multiprocessing.parent_process() is None or threading.current_thread() is not threading.main_thread():
         yield lambda: None
@@ -100,6 +103,7 @@ def ended_at_once_until_served() -> Iterator[Callable[[], None]]:
 
     def restore() -> None:
         signal.signal(signal.SIGTERM, handler)
+        then()
 
     def serves() -> None:
         # the server begins when the loop has returned to it from the start-up, and then runs the loop again

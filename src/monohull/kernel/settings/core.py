@@ -29,6 +29,8 @@ BUILTIN_MODULES: Final = (
 )
 """Listed here and not in `modules`: a wheel that overwrote that package must fail loudly."""
 
+LAME_DUCK_SECONDS: Final = 5.0
+
 
 class CoreSettings(Struct, frozen=True, kw_only=True):
     """What every process needs, whatever modules it loads."""
@@ -111,6 +113,14 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         float, Meta(ge=0, le=3600, description="How long a stop waits for requests and jobs that run.")
     ] = 25.0
+    lame_duck_seconds: Annotated[
+        Annotated[float, Meta(ge=0, le=300)] | None,
+        Meta(
+            description="How long a process of the API that was told to stop goes on serving, not ready any "
+            "more and closing each connection with its answer, before it drains. Unset: 5 in production, "
+            "0 elsewhere."
+        ),
+    ] = None
     worker_concurrency: Annotated[
         int, Meta(ge=1, le=1000, description="Jobs that one worker runs at the same time, per queue.")
     ] = 10
@@ -135,6 +145,12 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     @property
     def effective_log_format(self) -> Literal["json", "console"]:
         return self.log_format or ("console" if self.env == "development" else "json")
+
+    @property
+    def effective_lame_duck_seconds(self) -> float:
+        if self.lame_duck_seconds is not None:
+            return self.lame_duck_seconds
+        return LAME_DUCK_SECONDS if self.is_production else 0.0
 
     @property
     def effective_cors_origins(self) -> tuple[str, ...]:

@@ -198,7 +198,7 @@ class Supervisor:
             forks=self._forks,
             environ=environ,
             directory=self._plan.project,
-            stop_seconds=core.drain_seconds + STOP_MARGIN_SECONDS,
+            stop_seconds=core.effective_lame_duck_seconds + core.drain_seconds + STOP_MARGIN_SECONDS,
         )
 
     @property
