@@ -18,6 +18,7 @@ from modules.query.ast import (
     Direction,
     Embed,
     Field,
+    Filled,
     Filter,
     Is,
     IsValue,
@@ -28,6 +29,7 @@ from modules.query.ast import (
     Nulls,
     Operator,
     Order,
+    Part,
     Quantifier,
     Read,
     Request,
@@ -37,11 +39,12 @@ from modules.query.ast import (
     Step,
 )
 from modules.query.catalog import Catalog, Handlers, MediaHandler, Relation, Relationship
-from modules.query.columns import TableColumn
+from modules.query.columns import Key, TableColumn
 from modules.query.compiler import Compiled, Compiler, Version
 from modules.query.errors import (
     CatalogMissing,
     ColumnAbsent,
+    ColumnNotFound,
     ColumnNotWritable,
     EmbedNotSelected,
     NotOneRow,
@@ -49,6 +52,7 @@ from modules.query.errors import (
     QueryProblem,
     RelationClosed,
     RelationNotFound,
+    RelationshipAmbiguous,
     RelationshipNotFound,
     RoutineNotFound,
 )
@@ -78,8 +82,10 @@ from modules.query.probe import (
 )
 from modules.query.routines import Content, Routine
 from modules.query.steps import Steps, at_once, in_slices
+from modules.query.sql import INSERTED
 
 __all__ = [
+    "INSERTED",
     "MAX_EMBED_DEPTH",
     "Action",
     "AllColumns",
@@ -90,6 +96,7 @@ __all__ = [
     "CatalogMissing",
     "Column",
     "ColumnAbsent",
+    "ColumnNotFound",
     "ColumnNotWritable",
     "Compiled",
     "Compiler",
@@ -105,12 +112,14 @@ __all__ = [
     "EmbedNotSelected",
     "Exposure",
     "Field",
+    "Filled",
     "Filter",
     "Handlers",
     "Is",
     "IsValue",
     "Item",
     "Join",
+    "Key",
     "LiveCatalog",
     "Logic",
     "MediaHandler",
@@ -121,6 +130,7 @@ __all__ = [
     "OffsetBeyondEnd",
     "Operator",
     "Order",
+    "Part",
     "Place",
     "Plan",
     "PlannedJoin",
@@ -131,6 +141,7 @@ __all__ = [
     "RelationClosed",
     "RelationNotFound",
     "Relationship",
+    "RelationshipAmbiguous",
     "RelationshipNotFound",
     "Request",
     "ResultSet",

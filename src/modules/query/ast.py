@@ -18,6 +18,7 @@ from msgspec import Struct
 from modules.query.catalog import MediaHandler
 
 if TYPE_CHECKING:
+    from modules.query.columns import Key
     from modules.query.routines import Content
 
 MAX_EMBED_DEPTH: Final = 16
@@ -189,6 +190,36 @@ class Conflict(Struct, frozen=True):
     merge: bool = True
 
 
+class Filled(Struct, frozen=True):
+    """A column whose value comes from another row, as the server wrote it.
+
+    Attributes:
+        column: It.
+        slot: Of the value.
+        origin: The other row's relation.
+        name: The column there, of whose type the value is.
+    """
+
+    column: str
+    slot: int
+    origin: Key
+    name: str
+
+
+class Part(Struct, frozen=True):
+    """What makes an insert that of one row among several that belong together. It gives values, no document.
+
+    Attributes:
+        filled: Columns with values of rows that were written before.
+        gives: Columns whose values rows that are written later need.
+        is_counted: Whether an upsert counts for the status of the answer.
+    """
+
+    filled: tuple[Filled, ...] = ()
+    gives: tuple[str, ...] = ()
+    is_counted: bool = False
+
+
 class Mutation(Struct, frozen=True, cache_hash=True):
     """Rows of ``schema.relation`` to insert, update or delete, and what comes back of them.
 
@@ -203,6 +234,9 @@ class Mutation(Struct, frozen=True, cache_hash=True):
         is_single: Exactly one row may be written, else everything is rolled back.
         matches_key: PUT: ``where`` names the primary key and the document must have the same values.
         max_affected: Slot of the greatest number of rows that may be written, or None.
+        part: It is one row of several.
+        written: Slot of the keys of rows that are written already, of which the answer is made: a JSON array
+            of objects, whose keys are the places of columns in the primary key.
     """
 
     action: Action
@@ -219,6 +253,8 @@ class Mutation(Struct, frozen=True, cache_hash=True):
     is_single: bool = False
     matches_key: bool = False
     max_affected: int | None = None
+    part: Part | None = None
+    written: int | None = None
     shape: Shape = "array"
     count: Count | None = None
     strip_nulls: bool = False

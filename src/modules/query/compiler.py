@@ -23,6 +23,7 @@ from modules.query.marks import filter_shape, marks_of, sensitive_columns
 from modules.query.plan.call import plan_call, routine_of
 from modules.query.plan.mutate import plan_mutation
 from modules.query.plan.read import Rules, check_open, find_relation, plan_read
+from modules.query.relationships import find_relationship
 from modules.query.sql import Statement, render_call, render_count_plan, render_mutation, render_read
 from modules.query.sql.version import is_of_rows_alone, render_version
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modules.query.ast import Request
-    from modules.query.catalog import Catalog, Relation
+    from modules.query.catalog import Catalog, Relation, Relationship
     from modules.query.columns import Key
     from modules.query.probe import Plan
     from modules.query.routines import Routine
@@ -202,6 +203,15 @@ class Compiler:
             RelationNotFound: PGRST205.
         """
         return find_relation(schema, name, self.catalog, self._rules(role, anonymous=anonymous))
+
+    def way(self, origin: Key, target: str, hint: str | None, *, role: str, anonymous: bool) -> Relationship:
+        """Return the relationship of ``origin`` that is named as an embed names it.
+
+        Raises:
+            RelationshipNotFound: PGRST200. RelationshipAmbiguous: PGRST201.
+        """
+        among = self._rules(role, anonymous=anonymous).among
+        return find_relationship(self.catalog, origin, target, hint, among=among)
 
     def closed_to(self, role: str) -> frozenset[Key]:
         """Return the relations that are closed to ``role``."""

@@ -7,7 +7,9 @@ Whatever is refused on the way is raised as a `Problem`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from modules.query import (
     Compiled,
@@ -15,6 +17,7 @@ from modules.query import (
     DataSource,
     Exposure,
     LiveCatalog,
+    Mutation,
     RelationNotFound,
     RelationshipNotFound,
     RoutineNotFound,
@@ -22,19 +25,20 @@ from modules.query import (
     execute_request,
 )
 from modules.rest.audited import read_of, with_origin
-from modules.rest.body import INVALID
+from modules.rest.body import DIFFERENT, INVALID
 from modules.rest.conditional import Versions, rows_of
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
 from modules.rest.guc import SETTINGS, override
 from modules.rest.inspection import answer_plan
 from modules.rest.media import UNAVAILABLE, not_available
 from modules.rest.negotiation import negotiate
+from modules.rest.nested_write import NestedOutcome, NestedWrite, NestedWritten, View, closing
 from modules.rest.raised import is_about_body, refusal
 from modules.rest.rehearsal import HEADER, UNEXPLAINED, Prepared
 from modules.rest.request import ApiRequest, parse_request
 from modules.rest.response import Answer, build_answer
 from modules.rest.timing import OFF, Stopwatch
-from modules.rest.transaction import begin_transaction
+from modules.rest.transaction import begin_transaction, counting_anew
 from modules.rest.vantage import Memories, Vantage
 from modules.rest.veil import veil
 from monohull.kernel.database.frames import PostgresError
@@ -44,14 +48,17 @@ from monohull.kernel.errors import Problem, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from modules.query import ResultSet
     from modules.rest.config import Config, Surroundings
     from modules.rest.rehearsal import Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.database.statements import Isolation
     from monohull.kernel.events import Event
+    from monohull.kernel.observation import Observer
     from monohull.kernel.principal import Principal
 
 Publish: TypeAlias = "Callable[[Event], Awaitable[None]]"
+T = TypeVar("T")
 
 _STALE: Final = frozenset({"42703", "42P01", "42883", "42704", "3F000"})
 """SQLSTATEs of things that do not exist: perhaps the catalog knows a database that is no more."""
@@ -69,16 +76,19 @@ class Answering:
         source: Where statements run.
         surroundings: Where it is served.
         publish: Tells the product what happened, for certain.
+        observer: Is told of nested writes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
         self,
         config: Config,
         live: LiveCatalog,
         source: DataSource,
         surroundings: Surroundings,
         publish: Publish,
+        observer: Observer,
     ) -> None:
+        self._observer = observer
         self._explainer: Explainer = UNEXPLAINED
         self._publish = publish
         self._surroundings = surroundings
@@ -111,9 +121,36 @@ class Answering:
     async def look_ahead(
         self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
     ) -> tuple[ApiRequest, Compiled, Isolation | None]:
-        """Return what will be asked of the database, and in which isolation."""
+        """Return what will be asked of the database, and in which isolation; of a nested write the end.
+
+        Raises:
+            MediaTypeNotAvailable: PGRST107, the plan of a nested write is wanted, which has many.
+        """
+        if self.is_nested(request, principal):
+            if request.media.explain is not None:
+                raise MediaTypeNotAvailable([request.media.explain.media_type])
+            request = closing(request)
         _, request, compiled = await self._compile(request, principal)
         return request, compiled, self._transaction(scope, request, compiled, principal).isolation
+
+    def is_nested(self, request: ApiRequest, principal: Principal) -> bool:
+        """Say whether rows of several relations come: the body has keys that are no columns, and may have.
+
+        Raises:
+            BodyInvalid: PGRST102, its rows are plain, and have different keys.
+        """
+        if request.nested is None:
+            return False
+        assert isinstance(request.asked, Mutation)
+        asked = request.asked
+        relation = self._vantage_of(principal).compiler.catalog.find(asked.schema, asked.relation)
+        if relation is not None:
+            stored = relation.columns if relation.rule is None else relation.stored
+            if any(name not in stored for name in asked.columns):
+                return True
+        if not request.nested.is_even:
+            raise BodyInvalid(DIFFERENT)
+        return False
 
     def versions(
         self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, source: DataSource | None
@@ -152,12 +189,16 @@ class Answering:
             DatabaseRefused: The database refused the statement.
             Unavailable: There is no catalog, no server, or no free connection.
         """
+        if source is not None and self.is_nested(request, principal):
+            return await self._answer_nested(scope, request, principal, watch, source)
         memory, request, compiled = await self._compile(request, principal)
         if request.media is UNAVAILABLE:
             raise not_available(request.head.accept)
         transaction = self._transaction(scope, request, compiled, principal)
         if compiled.is_audited:
             transaction = with_origin(transaction, scope)
+        if source is not None:
+            transaction = counting_anew(transaction, request)
         watch.lap("plan")
         try:
             if request.media.explain is not None:
@@ -175,6 +216,70 @@ class Answering:
             begins_anew = source is not None and error.is_stale_statement  # whoever began the transaction
             raise (error if begins_anew else self._refused(error, request, principal)) from error
         watch.lap("transaction")
+        answer = await self._conclude(request, compiled, result)
+        is_usual = not (
+            transaction.before or transaction.isolation or compiled.sensitive or any(result.asides)
+        )
+        if is_usual and watch is OFF and transaction.commit:
+            memory.learn(scope, request, compiled, answer)
+        if not result.rows and request.preferences.explain_denial:
+            await self._explain_nothing(scope, request, principal, answer)
+        return answer
+
+    async def _answer_nested(
+        self,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        watch: Stopwatch,
+        source: DataSource,
+    ) -> Answer:
+        """Write rows that hang together, and answer with those at the top.
+
+        Raises:
+            Problem: As `answer` raises it, with its place in the body.
+        """
+        outcome: NestedOutcome = "refused"
+        rows = 0
+        try:
+            nested = await self._plan_nested(request, principal)
+            rows = len(nested.rows)
+            _, end, compiled = await self._compile(closing(request), principal)
+            if end.media is UNAVAILABLE:
+                raise not_available(end.head.accept)
+            transaction = self._transaction(scope, end, compiled, principal)
+            if nested.is_audited:
+                transaction = with_origin(transaction, scope)
+            transaction = counting_anew(transaction, end)
+            watch.lap("plan")
+            try:
+                await nested.write(source, transaction)
+                transaction = replace(transaction, settings=(), before=())  # they hold
+                result = await execute_request(source, compiled, nested.values, transaction)
+            except PostgresError as error:
+                if error.is_stale_statement:  # whoever began the transaction begins anew
+                    raise
+                raise nested.locate(self._refused(error, request, principal), error) from error
+            watch.lap("transaction")
+            answer = await self._conclude(end, compiled, result)
+            outcome = "written"
+        finally:
+            request_id: str = scope["state"]["request_id"]
+            self._observer.observe(NestedWritten(outcome=outcome, rows=rows, request_id=request_id))
+        return answer
+
+    async def _plan_nested(self, request: ApiRequest, principal: Principal) -> NestedWrite:
+        """Find what a nested body means; as `_compile` does, with a second look at the database."""
+
+        def plan(vantage: Vantage) -> NestedWrite:
+            anonymous = self._is_anonymous(principal)
+            view = View(vantage.compiler, vantage.scopes, principal, anonymous=anonymous)
+            return NestedWrite(request, view, self._settings)
+
+        return await self._with_catalog(plan, principal)
+
+    async def _conclude(self, request: ApiRequest, compiled: Compiled, result: ResultSet) -> Answer:
+        """Return the answer, and tell of it what has to be told."""
         is_void = compiled.routine is not None and compiled.routine.is_void
         try:
             if compiled.sensitive:
@@ -185,11 +290,6 @@ class Answering:
         except BaseException:
             result.close()
             raise
-        is_usual = not (transaction.before or transaction.isolation or compiled.sensitive)
-        if is_usual and watch is OFF and transaction.commit:
-            memory.learn(scope, request, compiled, answer)
-        if not result.rows and request.preferences.explain_denial:
-            await self._explain_nothing(scope, request, principal, answer)
         return answer
 
     async def _explain_nothing(
@@ -303,14 +403,21 @@ class Answering:
 
         Returns what may remember the answer, too; who waits for the database holds no catalog.
         """
+
+        def compile_with(vantage: Vantage) -> tuple[Memories, ApiRequest, Compiled]:
+            return vantage.memory, *self._compile_with(vantage, request, principal)
+
+        return await self._with_catalog(compile_with, principal)
+
+    async def _with_catalog(self, plan: Callable[[Vantage], T], principal: Principal) -> T:
+        """Plan; where a name is unknown look once whether the database has it by now."""
         vantage = self._vantage_of(principal)
         try:
-            return vantage.memory, *self._compile_with(vantage, request, principal)
+            return plan(vantage)
         except (RelationNotFound, RelationshipNotFound, RoutineNotFound):
             if await self._live.refreshed(vantage.catalog) is vantage.catalog:
                 raise
-        vantage = self._vantage_of(principal)
-        return vantage.memory, *self._compile_with(vantage, request, principal)
+        return plan(self._vantage_of(principal))
 
     def _compile_with(
         self, vantage: Vantage, request: ApiRequest, principal: Principal

@@ -8,8 +8,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from modules.rest.conditional import ConditionMet, answer_read, answer_write, demand_target
+from modules.rest.conditional import (
+    SERIALIZATION_FAILURE,
+    ConditionMet,
+    answer_read,
+    answer_write,
+    demand_target,
+)
 from modules.rest.conditional_errors import PreconditionFailed
+from modules.rest.conversing import converse
 from modules.rest.errors import wire_code
 from modules.rest.etags import Conditions, conditions_of
 from modules.rest.idempotency import key_of
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from modules.rest.request import ApiRequest
     from modules.rest.response import Answer
     from modules.rest.timing import Stopwatch
+    from monohull.kernel.database.conversation import Conversation
     from monohull.kernel.database.data import DataPool, Isolation
     from monohull.kernel.errors import Problem
     from monohull.kernel.observation import Observer
@@ -67,6 +75,8 @@ class Answers(Protocol):
         principal: Principal,
         source: DataSource | None,
     ) -> Versions | None: ...
+
+    def is_nested(self, request: ApiRequest, principal: Principal) -> bool: ...
 
     def refused(self, error: PostgresError, principal: Principal) -> Problem: ...
 
@@ -117,7 +127,7 @@ class Around:
                 wants_tag = conditions is not None or request.preferences.etag
                 return await (self._read(ask, source) if wants_tag else ask.answer(source))
             key = None if source is not None else key_of(scope["headers"])
-            if key is None and conditions is None:
+            if key is None and conditions is None and not api.is_nested(request, principal):
                 return await ask.answer(source)
             return await self._write(ask, source, body, has_key=key is not None)
         except PostgresError as error:
@@ -149,14 +159,18 @@ class Around:
             return await write(source)
         if has_key:
             return await self._once.answer(ask.scope, body, ask.principal, write, isolation=isolation)
-        async with self._pool.conversation(isolation=isolation, writes=True) as talk:
-            try:
-                answer = await write(talk)
-                await talk.finish()
-            except PostgresError as error:
-                problem = ask.api.refused(error, ask.principal)
-                raise (PreconditionFailed(None) if wire_code(problem) == "40001" else problem) from error
+
+        async def run(talk: Conversation) -> Answer:
+            answer = await write(talk)
+            await talk.finish()
             return answer
+
+        try:
+            return await converse(self._pool, run, isolation=isolation)
+        except PostgresError as error:
+            problem = ask.api.refused(error, ask.principal)
+            was_changed = ask.conditions is not _NO_CONDITION and wire_code(problem) == SERIALIZATION_FAILURE
+            raise (PreconditionFailed(None) if was_changed else problem) from error
 
     async def _write_on(self, ask: _Asked, source: DataSource) -> Answer:
         if ask.conditions is _NO_CONDITION:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from monohull.kernel.asgi import Receive, Scope, Send
     from monohull.kernel.database.statements import BoundSettings
     from monohull.kernel.header_sets import HeaderSet
+    from monohull.kernel.observation import Observer
     from monohull.kernel.principal import Principal
 
 ROUTE: Final = f"{PREFIX}/{{relation}}"
@@ -63,6 +64,7 @@ class DataApi(Answering):
         surroundings: Where it is served.
         gate: Counts the requests of each caller.
         publish: Tells the product what happened, for certain.
+        observer: Is told of nested writes.
         around: Adds what a request asks for around its answer.
         batch: Answers several requests at once.
     """
@@ -75,6 +77,7 @@ class DataApi(Answering):
         surroundings: Surroundings,
         gate: Gate,
         publish: Publish,
+        observer: Observer,
         around: Around,
         batch: Batch,
     ) -> None:
@@ -83,7 +86,7 @@ class DataApi(Answering):
         self._batch = batch
         self._deferral: Deferral = NEVER
         self._departures = Departures()
-        super().__init__(config, live, source, surroundings, publish)
+        super().__init__(config, live, source, surroundings, publish, observer)
 
     def defer_by(self, deferral: Deferral) -> None:
         """Have ``deferral`` promise the calls that a client would rather not wait for."""

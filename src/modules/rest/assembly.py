@@ -15,6 +15,7 @@ from modules.rest.config import Config, LiveConfig, Surroundings, read_app_setti
 from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import Once, idempotency_metrics
+from modules.rest.nested_write import nested_metrics
 from modules.rest.settings import RestSettings
 from monohull.kernel import outbox
 
@@ -61,12 +62,14 @@ class DataService:
             ),
             self.gate,
             publish,
+            runtime.observer,
             Around(runtime.data, once, runtime.observer),
             Batch(runtime.data, once, runtime.observer),
         )
         runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
         runtime.observer.add_reader(batch_metrics(runtime.metrics))
         runtime.observer.add_reader(condition_metrics(runtime.metrics))
+        runtime.observer.add_reader(nested_metrics(runtime.metrics))
         authentication = runtime.authentication
 
         def configure(config: Config) -> None:

@@ -23,6 +23,7 @@ from msgspec import Raw
 from modules.rest.batch_errors import BatchInvalid, BatchTooLarge, BatchTooSlow
 from modules.rest.batch_steps import RESERVED, Answers, Step, parse_steps
 from modules.rest.body import is_json
+from modules.rest.conversing import converse
 from modules.rest.errors import JSON, wire_code
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from modules.rest.idempotency import Once
     from modules.rest.request import ApiRequest
     from modules.rest.settings import RestSettings
+    from monohull.kernel.database.conversation import Conversation
     from monohull.kernel.database.data import DataPool, Isolation
     from monohull.kernel.metrics import Metrics
     from monohull.kernel.observation import Observer, Reader
@@ -182,13 +184,15 @@ class Batch:
         async def run(source: DataSource) -> Answer:
             return await _run(api, scope, principal, steps, source)
 
+        async def run_all(talk: Conversation) -> Answer:
+            answer = await run(talk)
+            await talk.finish()
+            return answer
+
         try:
             if key_of(scope["headers"]) is not None:
                 return await self._once.answer(scope, body, principal, run, isolation=isolation)
-            async with self._pool.conversation(isolation=isolation, writes=True) as talk:
-                answer = await run(talk)
-                await talk.finish()
-                return answer
+            return await converse(self._pool, run_all, isolation=isolation)
         except PostgresError as error:
             raise api.refused(error, principal) from error
 

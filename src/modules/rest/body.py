@@ -127,6 +127,29 @@ def parse_json(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
     return EMPTY
 
 
+def parse_uneven(raw: bytes) -> tuple[Body, bool]:
+    """Return a JSON body with the keys of all its rows, and whether all rows have the same.
+
+    Raises:
+        BodyInvalid: PGRST102.
+    """
+    try:
+        return parse_json(raw), True
+    except BodyInvalid as error:
+        if error.message != DIFFERENT:
+            raise
+    try:
+        keys: dict[str, None] = {}
+        nested: dict[str, None] = {}
+        for row in _rows.decode(raw):
+            fields = _fields.decode(row)
+            keys |= dict.fromkeys(fields)
+            nested |= dict.fromkeys(nested_keys(fields))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BodyInvalid(DIFFERENT) from error
+    return Body(raw, tuple(keys), tuple(nested), is_list=True), False
+
+
 def nested_keys(fields: Mapping[str, Raw]) -> tuple[str, ...]:
     """Return the keys whose values are objects or arrays."""
     return tuple(key for key, value in fields.items() if bytes(value)[:1] in _OPENING)

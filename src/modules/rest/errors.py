@@ -355,6 +355,8 @@ def render_rest_problem(problem: Problem, _: Any = None, *, is_minimal: bool = F
     body = {"code": code, "details": details, "hint": problem.hint, "message": problem.message}
     if problem.explanation is not None:
         body["explanation"] = problem.explanation
+    if problem.path is not None:
+        body["path"] = problem.path
     if is_minimal:
         body = {"code": code, "message": problem.message}
     headers = {**problem.headers, "Proxy-Status": f"PostgREST; error={code}"}

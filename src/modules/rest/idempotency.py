@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from modules.rest.conversing import converse
 from modules.rest.idempotency_errors import (
     AnswerTooLarge,
     IdempotencyKeyInUse,
@@ -126,26 +127,25 @@ class Once:
         key, print_ = key_of(scope["headers"]), fingerprint(scope, body)
         assert key is not None
         place = (_bytea(owner_of(principal)), key)
+
+        async def run(talk: Conversation) -> Answer:
+            found = await self._claim(talk, place, print_)
+            if found is None:
+                return await self._keep(talk, place, await write(talk), scope)
+            await talk.finish()
+            return self._again(found, print_, scope)
+
         left = _TRIES
         while True:
             left -= 1
             try:
-                async with self._pool.conversation(isolation=isolation, writes=True) as talk:
-                    found = await self._claim(talk, place, print_)
-                    if found is None:
-                        return await self._keep(talk, place, await write(talk), scope)
-                    await talk.finish()
+                return await converse(self._pool, run, isolation=isolation)
             except _Behind:
                 if not left:
                     raise IdempotencyKeyInUse from None
-            except PostgresError as error:
-                if not left or not error.is_stale_statement:
-                    raise
             except IdempotencyKeyInUse:
                 self._note(scope, "in_use")
                 raise
-            else:
-                return self._again(found, print_, scope)
 
     async def _claim(
         self, talk: Conversation, place: tuple[str, str], print_: bytes

@@ -20,4 +20,9 @@ CONDITIONS: Final = counter(
     "monohull_rest_conditions_total", "Conditional requests by what became of them.", "outcome"
 )
 
-METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES, CONDITIONS)
+NESTED_WRITES: Final = counter(
+    "monohull_rest_nested_writes_total", "Nested writes by what became of them.", "outcome"
+)
+NESTED_ROWS: Final = counter("monohull_rest_nested_rows_total", "Rows that nested writes wrote.")
+
+METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES, CONDITIONS, NESTED_WRITES, NESTED_ROWS)

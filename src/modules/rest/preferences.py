@@ -27,6 +27,7 @@ Resolution: TypeAlias = Literal["merge-duplicates", "ignore-duplicates"]
 Return: TypeAlias = Literal["representation", "headers-only", "minimal"]
 TxEnd: TypeAlias = Literal["commit", "rollback"]
 Missing: TypeAlias = Literal["default", "null"]
+NestedMode: TypeAlias = Literal["insert", "upsert"]
 
 MAX_TIMEZONE: Final = 64
 MAX_DIGITS: Final = 18
@@ -41,11 +42,13 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "explain-denial": ("",),
     "etag": ("",),
     "respond-async": ("",),
+    "nested": ("insert", "upsert"),
 }
 
 READ: Final = ("count", "tx", "handling", "timezone")
-INSERT: Final = ("resolution", "missing", "return", "count", "tx", "handling", "timezone")
+INSERT: Final = ("resolution", "missing", "return", "count", "tx", "handling", "timezone", "nested")
 UNRESOLVED: Final = INSERT[1:]
+PUT: Final = UNRESOLVED[:-1]
 UPDATE: Final = ("missing", "return", "count", "tx", "handling", "timezone", "max-affected")
 DELETE: Final = ("return", "count", "tx", "handling", "timezone", "max-affected")
 CALL: Final = ("count", "tx", "handling", "timezone", "max-affected")
@@ -67,6 +70,8 @@ class Preferences(Struct, frozen=True):
         explain_denial: Say why a request came to nothing; ours alone.
         etag: Give the answer an entity tag; ours alone.
         respond_async: Promise the call, and do not wait for it (RFC 7240).
+        nested: Take objects and arrays under the name of a relationship as rows, to insert or to upsert;
+            ours alone.
     """
 
     resolution: Resolution | None = None
@@ -80,6 +85,7 @@ class Preferences(Struct, frozen=True):
     explain_denial: bool = False
     etag: bool = False
     respond_async: bool = False
+    nested: NestedMode | None = None
 
     def applied(self, honoured: Iterable[str] = READ) -> str:
         """Return the value of ``Preference-Applied``, empty for none.
@@ -96,6 +102,7 @@ class Preferences(Struct, frozen=True):
             "handling": self.handling,
             "timezone": self.timezone,
             "max-affected": self.max_affected,
+            "nested": self.nested,
         }
         return ", ".join(f"{name}={given[name]}" for name in honoured if given[name] is not None)
 
@@ -138,6 +145,7 @@ def parse_preferences(headers: tuple[str, ...], *, allows_tx: bool = False) -> P
         "explain-denial" in first,
         "etag" in first,
         "respond-async" in first,
+        cast("NestedMode | None", first.get("nested")),
     )
 
 

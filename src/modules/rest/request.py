@@ -27,7 +27,7 @@ from modules.rest.preferences import NONE, Preferences, parse_preferences
 from modules.rest.ranges import WHOLE, Page, parse_range
 from modules.rest.root import demand_description
 from modules.rest.shapes import Shape, Shapes
-from modules.rest.write import parse_write
+from modules.rest.write import parse_nested, parse_write, takes_nested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modules.query import Selection
     from modules.rest.parameters import Parameters
     from modules.rest.settings import RestSettings
+    from modules.rest.write import Nested
 
 MAX_KEPT: Final = 1000
 """Heads and reads that are remembered; the oldest goes. A head takes a kilobyte at most."""
@@ -68,6 +69,7 @@ class ApiRequest(Struct, frozen=True):
         page: The rows wanted, after the ceiling.
         location: Canonical path and query, for ``Content-Location``; empty for a call.
         outdated: Embeds that were named as they will not be known for ever; see `Parameters`.
+        nested: What the body is where it may hold rows of several relations.
     """
 
     head: Head
@@ -76,6 +78,7 @@ class ApiRequest(Struct, frozen=True):
     page: Page
     location: str
     outdated: tuple[tuple[str, str], ...] = ()
+    nested: Nested | None = None
 
     @property
     def media(self) -> Media:
@@ -133,6 +136,9 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     else:
         parameters = _shapes.parse(query, range_page=WHOLE, max_rows=None)
         refuse_outdated(parameters, settings)
+        if takes_nested(head):
+            asked, values, nested = parse_nested(head, parameters, body)
+            return ApiRequest(head, asked, values, parameters.page, "", parameters.outdated, nested)
         asked, values = parse_write(head, parameters, body)
         return ApiRequest(head, asked, values, parameters.page, "", parameters.outdated)
     refuse_outdated(parameters, settings)

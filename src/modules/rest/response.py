@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from modules.query import Call, Mutation, NotOneRow, OffsetBeyondEnd, ResultSet
-from modules.rest.preferences import CALL, DELETE, INSERT, READ, UNRESOLVED, UPDATE
+from modules.rest.preferences import CALL, DELETE, INSERT, PUT, READ, UNRESOLVED, UPDATE
 from modules.rest.ranges import content_range, status_of
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def _written(request: ApiRequest, asked: Mutation, result: ResultSet) -> Answer:
 
 
 def _honoured(asked: Mutation, result: ResultSet) -> tuple[str, ...]:
-    if asked.matches_key or (asked.action == "insert" and result.inserted is None):
+    if asked.matches_key:
+        return PUT
+    if asked.action == "insert" and result.inserted is None:
         return UNRESOLVED
     return _HONOURED[asked.action]
 

@@ -141,6 +141,13 @@ class RestSettings(Struct, frozen=True, kw_only=True):
     batch_seconds: Annotated[
         float, Meta(gt=0, le=3600, description="Longest batch; longer ones are undone.")
     ] = 30.0
+    nested_rows: Annotated[
+        int, Meta(ge=1, le=100_000, description="Most rows of one nested write, all relations together.")
+    ] = 1000
+    nested_depth: Annotated[
+        int,
+        Meta(ge=1, le=16, description="Levels that rows of a nested write may be below the top."),
+    ] = 8
     async_timeout_seconds: Annotated[
         int,
         Meta(

@@ -11,7 +11,9 @@ from __future__ import annotations
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
-from modules.query import Transaction
+from msgspec.structs import replace
+
+from modules.query import INSERTED, Mutation, Transaction
 from modules.rest.config import NOTHING, Config, RoleSettings
 from modules.rest.guc import CLEARED
 from modules.rest.head import PREFIX, Head
@@ -21,6 +23,7 @@ from monohull.kernel.database.statements import BoundSettings, Statement
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from modules.rest.request import ApiRequest
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
 
@@ -64,6 +67,14 @@ def begin_transaction(  # noqa: PLR0913 each is its own matter
         commit=_commits(request, rolls_back=config.settings.rolls_back, read_only=read_only),
         isolation=hoisted.isolation or role.isolation or (config.read_isolation if read_only else None),
     )
+
+
+def counting_anew(transaction: Transaction, request: ApiRequest) -> Transaction:
+    """Have an upsert in the midst of a transaction count its own rows, and not those of earlier ones too."""
+    asked = request.asked
+    if not isinstance(asked, Mutation) or asked.conflict is None:
+        return transaction
+    return replace(transaction, settings=(*transaction.settings, (INSERTED, "")))
 
 
 def bind_settings(

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
+
 from modules.query import Action, Conflict, Mutation, Returning, Selection
-from modules.rest.body import Body, parse_body
+from modules.rest.body import Body, parse_body, parse_json, parse_uneven
 from modules.rest.errors import LimitsWithPut
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from modules.rest.head import Head
     from modules.rest.parameters import Parameters
-    from modules.rest.preferences import Preferences
+    from modules.rest.preferences import NestedMode, Preferences
 
 ACTIONS: Final[Mapping[str, Action]] = {
     "POST": "insert",
@@ -40,6 +42,20 @@ MAX_KEPT_CHARACTERS: Final = 4096
 _kept: Final[dict[Any, tuple[Head, Selection, Mutation]]] = {}
 
 
+class Nested(Struct, frozen=True):
+    """What a body is that may hold rows of several relations.
+
+    Attributes:
+        mode: What is done with the rows below the top.
+        columns: What ``columns=`` lists, or None.
+        is_even: All rows at the top have the same keys, or ``columns=`` says what counts.
+    """
+
+    mode: NestedMode
+    columns: tuple[str, ...] | None
+    is_even: bool
+
+
 def parse_write(head: Head, parameters: Parameters, raw: bytes) -> tuple[Mutation, Sequence[str | bytes]]:
     """Return the mutation and its values by slot: the query's, then the body, then ``max-affected``.
 
@@ -54,6 +70,30 @@ def parse_write(head: Head, parameters: Parameters, raw: bytes) -> tuple[Mutatio
     if _limits(head):
         values.append(head.preferences.max_affected or "")
     return _remembered(head, parameters, body), values
+
+
+def parse_nested(
+    head: Head, parameters: Parameters, raw: bytes
+) -> tuple[Mutation, Sequence[str | bytes], Nested]:
+    """Do what `parse_write` does with a JSON body whose rows may have different keys.
+
+    The columns of the mutation are the keys of all rows, whether or not they name columns.
+
+    Raises:
+        BodyInvalid: PGRST102.
+    """
+    assert head.preferences.nested is not None
+    body, is_even = parse_json(raw, parameters.columns), True
+    if parameters.columns is None:
+        body, is_even = parse_uneven(raw)
+    nested = Nested(head.preferences.nested, parameters.columns, is_even=is_even)
+    return _remembered(head, parameters, body), [*parameters.values, body.document], nested
+
+
+def takes_nested(head: Head) -> bool:
+    """Say whether the body of a request may be nested."""
+    media = head.content_type.partition(";")[0].strip().lower()
+    return head.preferences.nested is not None and head.method == "POST" and media in {"", "application/json"}
 
 
 def _remembered(head: Head, parameters: Parameters, body: Body | None) -> Mutation:

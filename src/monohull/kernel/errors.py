@@ -58,12 +58,14 @@ class Problem(Exception):
 
     Attributes:
         explanation: What decided about the request, for wires that show it to those who may know.
+        path: JSON pointer to what was refused in the body, where there is a single place.
     """
 
     code: ClassVar[str]
     status: ClassVar[int]
     hint: str | None = None
     explanation: Any = None
+    path: str | None = None
 
     def __init__(
         self,

@@ -251,6 +251,14 @@ class BodyColumn(Struct, frozen=True):
     show: Key | None = None
 
 
+class FilledColumn(Struct, frozen=True):
+    """A column that another row gives its value to; ``type`` is that of the column there."""
+
+    name: str
+    slot: int
+    type: str
+
+
 class MutationPlan(Struct, frozen=True):
     """An INSERT, UPDATE or DELETE, and what is read of its rows.
 
@@ -265,6 +273,8 @@ class MutationPlan(Struct, frozen=True):
         conflict: Columns of ON CONFLICT; empty without.
         key: Columns of the primary key, where it is wanted.
         relations: Every relation that is touched, for the check of access.
+        filled: What other rows give values to.
+        found_by: Columns of the primary key, by which rows that are written already are found.
     """
 
     mutation: Mutation
@@ -277,6 +287,8 @@ class MutationPlan(Struct, frozen=True):
     conflict: tuple[str, ...]
     key: tuple[str, ...]
     relations: frozenset[Key]
+    filled: tuple[FilledColumn, ...] = ()
+    found_by: tuple[BodyColumn, ...] = ()
 
 
 class CallPlan(Struct, frozen=True):

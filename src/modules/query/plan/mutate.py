@@ -24,6 +24,7 @@ from modules.query.errors import (
 )
 from modules.query.plan.model import (
     BodyColumn,
+    FilledColumn,
     MutationPlan,
     PlannedColumn,
     PlannedField,
@@ -38,7 +39,7 @@ from modules.query.plan.terms import plan_conditions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from modules.query.ast import Mutation
+    from modules.query.ast import Mutation, Part
     from modules.query.catalog import Catalog, Relation
     from modules.query.columns import Key
 
@@ -82,6 +83,10 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
     columns = tuple(_body_column(name, written, catalog) for name in mutation.columns)
     read, touched = _representation(mutation, relation, catalog, rules)
     key = relation.primary_key if mutation.returning == "keys" else ()
+    returned = _returned(read) if read is not None else key
+    if mutation.part is not None:
+        returned = _given(mutation.part, relation)
+    finds = mutation.written is not None and mutation.returning != "minimal"
     return MutationPlan(
         mutation=mutation,
         target=Source(relation.key),
@@ -93,11 +98,13 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
             catalog,
         ),
         is_exact=_needs_json(mutation, written, columns),
-        returned=_returned(read) if read is not None else key,
+        returned=returned,
         read=read,
         conflict=_conflict(mutation, relation),
         key=key,
         relations=touched | {relation.key},
+        filled=() if mutation.part is None else _filled(mutation.part, written, catalog),
+        found_by=tuple(_found_by(relation)) if finds else (),
     )
 
 
@@ -151,6 +158,28 @@ def _body_column(name: str, relation: Relation, catalog: Catalog) -> BodyColumn:
         raise ColumnNotFound(name, relation.name)
     way = catalog.representations.get(column.type, _AS_IT_IS)
     return BodyColumn(name, column.type, column.default, way.from_json, way.to_json)
+
+
+def _given(part: Part, relation: Relation) -> tuple[str, ...]:
+    """Return the columns whose values are wanted; they give the caller nothing that may not be read."""
+    for name in part.gives:
+        if name not in relation.columns:
+            raise ColumnAbsent(name, relation.key)
+    return part.gives
+
+
+def _filled(part: Part, relation: Relation, catalog: Catalog) -> tuple[FilledColumn, ...]:
+    found: list[FilledColumn] = []
+    for one in part.filled:
+        column = _body_column(one.column, relation, catalog)
+        origin = catalog.relations[one.origin].columns[one.name]
+        found.append(FilledColumn(column.name, one.slot, origin.type))
+    return tuple(found)
+
+
+def _found_by(relation: Relation) -> Iterator[BodyColumn]:
+    for name in relation.primary_key:
+        yield BodyColumn(name, relation.columns[name].type)
 
 
 def _needs_json(mutation: Mutation, relation: Relation, columns: tuple[BodyColumn, ...]) -> bool:

@@ -2,7 +2,15 @@
 
 from modules.query.sql.call import render_call
 from modules.query.sql.fragment import Statement
-from modules.query.sql.mutate import GUARD, render_mutation
+from modules.query.sql.mutate import GUARD, INSERTED, render_mutation
 from modules.query.sql.read import render_count_plan, render_read
 
-__all__ = ["GUARD", "Statement", "render_call", "render_count_plan", "render_mutation", "render_read"]
+__all__ = [
+    "GUARD",
+    "INSERTED",
+    "Statement",
+    "render_call",
+    "render_count_plan",
+    "render_mutation",
+    "render_read",
+]

@@ -45,6 +45,12 @@ FILLED: Final = "_filled"
 MAX_PAIRS: Final = 50
 """Of one call: PostgreSQL passes no more than 100 arguments to a function."""
 
+KEYS: Final = "_keys"
+"""Keys of rows that are written already."""
+
+PLACE: Final = "_place"
+"""Which of them it is."""
+
 INSERTED: Final = "monohull.inserted"
 """Counts up for every row that an upsert tries to insert, and down for each that it updates instead."""
 
@@ -54,6 +60,8 @@ def render_mutation(
 ) -> Statement:
     """Write the statement for ``plan``; parameters as of `answer`."""
     asked = plan.mutation
+    if asked.part is not None:
+        return statement(write(plan))
     if plan.read is not None:
         rows, shape = select(plan.read), asked.shape
     else:
@@ -74,7 +82,9 @@ def render_mutation(
 
 
 def write(plan: MutationPlan) -> str:
-    """Write the statement that writes, with its RETURNING."""
+    """Write the statement that writes, with its RETURNING; or the one that finds what is written already."""
+    if plan.mutation.written is not None:
+        return " ".join(_find(plan, plan.mutation.written))
     match plan.mutation.action:
         case "insert":
             return " ".join(_insert(plan))
@@ -84,15 +94,37 @@ def write(plan: MutationPlan) -> str:
             return " ".join(_delete(plan))
 
 
+def _find(plan: MutationPlan, keys: int) -> Iterator[str]:
+    """Read rows by their keys, in the order of these; of keys without columns that there are some."""
+    if not plan.found_by:
+        yield f"SELECT 1 FROM jsonb_array_elements({parameter(keys)}::jsonb)"
+        return
+    places = [identifier(str(place)) for place in range(len(plan.found_by))]
+    texts = ", ".join(f"{place} text" for place in places)
+    target = qualifier(plan.target)
+    yield f"SELECT {_columns(plan) or '1'}"
+    yield f"FROM ROWS FROM (jsonb_to_recordset({parameter(keys)}::jsonb) AS ({texts}))"
+    yield f"WITH ORDINALITY AS {KEYS}({', '.join((*places, PLACE))})"
+    equal = (
+        f"{target}.{identifier(column.name)} = CAST({KEYS}.{place} AS {column.type})"
+        for column, place in zip(plan.found_by, places, strict=True)
+    )
+    yield f"JOIN {relation(plan.target)} ON {' AND '.join(equal)}"
+    yield f"ORDER BY {KEYS}.{PLACE}"
+
+
 def _insert(plan: MutationPlan) -> Iterator[str]:
-    names = ", ".join(identifier(column.name) for column in plan.columns)
+    targets = _targets(plan)
     yield f"INSERT INTO {relation(plan.target)}"
-    if plan.columns:
-        yield f"({names})"
-    values = ", ".join(_value(column) for column in plan.columns)
-    yield f"SELECT {values} FROM {_body(plan)}"
+    if targets:
+        yield f"({', '.join(map(identifier, targets))})"
+    values = (
+        *(_value(column) for column in plan.columns),
+        *(f"{parameter(one.slot)}::{one.type}" for one in plan.filled),
+    )
+    yield f"SELECT {', '.join(values)} FROM {_body(plan)}"
     conditions = [condition(term) for term in plan.where] if plan.mutation.matches_key else []
-    if plan.conflict:
+    if plan.conflict and _is_counted(plan):
         conditions.append(f"{_count(1)} <> ''")
     if conditions:
         yield f"WHERE {' AND '.join(conditions)}"
@@ -101,15 +133,24 @@ def _insert(plan: MutationPlan) -> Iterator[str]:
     yield _returning(plan)
 
 
+def _targets(plan: MutationPlan) -> tuple[str, ...]:
+    return (*(column.name for column in plan.columns), *(one.name for one in plan.filled))
+
+
 def _on_conflict(plan: MutationPlan) -> Iterator[str]:
     assert plan.mutation.conflict is not None
     yield f"ON CONFLICT ({', '.join(identifier(name) for name in plan.conflict)})"
-    if not plan.mutation.conflict.merge or not plan.columns:
+    if not plan.mutation.conflict.merge or not (plan.columns or plan.filled):
         yield "DO NOTHING"
         return
-    names = (identifier(column.name) for column in plan.columns)
+    names = map(identifier, _targets(plan))
     yield f"DO UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in names)}"
-    yield f"WHERE {_count(-1)} <> ''"
+    if _is_counted(plan):
+        yield f"WHERE {_count(-1)} <> ''"
+
+
+def _is_counted(plan: MutationPlan) -> bool:
+    return plan.mutation.part is None or plan.mutation.part.is_counted
 
 
 def _count(step: int) -> str:

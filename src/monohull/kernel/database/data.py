@@ -204,12 +204,13 @@ class DataPool(WirePool):
 
     @asynccontextmanager
     async def conversation(
-        self, *, isolation: Isolation | None = None, writes: bool = False
+        self, *, isolation: Isolation | None = None, writes: bool = False, parses_anew: bool = False
     ) -> AsyncIterator[Conversation]:
         """Hold a connection for one transaction of several round trips.
 
         Unless `Conversation.finish` was called, nothing of it takes effect. One that ``writes`` does so
-        although some of its statements come with settings of requests that only read.
+        although some of its statements come with settings of requests that only read. With ``parses_anew``
+        no statement is one that the server was told of before.
 
         Raises:
             DatabaseUnavailable: As `run_batch` raises it, like PoolExhausted and Draining.
@@ -217,6 +218,8 @@ class DataPool(WirePool):
         wire = await self.take()
         assert self._login is not None
         wire.gathers = False
+        if parses_anew:
+            wire.forget_statements()
         try:
             yield Conversation(wire, self._login, isolation, _explain, writes=writes)
         finally:

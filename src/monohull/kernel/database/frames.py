@@ -59,6 +59,8 @@ class PostgresError(Exception):
         position: 1-based character in the statement's text, or None.
         where: The call stack inside the server, or None.
         routine: The server's C function that raised it.
+        statement: Which of the statements that were sent together it refused, from 0 on; None for what goes
+            before and after them.
     """
 
     def __init__(self, fields: Mapping[str, str]) -> None:
@@ -74,6 +76,7 @@ class PostgresError(Exception):
         self.constraint: str | None = fields.get("n")
         self.where: str | None = fields.get("W")
         self.routine: str | None = fields.get("R")
+        self.statement: int | None = None
         position = fields.get("P", "")
         self.position: int | None = int(position) if position.isdecimal() else None
 

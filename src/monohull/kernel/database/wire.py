@@ -514,8 +514,11 @@ class Wire(asyncio.Protocol):
         error = PostgresError(read_fields(data, start))
         if error.is_fatal:
             self._reason = self._reason or str(error)
-        if self._exchange is not None and self._exchange.error is None:
-            self._exchange.error = error
+        exchange = self._exchange
+        if exchange is not None and exchange.error is None:
+            place = len(exchange.results) - exchange.first
+            error.statement = place if 0 <= place < exchange.asked else None
+            exchange.error = error
 
     def _on_notice(self, data: bytes, start: int, stop: int) -> None:  # noqa: ARG002 every message looks the same
         if self.on_notice is not None:
