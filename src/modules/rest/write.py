@@ -83,10 +83,9 @@ def parse_nested(
         BodyInvalid: PGRST102.
     """
     assert head.preferences.nested is not None
-    body, is_even = parse_json(raw, parameters.columns), True
-    if parameters.columns is None:
-        body, is_even = parse_uneven(raw)
-    nested = Nested(head.preferences.nested, parameters.columns, is_even=is_even)
+    columns = parameters.columns
+    body, is_even = parse_uneven(raw) if columns is None else (parse_json(raw, columns), True)
+    nested = Nested(head.preferences.nested, columns, is_even=is_even)
     return _remembered(head, parameters, body), [*parameters.values, body.document], nested
 
 

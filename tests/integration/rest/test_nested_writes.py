@@ -157,3 +157,298 @@ async def test_a_tree_is_written_and_read_back(till: Served, database: asyncpg.C
         }
     ]
     assert await counts(database) == 11
+
+
+async def test_keys_may_be_named_in_several_ways(till: Served, database: asyncpg.Connection) -> None:
+    """By relation, by hint, and by the alias that select gives; a column of that name stays a column."""
+    select = "note,who:buyers!sales_buyer_id_fkey(name),by:buyers!sales_seller_id_fkey(name),l:sale_lines(quantity)"
+    body = {"who": {"name": "Ada"}, "by": {"name": "Bo"}, "l": [{"quantity": 4}]}
+    answer = await send(till, f"sales?select={select}", body)
+    assert answer.json() == [
+        {"note": "none", "who": {"name": "Ada"}, "by": {"name": "Bo"}, "l": [{"quantity": 4}]}
+    ], answer.text
+    assert await database.fetchval("select count(*) from sales where buyer_id <> seller_id") == 1
+    # children and parents of a relation that refers to itself
+    areas = {"name": "b", "up": {"name": "a"}, "down": [{"name": "c"}, {"name": "d"}]}
+    select = "name,up:area_id(name),down:areas!area_id(name)"
+    answer = await send(till, f"areas?select={select}", areas)
+    assert answer.json() == [{"name": "b", "up": {"name": "a"}, "down": [{"name": "c"}, {"name": "d"}]}]
+    rows = await database.fetch(
+        "select a.name, b.name as up from areas a left join areas b on b.id = a.area_id"
+    )
+    assert {(row["name"], row["up"]) for row in rows} == {("a", None), ("b", "a"), ("c", "b"), ("d", "b")}
+    for deep in ({"name": "x", "areas": [{"name": "y", "areas": [{"name": "z"}]}]},):
+        answer = await send(till, "areas?select=name,areas(name,areas(name))", deep)
+        assert answer.json() == [deep]
+
+
+async def test_composite_keys_and_keys_of_other_types(till: Served, database: asyncpg.Connection) -> None:
+    body = [
+        {
+            "tenant": 1,
+            "number": number,
+            "place": "here",
+            "firms": {"tenant": 1, "code": f"f{number}", "name": "F"},
+            "drawers": [{"slot": "a"}, {"slot": "b\"'"}],
+        }
+        for number in (2, 1)
+    ]
+    answer = await send(till, "desks?select=number,code,firms(name),drawers(tenant,slot)", body)
+    assert answer.status_code == 201, answer.text
+    assert [row["number"] for row in answer.json()] == [2, 1], "in the order of the body"
+    assert answer.json()[0] == {
+        "number": 2,
+        "code": "f2",
+        "firms": {"name": "F"},
+        "drawers": [{"tenant": 1, "slot": "a  "}, {"tenant": 1, "slot": "b\"'"}],
+    }
+    # what both parents give has to be one value, whether or not the body says it too
+    other = {"tenant": 2, "number": 9, "firms": {"tenant": 1, "code": "f1", "name": "F"}}
+    for wrong, path in ((other, "/tenant"), ([{"number": 8}, other], "/1/tenant")):
+        refused = await send(till, "desks", wrong, UPSERT)
+        assert (refused.status_code, refused.json()["code"]) in ((400, "MH116"), (400, "23502")), refused.text
+        assert refused.json()["path"] in (path, "/0"), refused.text
+    assert await database.fetchval("select count(*) from desks") == 2
+    location = await send(
+        till, "desks", body[0] | {"number": 7}, {"Prefer": "nested=upsert, return=headers-only"}
+    )
+    assert (location.status_code, location.headers["location"]) == (201, "/desks?tenant=eq.1&number=eq.7")
+
+
+async def test_many_parents_with_different_keys(till: Served, database: asyncpg.Connection) -> None:
+    """Each row has the keys that it has; what it lacks is the column's default."""
+    body = [
+        {"note": None, "sale_lines": [{}]},
+        {"sale_lines": None, "about": [1]},
+        {"note": "c", "sale_lines": [], "buyers!sales_buyer_id_fkey": None},
+        {"note": "skip"},
+    ]
+    answer = await send(till, "sales?select=note,about,sale_lines(quantity)", body)
+    assert answer.json() == [
+        {"note": None, "about": None, "sale_lines": [{"quantity": 1}]},
+        {"note": "none", "about": [1], "sale_lines": []},
+        {"note": "c", "about": None, "sale_lines": []},
+    ], answer.text
+    # as supabase-js sends a list: columns has the keys of all, and what a row lacks is null
+    path = "sales?select=note,sale_lines(quantity)&columns=note,sale_lines"
+    answer = await send(till, path, [{"note": "d"}, {"sale_lines": [{}], "about": 7}])
+    assert answer.json() == [
+        {"note": "d", "sale_lines": []},
+        {"note": None, "sale_lines": [{"quantity": 1}]},
+    ]
+    answer = await send(
+        till, path, [{"sale_lines": [{}]}], INSERT | {"Prefer": INSERT["Prefer"] + ",missing=default"}
+    )
+    assert answer.json() == [{"note": "none", "sale_lines": [{"quantity": 1}]}]
+    plain = await send(
+        till, "sales?columns=note", [{"note": "e", "sale_lines": [{}]}], {"Prefer": "nested=insert"}
+    )
+    assert (plain.status_code, plain.content) == (201, b"")
+    assert await database.fetchval("select count(*) from sale_lines") == 3
+
+
+async def test_what_an_answer_may_be_like(till: Served, database: asyncpg.Connection) -> None:
+    body = {"note": "x", "sale_lines": [{"quantity": 1}, {"quantity": 2}]}
+    silent = await send(till, "sales", body, {"Prefer": "nested=insert, count=exact"})
+    assert (silent.status_code, silent.content, silent.headers["content-range"]) == (201, b"", "*/1")
+    one = await send(
+        till, "sales?select=total", body, INSERT | {"Accept": "application/vnd.pgrst.object+json"}
+    )
+    assert (one.status_code, one.json()) == (201, {"total": 3})
+    before = await counts(database)
+    two = await send(
+        till, "sales?select=total", [body, body], INSERT | {"Accept": "application/vnd.pgrst.object+json"}
+    )
+    assert (two.status_code, two.json()["code"]) == (406, "PGRST116")
+    csv = await send(till, "sales?select=note,total", [body, body], INSERT | {"Accept": "text/csv"})
+    assert csv.text == "note,total\nx,3\nx,3"
+    undone = await send(till, "sales?select=total", body, {"Prefer": INSERT["Prefer"] + ", tx=rollback"})
+    assert (undone.status_code, undone.json()) == (201, [{"total": 3}])
+    assert await counts(database) == before + 6
+    plan = await send(till, "sales", body, INSERT | {"Accept": "application/vnd.pgrst.plan+json"})
+    assert (plan.status_code, plan.json()["code"]) == (406, "PGRST107")
+
+
+async def test_nothing_changes_for_who_does_not_ask(till: Served, database: asyncpg.Connection) -> None:
+    body = {"note": "x", "sale_lines": [{"quantity": 1}]}
+    for headers in ({"Prefer": "return=minimal"}, {"Prefer": "nested=replace"}):
+        refused = await send(till, "sales", body, headers)
+        assert (refused.status_code, refused.json()["code"]) == (400, "PGRST204")
+        assert "path" not in refused.json()
+    strict = await send(till, "sales", body, {"Prefer": "nested=replace, handling=strict"})
+    assert (strict.status_code, strict.json()["code"]) == (400, "PGRST122")
+    uneven = [{"note": "x"}, {"total": 1}]
+    for headers in ({"Prefer": "return=minimal"}, INSERT):
+        refused = await send(till, "sales", uneven, headers)
+        assert (refused.status_code, refused.json()["code"]) == (400, "PGRST102")
+    assert await counts(database) == 0
+    for _ in range(3):  # and again when it is known
+        plain = await send(till, "sales?select=note", {"note": "x"}, INSERT)
+        assert (plain.status_code, plain.json()) == (201, [{"note": "x"}])
+        tree = await send(till, "sales?select=note,sale_lines(quantity)", body, INSERT)
+        assert tree.json() == [body]
+    put = await till.client.put(
+        "/rest/v1/labels?id=eq.1", headers=person(1) | UPSERT, json={"id": 1, "word": "x"}
+    )
+    assert (put.status_code, put.headers["preference-applied"]) == (201, "return=representation")
+    patch = await till.client.patch("/rest/v1/sales?id=eq.1", headers=person(1) | UPSERT, json=body)
+    assert (patch.status_code, patch.json()["code"]) == (400, "PGRST204")
+
+
+REFUSED: tuple[tuple[str, str, Any, int, str, str | None], ...] = (
+    ("an object for many", "sales", {"sale_lines": {"quantity": 1}}, 400, "MH116", "/sale_lines"),
+    ("a list for one", "sales", {"receipts": [{"number": "1"}]}, 400, "MH116", "/receipts"),
+    ("a list for a parent", "sale_lines", {"wares": []}, 400, "MH116", "/wares"),
+    ("no row", "sales", [{"sale_lines": [{}, 7]}], 400, "MH116", "/0/sale_lines/1"),
+    ("a text", "sales", {"sale_lines": "x"}, 400, "MH116", "/sale_lines"),
+    ("an unknown column", "sales", [{}, {"sale_lines": [{"nr": 1}]}], 400, "PGRST204", "/1/sale_lines/0/nr"),
+    ("no relationship", "sales", {"wares": [{"name": "x"}]}, 400, "PGRST200", "/wares"),
+    ("two relationships", "sales", {"buyers": {"name": "x"}}, 300, "PGRST201", "/buyers"),
+    ("a wrong hint", "sales", {"sale_lines!nope": []}, 400, "PGRST200", "/sale_lines!nope"),
+    ("a strange name", "sales", {"a/b~c": []}, 400, "PGRST200", "/a~1b~0c"),
+    ("a function", "sales", {"first_line": {}}, 400, "MH119", "/first_line"),
+    (
+        "too deep",
+        "areas",
+        {"areas": [{"areas": [{"areas": [{"areas": [{}]}]}]}]},
+        422,
+        "MH117",
+        "/areas/0/areas/0/areas/0/areas/0",
+    ),
+    ("too many", "sales", {"sale_lines": [{}] * 50}, 422, "MH117", "/sale_lines/49"),
+    ("a check", "sales", [{"sale_lines": [{}, {"quantity": 0}]}], 400, "23514", "/0/sale_lines/1"),
+    ("another ware", "sales", {"sale_lines": [{"ware_id": 99}]}, 409, "23503", "/sale_lines/0/ware_id"),
+    ("no word", "sales", {"labels": [{"word": "a"}, {"word": None}]}, 400, "23502", "/labels/1/word"),
+    ("no number", "sales", {"sale_lines": [{"quantity": "x"}]}, 400, "22P02", "/sale_lines/0"),
+    ("a policy", "sales", {"sale_lines": [{}, {"quantity": 100}]}, 403, "42501", "/sale_lines/1"),
+    (
+        "a policy at the top",
+        "sales",
+        {"owner": "00000000-0000-0000-0000-000000000002", "sale_lines": [{}]},
+        403,
+        "42501",
+        "",
+    ),
+    ("another's row", "sales", {"sale_lines": [{"sale_id": 77}]}, 400, "MH116", "/sale_lines/0/sale_id"),
+    ("a row left out", "sales", {"note": "skip", "sale_lines": [{}]}, 409, "MH118", ""),
+    ("a zero byte", "sales", {"sale_lines": [{}], "note": "\x00"}, 400, "22P05", ""),
+    ("no view of rows", "totals", {"n": 1, "sale_lines": []}, 405, "MH102", None),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code", "place"), [one[1:] for one in REFUSED], ids=[one[0] for one in REFUSED]
+)
+@pytest.mark.parametrize("mode", ["insert", "upsert"])
+async def test_what_is_refused_leaves_nothing_behind(
+    till: Served,
+    database: asyncpg.Connection,
+    mode: str,
+    path: str,
+    body: Any,
+    status: int,
+    code: str,
+    place: str | None,
+) -> None:
+    before = await counts(database)
+    answer = await send(till, path, body, {"Prefer": f"nested={mode}, return=representation"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    if place is not None:
+        assert answer.json()["path"] == place
+    assert await counts(database) == before
+    assert (await send(till, "sales", {"sale_lines": [{}]})).status_code == 201, "and all goes on"
+
+
+async def test_a_key_that_a_trigger_changes_is_the_one_that_counts(
+    till: Served, database: asyncpg.Connection
+) -> None:
+    answer = await send(
+        till, "sales?select=id,sale_lines(sale_id)", {"id": 5, "note": "other key", "sale_lines": [{}]}
+    )
+    assert answer.json() == [{"id": 1005, "sale_lines": [{"sale_id": 1005}]}], answer.text
+
+
+async def test_upsert_of_a_tree(till: Served, database: asyncpg.Connection) -> None:
+    select = "sales?select=id,note,total,sale_lines(id,quantity),labels(id,word)"
+    first = await send(
+        till,
+        select,
+        {"id": 71, "note": "a", "sale_lines": [{"id": 71, "quantity": 1}], "labels": [{"id": 71, "word": "x"}]},
+    )
+    assert first.status_code == 201, first.text
+    tree = first.json()[0]
+    # what was read may be sent again; what the body does not have stays
+    merge = {"Prefer": UPSERT["Prefer"] + ", resolution=merge-duplicates"}
+    again = await send(till, select, tree, merge)
+    assert (again.status_code, again.json()) == (200, [tree]), again.text
+    assert again.headers["preference-applied"] == (
+        "resolution=merge-duplicates, return=representation, nested=upsert"
+    )
+    changed = {
+        "id": 71,
+        "note": "b",
+        "sale_lines": [{"id": 72, "quantity": 5}],
+        "labels": [{"id": 71, "word": "y"}],
+    }
+    answer = await send(till, select, changed, merge)
+    assert answer.json() == [
+        {
+            "id": 71,
+            "note": "b",
+            "total": 6,
+            "sale_lines": [{"id": 71, "quantity": 1}, {"id": 72, "quantity": 5}],
+            "labels": [{"id": 71, "word": "y"}],
+        }
+    ]
+    mixed = await send(
+        till, "sales?select=id", [{"id": 71, "sale_lines": []}, {"id": 79, "sale_lines": []}], merge
+    )
+    assert (mixed.status_code, mixed.json()) == (201, [{"id": 71}, {"id": 79}])
+    # rows below are upserted under a new one; at the top the row exists
+    twice = await send(till, select, changed, UPSERT)
+    assert (twice.status_code, twice.json()["code"], twice.json()["path"]) == (409, "23505", "")
+    fresh = await send(till, select, {"labels": [{"id": 71, "word": "z"}]}, UPSERT)
+    assert fresh.json()[0]["labels"] == [{"id": 71, "word": "z"}]
+    inserted = await send(till, select, {"labels": [{"id": 71, "word": "w"}]}, INSERT)
+    assert (inserted.status_code, inserted.json()["path"]) == (409, "/labels/0")
+    # by another key than the primary one
+    by_name = "makes?select=name,wares(name)&on_conflict=name"
+    for wares in ([{"name": "Rope"}], [{"name": "Hook"}]):
+        answer = await send(till, by_name, {"name": "Knot", "wares": wares}, merge)
+    assert answer.json() == [{"name": "Knot", "wares": [{"name": "Rope"}, {"name": "Hook"}]}]
+    ignored = await send(
+        till,
+        by_name,
+        {"name": "Knot", "wares": []},
+        {"Prefer": "nested=insert, resolution=ignore-duplicates"},
+    )
+    assert (ignored.status_code, ignored.json()["code"]) == (400, "MH119")
+
+
+async def test_others_rows_are_not_merged_into(till: Served, database: asyncpg.Connection) -> None:
+    """Row security holds for each row, as the caller."""
+    mine = await send(till, "sales?select=id,sale_lines(id)", {"sale_lines": [{}]})
+    row = mine.json()[0]
+    before = await database.fetch("select * from sale_lines")
+    merge = {"Prefer": UPSERT["Prefer"] + ", resolution=merge-duplicates"}
+    for body, path in (
+        ({"id": row["id"], "note": "mine now", "sale_lines": []}, ""),
+        ({"note": "o", "sale_lines": [{"id": row["sale_lines"][0]["id"], "quantity": 7}]}, "/sale_lines/0"),
+    ):
+        other = await send(till, "sales", body, merge, who=2)
+        assert (other.status_code, other.json()["code"], other.json()["path"]) == (403, "42501", path)
+    assert await database.fetch("select * from sale_lines") == before
+    nobody = await till.client.post("/rest/v1/sales", headers=INSERT, json={"sale_lines": [{}]})
+    assert (nobody.status_code, nobody.json()["code"]) == (401, "42501")
+
+
+async def test_views_that_take_rows(till: Served, database: asyncpg.Connection) -> None:
+    answer = await send(
+        till, "open_sales?select=id,note,sale_lines(quantity)", {"note": "v", "sale_lines": [{"quantity": 2}]}
+    )
+    assert answer.status_code == 201, answer.text
+    assert [(row["note"], row["sale_lines"]) for row in answer.json()] == [("v", [{"quantity": 2}])]
+    below = await send(
+        till, "sale_lines?select=quantity,open_sales(note)", {"quantity": 3, "open_sales": {"note": "w"}}
+    )
+    assert below.json() == [{"quantity": 3, "open_sales": {"note": "w"}}], below.text
