@@ -25,7 +25,7 @@ pytestmark = [
 
 def test_suites(server: Mapping[str, str]) -> None:
     assert NODE is not None
-    for suite in ("reads", "writes", "functions"):
+    for suite in ("reads", "writes", "functions", "pages"):
         command = [NODE, f"{suite}.test.mjs"]
         done = subprocess.run(
             command, cwd=FOLDER, env=server, capture_output=True, text=True, timeout=120, check=False

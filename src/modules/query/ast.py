@@ -156,6 +156,21 @@ class Selection(Struct, frozen=True):
     offset: int | None = None
 
 
+class Keyset(Struct, frozen=True):
+    """A page that begins beside a row, and not at a number of rows.
+
+    The selection's order has to tell any two rows apart; see `keyset_order`.
+
+    Attributes:
+        is_backward: It ends before the row, and does not begin after it.
+        slots: Slots of the row's values, one for each term of the order, None for a null; empty for the
+            first page there is.
+    """
+
+    is_backward: bool = False
+    slots: tuple[int | None, ...] = ()
+
+
 class Read(Struct, frozen=True, cache_hash=True):
     """Rows of ``schema.relation``, as one document.
 
@@ -167,6 +182,7 @@ class Read(Struct, frozen=True, cache_hash=True):
         count: Also count the rows there are without limit and offset.
         strip_nulls: Leave keys without a value out of the document.
         max_rows: Limit of every selection that sets none; None for no limit.
+        keyset: Where the page begins, and the wish to know where the next ones do; None without pages.
     """
 
     schema: str
@@ -176,6 +192,7 @@ class Read(Struct, frozen=True, cache_hash=True):
     count: Count | None = None
     strip_nulls: bool = False
     max_rows: int | None = None
+    keyset: Keyset | None = None
 
 
 class Conflict(Struct, frozen=True):

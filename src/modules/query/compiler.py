@@ -21,16 +21,24 @@ from modules.query.exposure import Closure, Exposure, find_closures
 from modules.query.limits import hidden_names, limit_catalog
 from modules.query.marks import filter_shape, marks_of, sensitive_columns
 from modules.query.plan.call import plan_call, routine_of
+from modules.query.plan.keyset import keyset_order
 from modules.query.plan.mutate import plan_mutation
 from modules.query.plan.read import Rules, check_open, find_relation, plan_read
 from modules.query.relationships import find_relationship
-from modules.query.sql import Statement, render_call, render_count_plan, render_mutation, render_read
+from modules.query.sql import (
+    Statement,
+    render_call,
+    render_count_plan,
+    render_mutation,
+    render_page,
+    render_read,
+)
 from modules.query.sql.version import is_of_rows_alone, render_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modules.query.ast import Request
+    from modules.query.ast import Order, Request
     from modules.query.catalog import Catalog, Relation, Relationship
     from modules.query.columns import Key
     from modules.query.probe import Plan
@@ -56,6 +64,7 @@ class Compiled(Struct, frozen=True):
         sensitive: Columns it selects that are marked so, as ``schema.relation.column``.
         filters: What it filters by, where it selects such columns.
         is_audited: It may change rows that are audited.
+        is_paged: Its row says where the pages beside this one begin.
     """
 
     statement: Statement
@@ -69,6 +78,7 @@ class Compiled(Struct, frozen=True):
     sensitive: tuple[str, ...] = ()
     filters: tuple[str, ...] = ()
     is_audited: bool = False
+    is_paged: bool = False
 
 
 class Version(Struct, frozen=True):
@@ -213,6 +223,18 @@ class Compiler:
         among = self._rules(role, anonymous=anonymous).among
         return find_relationship(self.catalog, origin, target, hint, among=among)
 
+    def keyset_order(self, read: Read, *, role: str, anonymous: bool) -> tuple[Order, ...]:
+        """Return the order of ``read`` with what it lacks to tell any two rows apart.
+
+        Raises:
+            RelationNotFound: PGRST205. RelationClosed: MH100.
+            PagingImpossible: MH122, there is no such order.
+        """
+        rules = self._rules(role, anonymous=anonymous)
+        relation = find_relation(read.schema, read.relation, self.catalog, rules)
+        check_open(relation.key, rules)
+        return keyset_order(read, relation)
+
     def closed_to(self, role: str) -> frozenset[Key]:
         """Return the relations that are closed to ``role``."""
         return frozenset() if role in self._bypassing else frozenset(self._closures)
@@ -271,8 +293,9 @@ class Compiler:
         plan = plan_read(read, self.catalog, rules)
         sensitive = sensitive_columns(plan.read, self._marks)
         count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
+        render = render_read if plan.keyset is None else render_page
         return Compiled(
-            render_read(plan, self._asides, is_explained=is_explained),
+            render(plan, self._asides, is_explained=is_explained),
             plan.relations,
             count_plan,
             asides=len(self._asides),
@@ -280,6 +303,7 @@ class Compiler:
             closed=self._closed(plan.relations),
             sensitive=sensitive,
             filters=filter_shape(plan.read) if sensitive else (),
+            is_paged=plan.keyset is not None,
         )
 
     def _mutation(self, mutation: Mutation, rules: Rules, *, is_explained: bool) -> Compiled:

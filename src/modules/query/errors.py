@@ -147,6 +147,16 @@ class GeometryMissing(QueryProblem):
         super().__init__("geometry column is missing")
 
 
+class PagingImpossible(QueryProblem):
+    """Pages by cursor need an order by stored columns that tells rows apart, and an answer that is a list."""
+
+    code = "MH122"
+    status = 400
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__("These rows cannot be paged by a cursor", details=why, hint=hint)
+
+
 class NotOneRow(QueryProblem):
     """Exactly one row was asked for."""
 

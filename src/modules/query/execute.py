@@ -85,6 +85,8 @@ class ResultSet(Struct, frozen=True):
         key: JSON array of names and values of the written row's primary key, where it was asked for.
         inserted: How many rows an upsert added; None for everything else.
         asides: What functions left in the settings that the compiler was told to give back.
+        page: Of a page by cursor, JSON: the values by which its rows are ordered of the row nearest to where
+            it began and of the farthest (null where there is none), and whether there are rows beyond.
     """
 
     body: bytes | ValueStream
@@ -93,6 +95,7 @@ class ResultSet(Struct, frozen=True):
     key: bytes | None = None
     inserted: int | None = None
     asides: tuple[bytes | None, ...] = ()
+    page: bytes | None = None
 
     def close(self) -> None:
         """Want no more of a body that still comes."""
@@ -156,6 +159,9 @@ def read_result(compiled: Compiled, row: Sequence[bytes | None], body: bytes | V
     """Return what the only row of the statement says, around ``body``."""
     total, rows = row[:2]
     end = 2 + compiled.asides
+    if compiled.is_paged:
+        count = None if total is None else int(total)
+        return ResultSet(body, int(rows or 0), count, asides=tuple(row[2:end]), page=row[end])
     key, inserted = row[end : end + 2] if len(row) > end + 1 else (None, None)
     return ResultSet(
         body,

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from modules.query import ResultSet
     from modules.rest.config import Config, Surroundings
+    from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Explainer
     from modules.rest.settings import RestSettings
     from monohull.kernel.database.statements import Isolation
@@ -77,6 +78,7 @@ class Answering:
         surroundings: Where it is served.
         publish: Tells the product what happened, for certain.
         observer: Is told of nested writes.
+        cursors: Signs the places where pages begin.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -87,8 +89,10 @@ class Answering:
         surroundings: Surroundings,
         publish: Publish,
         observer: Observer,
+        cursors: Cursors,
     ) -> None:
         self._observer = observer
+        self._cursors = cursors
         self._explainer: Explainer = UNEXPLAINED
         self._publish = publish
         self._surroundings = surroundings
@@ -285,6 +289,7 @@ class Answering:
             if compiled.sensitive:
                 await self._publish(read_of(request, compiled, result))
             answer = build_answer(request, result, is_void=is_void)
+            answer.headers.extend(self._cursors.links(request, result.page))
             if any(result.asides):
                 return Answer(*override(answer.status, answer.headers, result.asides), answer.body)
         except BaseException:
@@ -426,6 +431,8 @@ class Answering:
             vantage.scopes.demand_target(principal.scopes, request.asked)
         request = negotiate(request, vantage.compiler)
         anonymous = self._is_anonymous(principal)
+        if request.cursor is not None:
+            request = self._cursors.place(request, vantage.compiler, role=principal.role, anonymous=anonymous)
         compiled = vantage.compiler.compile(
             request.asked,
             role=principal.role,

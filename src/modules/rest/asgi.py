@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from modules.rest.batch import Batch
     from modules.rest.config import Config, Surroundings
     from modules.rest.gate import Gate
+    from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Deferral
     from modules.rest.vantage import Vantage
     from monohull.kernel.asgi import Receive, Scope, Send
@@ -67,6 +68,7 @@ class DataApi(Answering):
         observer: Is told of nested writes.
         around: Adds what a request asks for around its answer.
         batch: Answers several requests at once.
+        cursors: Signs the places where pages begin.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -80,13 +82,14 @@ class DataApi(Answering):
         observer: Observer,
         around: Around,
         batch: Batch,
+        cursors: Cursors,
     ) -> None:
         self._gate = gate
         self._around = around
         self._batch = batch
         self._deferral: Deferral = NEVER
         self._departures = Departures()
-        super().__init__(config, live, source, surroundings, publish, observer)
+        super().__init__(config, live, source, surroundings, publish, observer, cursors)
 
     def defer_by(self, deferral: Deferral) -> None:
         """Have ``deferral`` promise the calls that a client would rather not wait for."""

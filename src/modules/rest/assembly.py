@@ -16,8 +16,10 @@ from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import Once, idempotency_metrics
 from modules.rest.nested_write import nested_metrics
+from modules.rest.paging import Cursors
 from modules.rest.settings import RestSettings
 from monohull.kernel import outbox
+from monohull.kernel.home import jwt_secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,6 +67,7 @@ class DataService:
             runtime.observer,
             Around(runtime.data, once, runtime.observer),
             Batch(runtime.data, once, runtime.observer),
+            Cursors(jwt_secret(runtime.settings)),
         )
         runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
         runtime.observer.add_reader(batch_metrics(runtime.metrics))

@@ -55,7 +55,7 @@ _OWN: Final = frozenset({b"content-range", b"content-location", b"content-length
 """Headers that are made for each answer."""
 
 _WISHES: Final = "rest.wishes"
-_UNUSUAL: Final = frozenset({b"range", b"cookie", b"if-match", b"if-none-match"})
+_UNUSUAL: Final = frozenset({b"range", b"cookie", b"if-match", b"if-none-match", b"cursor"})
 
 Key: TypeAlias = tuple[bytes | None, ...]
 Pieces: TypeAlias = tuple[bytes, ...]
@@ -225,6 +225,7 @@ def is_plain(request: ApiRequest, compiled: Compiled) -> bool:
         and preferences.timezone is None
         and not (preferences.explain_denial or preferences.etag)
         and not request.outdated
+        and request.cursor is None
         and request.page.offset == 0
         and request.media.explain is None
         and compiled.count_plan is None

@@ -33,7 +33,7 @@ CORS_DIALECT: Final = CorsDialect(
             "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "
             "Transfer-Encoding, Range-Unit"
         ),
-        f"{EXPOSED_HEADERS}, {HEADER.lower()}, {REPLAYED[0].decode()}, {STEP_HEADER.lower()}, etag",
+        f"{EXPOSED_HEADERS}, {HEADER.lower()}, {REPLAYED[0].decode()}, {STEP_HEADER.lower()}, etag, link",
     ),
     methods="GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD",
     before=("Authorization",),

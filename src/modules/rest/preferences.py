@@ -43,9 +43,10 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "etag": ("",),
     "respond-async": ("",),
     "nested": ("insert", "upsert"),
+    "pagination": ("cursor",),
 }
 
-READ: Final = ("count", "tx", "handling", "timezone")
+READ: Final = ("count", "tx", "handling", "timezone", "pagination")
 INSERT: Final = ("resolution", "missing", "return", "count", "tx", "handling", "timezone", "nested")
 UNRESOLVED: Final = INSERT[1:]
 PUT: Final = UNRESOLVED[:-1]
@@ -72,6 +73,7 @@ class Preferences(Struct, frozen=True):
         respond_async: Promise the call, and do not wait for it (RFC 7240).
         nested: Take objects and arrays under the name of a relationship as rows, to insert or to upsert;
             ours alone.
+        pagination: ``cursor``: say where the pages beside this one begin; ours alone.
     """
 
     resolution: Resolution | None = None
@@ -86,6 +88,7 @@ class Preferences(Struct, frozen=True):
     etag: bool = False
     respond_async: bool = False
     nested: NestedMode | None = None
+    pagination: str | None = None
 
     def applied(self, honoured: Iterable[str] = READ) -> str:
         """Return the value of ``Preference-Applied``, empty for none.
@@ -103,6 +106,7 @@ class Preferences(Struct, frozen=True):
             "timezone": self.timezone,
             "max-affected": self.max_affected,
             "nested": self.nested,
+            "pagination": self.pagination,
         }
         return ", ".join(f"{name}={given[name]}" for name in honoured if given[name] is not None)
 
@@ -146,6 +150,7 @@ def parse_preferences(headers: tuple[str, ...], *, allows_tx: bool = False) -> P
         "etag" in first,
         "respond-async" in first,
         cast("NestedMode | None", first.get("nested")),
+        first.get("pagination"),
     )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 from msgspec import Struct
 
 from modules.query import EmbedNotSelected, Mutation, Read, Request
+from modules.rest.asked_page import take_cursor
 from modules.rest.call import parse_call
 from modules.rest.errors import (
     CallMethodNotAllowed,
@@ -70,6 +71,8 @@ class ApiRequest(Struct, frozen=True):
         location: Canonical path and query, for ``Content-Location``; empty for a call.
         outdated: Embeds that were named as they will not be known for ever; see `Parameters`.
         nested: What the body is where it may hold rows of several relations.
+        cursor: Where the page begins; empty for the first page, None where nobody asks for pages by cursor.
+        binding: What cursors of this request belong to, once they are looked at.
     """
 
     head: Head
@@ -79,6 +82,8 @@ class ApiRequest(Struct, frozen=True):
     location: str
     outdated: tuple[tuple[str, str], ...] = ()
     nested: Nested | None = None
+    cursor: str | None = None
+    binding: bytes = b""
 
     @property
     def media(self) -> Media:
@@ -117,6 +122,7 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     """
     head = _remembered_head(scope, settings)
     query: bytes = scope["query_string"]
+    cursor: str | None = None
     if head.kind == "function":
         parameters = _shapes.parse(
             query,
@@ -130,6 +136,7 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
     asked: Request
     values: Sequence[str | bytes]
     if head.method in READS:
+        query, cursor = take_cursor(scope, query, is_wanted=head.preferences.pagination is not None)
         parameters = _shapes.parse(query, range_page=head.range_page, max_rows=settings.max_rows)
         asked = _remembered_read(head, parameters, settings)
         values = parameters.values
@@ -143,7 +150,7 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
         return ApiRequest(head, asked, values, parameters.page, "", parameters.outdated)
     refuse_outdated(parameters, settings)
     location = _location(head.name, parameters.canonical)
-    return ApiRequest(head, asked, values, parameters.page, location, parameters.outdated)
+    return ApiRequest(head, asked, values, parameters.page, location, parameters.outdated, cursor)
 
 
 def recall_shape(query: bytes, max_rows: int | None) -> tuple[Shape, list[bytes]] | None:

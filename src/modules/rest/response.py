@@ -11,13 +11,14 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from modules.query import Call, Mutation, NotOneRow, OffsetBeyondEnd, ResultSet
+from modules.query import Call, Mutation, NotOneRow, OffsetBeyondEnd, Read, ResultSet
 from modules.rest.preferences import CALL, DELETE, INSERT, PUT, READ, UNRESOLVED, UPDATE
 from modules.rest.ranges import content_range, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from modules.query import Request
     from modules.rest.request import ApiRequest
     from monohull.kernel.database.stream import ValueStream
     from monohull.kernel.errors import Problem
@@ -62,13 +63,29 @@ def _read(request: ApiRequest, result: ResultSet) -> Answer:
         raise _beyond_end(offset, result.total)
     headers: RawHeaders = [
         (b"content-type", request.media.content_type.encode()),
-        (b"content-range", content_range(offset, result.rows, result.total).encode()),
-        (b"content-location", request.location.encode()),
+        (b"content-range", _shown(request, request.asked, result).encode()),
+        (b"content-location", _whole_location(request).encode()),
     ]
     headers += _shared(request, READ)
     if request.head.method != "HEAD":
         headers.append((b"content-length", str(len(result.body)).encode()))
     return Answer(status_of(result.rows, result.total), headers, result.body)
+
+
+def _whole_location(request: ApiRequest) -> str:
+    """Return the canonical address, with the cursor where there is one."""
+    if not request.cursor:
+        return request.location
+    return (
+        f"{request.location}{'&' if '?' in request.location else '?'}cursor={quote(request.cursor, safe='')}"
+    )
+
+
+def _shown(request: ApiRequest, asked: Request, result: ResultSet) -> str:
+    """Write ``Content-Range``; how many rows there are before a page by cursor, nobody counted."""
+    if isinstance(asked, Read) and asked.keyset is not None and asked.keyset.slots:
+        return content_range(0, 0, result.total)
+    return content_range(request.page.offset, result.rows, result.total)
 
 
 def _called(request: ApiRequest, result: ResultSet, *, is_void: bool) -> Answer:

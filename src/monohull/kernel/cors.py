@@ -19,7 +19,7 @@ RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 ALLOWED_HEADERS: Final = (
     "authorization, x-client-info, apikey, content-type, accept, accept-profile, content-profile, prefer, "
     "range, range-unit, x-upsert, x-supabase-api-version, x-jwt-aud, x-retry-count, x-region, x-request-id, "
-    "if-match, if-none-match, idempotency-key, traceparent, tracestate, baggage"
+    "if-match, if-none-match, idempotency-key, cursor, traceparent, tracestate, baggage"
 )
 EXPOSED_HEADERS: Final = (
     "content-encoding, content-location, content-range, content-type, date, location, link, etag, "

@@ -220,11 +220,26 @@ class ReadPlan(Struct, frozen=True):
     grouped: bool = False
 
 
+class PlannedKeyset(Struct, frozen=True):
+    """A page beside a row.
+
+    Attributes:
+        is_backward: The rows before it, and not after it.
+        slots: Slots of its values by term of the order, None for a null; empty for the first page.
+        nullable: By term of the order, whether rows may have no value there.
+    """
+
+    is_backward: bool
+    slots: tuple[int | None, ...]
+    nullable: tuple[bool, ...]
+
+
 class DocumentPlan(Struct, frozen=True):
     """A read and the document it is answered with.
 
     Attributes:
         relations: Every relation that is read, junctions included, for the check of access.
+        keyset: Which page it is, of those that cursors lead through.
     """
 
     read: ReadPlan
@@ -232,6 +247,7 @@ class DocumentPlan(Struct, frozen=True):
     count: Count | None
     strip_nulls: bool
     relations: frozenset[Key]
+    keyset: PlannedKeyset | None = None
 
 
 class BodyColumn(Struct, frozen=True):

@@ -20,6 +20,7 @@ from modules.query.errors import (
     RelationClosedToAnonymous,
     RelationNotFound,
 )
+from modules.query.plan.keyset import plan_keyset
 from modules.query.plan.model import (
     Computed,
     DocumentPlan,
@@ -97,6 +98,7 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
         EmbedOperatorNotAllowed: PGRST120.
         AggregatesOff: PGRST123.
         GeometryMissing: 22023.
+        PagingImpossible: MH122.
     """
     planner = _Planner(catalog, rules, read.max_rows, set())
     relation = find_relation(read.schema, read.relation, catalog, rules)
@@ -105,7 +107,8 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
     if read.shape == "geojson":
         check_geometry(plan, relation)
     plan = with_text_embeds(plan, read.shape)
-    return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched))
+    keyset = None if read.keyset is None else plan_keyset(read, read.keyset, plan, relation)
+    return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched), keyset)
 
 
 def plan_rows(  # noqa: PLR0913 what a read of rows at hand needs
