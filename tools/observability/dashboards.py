@@ -119,6 +119,19 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
                 },
             ),
             Panel("Refused by rate limits", "reqps", {"{{limit}}": rate(core.REFUSALS, "limit")}),
+            Panel(
+                "Spans of traces",
+                "ops",
+                {
+                    "taken": rate(core.SPANS_EXPORTED),
+                    "dropped: {{reason}}": rate(core.SPANS_DROPPED, "reason"),
+                },
+            ),
+            Panel(
+                "Spans that wait for the collector",
+                "short",
+                {"{{process}}": total(core.SPANS_WAITING, "process")},
+            ),
         ),
     ),
     "data-api": (

@@ -21,6 +21,7 @@ from monohull.kernel.home import jwt_secret
 from monohull.kernel.ids import uuid7
 from monohull.kernel.queues import Backoff, GiveUp, job
 from monohull.kernel.runtime import Runtime
+from monohull.kernel.span import Kind, Value
 
 MAX_ATTEMPTS: Final = 8
 """With `PAUSES` the last try is about an hour after the first: as long as a link holds."""
@@ -40,7 +41,10 @@ async def send_mail(runtime: Runtime, *, template: str, to: str, sealed: str) ->
         return
     letter = Templates(settings.mailer_templates, settings.subject).write(template, variables)
     if settings.smtp_host is not None:
-        await send(compose(letter, to=to, settings=settings), settings)
+        server: dict[str, Value] = {"server.address": settings.smtp_host, "server.port": settings.smtp_port}
+        mail = compose(letter, to=to, settings=settings)
+        with runtime.tracing.span("smtp send", Kind.CLIENT, **server):
+            await send(mail, settings)
         return
     await _keep(
         runtime,

@@ -150,7 +150,7 @@ def parse_request(scope: Mapping[str, Any], settings: RestSettings, body: bytes 
         return ApiRequest(head, asked, values, parameters.page, "", parameters.outdated)
     refuse_outdated(parameters, settings)
     location = _location(head.name, parameters.canonical)
-    return ApiRequest(head, asked, values, parameters.page, location, parameters.outdated, cursor)
+    return ApiRequest(head, asked, values, parameters.page, location, parameters.outdated, cursor=cursor)
 
 
 def recall_shape(query: bytes, max_rows: int | None) -> tuple[Shape, list[bytes]] | None:

@@ -16,6 +16,7 @@ from modules.streams.observations import SinkLed, StreamsStalled
 from monohull.kernel.claims import Claims
 from monohull.kernel.crypto import DecryptionError
 from monohull.kernel.feed import CHANNEL as FEED_CHANNEL
+from monohull.kernel.tracing import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from modules.streams.settings import StreamsSettings
     from monohull.kernel.database.engine import Database
     from monohull.kernel.observation import Observer
+    from monohull.kernel.tracing import Tracing
 
 CHANNEL: Final = "monohull_streams"
 """What is notified when a sink was made or changed."""
@@ -57,20 +59,23 @@ class SinkClaims(Claims[Delivering]):
         envelopes: Make messages.
         settings: Of streams.
         observer: Told who leads, and what fails.
+        tracing: Records messages of the traces that are.
     """
 
     name: ClassVar[str] = "streams"
     channel: ClassVar[str] = CHANNEL
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
         self,
         database: Database,
         vault: Vault,
         envelopes: Envelopes,
         settings: StreamsSettings,
         observer: Observer,
+        tracing: Tracing = OFF,
     ) -> None:
         super().__init__(database)
+        self._tracing = tracing
         self._vault = vault
         self._envelopes = envelopes
         self._settings = settings
@@ -94,7 +99,9 @@ class SinkClaims(Claims[Delivering]):
         sink = None if row is None else await self._opened(connection, thing_id, row)
         if sink is None:
             return None
-        return Delivering(self._database, self._envelopes, self._settings, self._observer, sink)
+        return Delivering(
+            self._database, self._envelopes, self._settings, self._observer, sink, self._tracing
+        )
 
     def led(self, thing_id: UUID) -> None:
         self._observer.observe(SinkLed(sink_id=str(thing_id)))

@@ -16,6 +16,7 @@ from msgspec import Struct
 from modules.streams.cloudevents import waves_of
 from modules.streams.dtos import Format  # noqa: TC001 as above
 from modules.streams.matching import read_patterns, reader_of, wants, watcher_of
+from modules.streams.message_spans import sending
 from modules.streams.observations import SinkFailed, SinkRecovered, SinkTook
 from modules.streams.targets import HIDDEN, Target, secrets_of, template_of
 from modules.streams.transports import NotTaken, open_transport
@@ -23,6 +24,7 @@ from monohull.kernel import clock
 from monohull.kernel.errors import Problem
 from monohull.kernel.feed import feed_end, read_feed
 from monohull.kernel.queues import Backoff
+from monohull.kernel.tracing import OFF
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from monohull.kernel.database.engine import Database
     from monohull.kernel.events import Envelope
     from monohull.kernel.observation import Observer
+    from monohull.kernel.tracing import Tracing
 
 REST_SECONDS: Final = 30.0
 """A sink is woken when there is something; this is for whatever nobody woke it for."""
@@ -89,16 +92,19 @@ class Delivering:
         settings: How many at a time, and how long to wait.
         observer: Told what was taken and what failed.
         sink: Where to.
+        tracing: Records the messages whose event belongs to a trace that is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
         self,
         database: Database,
         envelopes: Envelopes,
         settings: StreamsSettings,
         observer: Observer,
         sink: Sink,
+        tracing: Tracing = OFF,
     ) -> None:
+        self._tracing = tracing
         self.sink = sink
         self._database = database
         self._envelopes = envelopes
@@ -184,8 +190,9 @@ class Delivering:
             async with asyncio.timeout(seconds):
                 self._transport = await open_transport(self.sink.target, timeout_seconds=seconds)
         for wave in [messages] if self._transport.is_whole else waves_of(messages):
-            async with asyncio.timeout(seconds):
-                await self._transport.send(wave)
+            with sending(self._tracing, wave, self.sink.target.kind) as told:
+                async with asyncio.timeout(seconds):
+                    await self._transport.send(told)
 
     async def _fail(self, error: Exception) -> None:
         """Write down why it failed, and wait."""

@@ -26,6 +26,7 @@ async def in_worker(runtime: Runtime) -> AsyncIterator[None]:
         build_envelopes(runtime),
         runtime.settings.of(StreamsSettings),
         runtime.observer,
+        runtime.tracing,
     )
     async with claims.running():
         yield

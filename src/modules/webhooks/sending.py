@@ -16,11 +16,15 @@ from modules.webhooks.signing import sign
 from monohull.kernel import clock
 from monohull.kernel.crypto import DecryptionError
 from monohull.kernel.outbound import OutboundFailed, OutboundLimits, OutboundRefused
+from monohull.kernel.span import Kind
+from monohull.kernel.tracing import OFF
 
 if TYPE_CHECKING:
     from modules.webhooks.sealing import Vault
     from modules.webhooks.settings import WebhooksSettings
     from monohull.kernel.outbound import Outbound, Reply
+    from monohull.kernel.span import Value
+    from monohull.kernel.tracing import Tracing
 
 STARS: Final = "***"
 GONE: Final = 410
@@ -109,10 +113,14 @@ class Sender:
         outbound: Reaches what may be reached.
         vault: Opens secrets and headers.
         settings: Limits of bodies.
+        tracing: Records the attempts that belong to a trace that is.
     """
 
-    def __init__(self, outbound: Outbound, vault: Vault, settings: WebhooksSettings) -> None:
+    def __init__(
+        self, outbound: Outbound, vault: Vault, settings: WebhooksSettings, tracing: Tracing = OFF
+    ) -> None:
         self._outbound = outbound
+        self._tracing = tracing
         self._vault = vault
         self._settings = settings
 
@@ -120,18 +128,27 @@ class Sender:
         """Make one attempt. Whatever fails is in what it returns."""
         began = clock.monotonic_seconds()
         known: dict[str, Any] = {"delivery": delivery, "started_at": clock.now()}
+        event, about = delivery.event, _about(delivery)
         try:
-            return await self._attempt(delivery, known, began)
+            with self._tracing.following(
+                event.traceparent, event.request_id, "webhook POST", Kind.CLIENT, **about
+            ) as here:
+                attempt = await self._attempt(delivery, known, began, here.traceparent)
+                if here.span is not None and attempt.outcome == "failed":
+                    here.span.error = here.span.attributes["error.type"] = attempt.reason or "failed"
+                return attempt
         except Exception as error:  # noqa: BLE001 the boundary: an attempt that nobody hears of is made for ever
             message = f"This attempt ended by a defect of ours: {type(error).__name__}."
             return self._failed(known, began, "defect", message)
 
-    async def _attempt(self, delivery: Delivery, known: dict[str, Any], began: float) -> Attempt:
+    async def _attempt(
+        self, delivery: Delivery, known: dict[str, Any], began: float, traceparent: str | None
+    ) -> Attempt:
         """Make one attempt, and put into ``known`` what the log is to show."""
         body = body_of(delivery.event, delivery.payload)
         known |= {"request_body": self._cut(body), "request_bytes": len(body)}
         try:
-            headers, shown = self._headers(delivery, body)
+            headers, shown = self._headers(delivery, body, traceparent)
             known["request_headers"] = shown
             limits = self._limits(delivery)
             reply = await self._outbound.request(
@@ -176,7 +193,9 @@ class Sender:
             **known,
         )
 
-    def _headers(self, delivery: Delivery, body: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    def _headers(
+        self, delivery: Delivery, body: bytes, traceparent: str | None
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Return the headers, and as the log shows them."""
         own = self._vault.open_headers(delivery.endpoint_id, delivery.headers)
         keys = [self._vault.open_secret(secret_id, sealed) for secret_id, sealed in delivery.secrets]
@@ -188,7 +207,7 @@ class Sender:
             "Monohull-Attempt": str(delivery.attempt),
             "Monohull-Replay-Of": None if delivery.replay_of is None else str(delivery.replay_of),
             "X-Request-Id": event.request_id,
-            "traceparent": event.traceparent,
+            "traceparent": traceparent,
         }
         ours = {name: value for name, value in marks.items() if value is not None}
         ours |= sign(str(event.id), clock.unix_seconds(), body, keys)
@@ -217,6 +236,16 @@ class Sender:
 
     def _cut(self, body: bytes) -> str:
         return _text(body[: self._settings.log_body_bytes].decode(errors="replace"))
+
+
+def _about(delivery: Delivery) -> dict[str, Value]:
+    return {
+        "http.request.method": "POST",
+        "monohull.event.name": delivery.event.name,
+        "monohull.event.id": str(delivery.event.id),
+        "monohull.webhook.endpoint_id": str(delivery.endpoint_id),
+        "monohull.webhook.attempt": delivery.attempt,
+    }
 
 
 def _is_success(status: int | None) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 async def in_worker(runtime: Runtime) -> AsyncIterator[None]:
     """Deliver in this worker for as long as the block runs."""
     own = runtime.settings.of(WebhooksSettings)
-    sender = Sender(runtime.outbound, build_vault(runtime), own)
+    sender = Sender(runtime.outbound, build_vault(runtime), own, runtime.tracing)
     disable = build_endpoints(runtime).disable
     dispatcher = Dispatcher(runtime.database, sender, own, runtime.observer, disable)
 

@@ -27,6 +27,7 @@ from monohull.kernel.observation import Observation
 from monohull.kernel.origin import current_actor
 from monohull.kernel.progress import Progress, Said, current_progress
 from monohull.kernel.queues import GiveUp
+from monohull.kernel.span import Kind
 from monohull.kernel.trace import continue_trace, current_trace
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from monohull.kernel.queues import Job
     from monohull.kernel.runtime import Runtime
+    from monohull.kernel.span import Value
 
 RECORD_TRIES: Final = 30
 RECORD_WAIT_SECONDS: Final = 1.0
@@ -199,7 +201,10 @@ class Attempts:
         Raises:
             AttemptFailed: The attempt failed and that has been recorded.
         """
-        trace = continue_trace(message.meta.get("traceparent"), message.meta.get("request_id"))
+        tracing, began = self._runtime.tracing, monotonic_seconds()
+        trace = tracing.decide(
+            continue_trace(message.meta.get("traceparent"), message.meta.get("request_id"))
+        )
         current_trace.set(trace)
         current_actor.set(message.meta.get("actor"))
         attempt = await self._claim(message)
@@ -210,10 +215,23 @@ class Attempts:
         job_id = str(attempt.job_id)
         running = self.running[job_id] = Running(attempt, self._ledger)
         current_progress.set(running.progress)
+        error: str | None = None
         try:
-            with self._runtime.lifecycle.working(), self._runtime.tracing.span(f"job {attempt.job.name}"):
+            with self._runtime.lifecycle.working():
                 return await self._run(running, arguments)
+        except BaseException as raised:
+            error = type(raised.__cause__ or raised).__name__
+            raise
         finally:
+            if tracing.records(trace):
+                tracing.end_whole(
+                    trace,
+                    f"job {attempt.job.name}",
+                    Kind.CONSUMER,
+                    seconds=monotonic_seconds() - began,
+                    attributes=_about(attempt),
+                    error=error,
+                )
             if self.running.get(job_id) is running:
                 del self.running[job_id]
 
@@ -364,6 +382,18 @@ class Attempts:
                     await asyncio.sleep(RECORD_WAIT_SECONDS)
             else:
                 return
+
+
+def _about(attempt: Attempt) -> dict[str, Value]:
+    """Return what the span of an attempt tells; arguments may be anybody's."""
+    return {
+        "messaging.system": "monohull",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": attempt.job.queue,
+        "monohull.job.name": attempt.job.name,
+        "monohull.job.id": str(attempt.job_id),
+        "monohull.job.attempt": attempt.number,
+    }
 
 
 def checked(job: Job, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ def unix_seconds() -> int:
     return int(time.time())
 
 
+unix_nanoseconds = time.time_ns
+"""Return the current time as whole nanoseconds since 1970, as traces count it."""
+
 monotonic_seconds = time.monotonic
 """Return seconds of a clock that never goes back, for durations and deadlines.
 

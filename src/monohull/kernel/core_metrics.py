@@ -106,6 +106,16 @@ FEED_LAG_SECONDS: Final = gauge(
     "monohull_feed_reader_lag_seconds", "How long ago the first of them was relayed.", "reader"
 )
 
+SPANS_EXPORTED: Final = counter(
+    "monohull_trace_spans_exported_total", "Spans that the collector took.", PROCESS
+)
+SPANS_DROPPED: Final = counter(
+    "monohull_trace_spans_dropped_total",
+    "Spans that it will never see: there was no room, it refused them, or the process stopped.",
+    "reason",
+)
+SPANS_WAITING: Final = process_gauge("monohull_trace_spans_waiting", "Spans that wait for the collector.")
+
 GRANTS_REMEMBERED: Final = process_gauge(
     "monohull_grants_remembered", "Principals whose permissions are known."
 )
@@ -157,6 +167,9 @@ CORE_METRICS: Final = (
     FEED_UNREAD_DELETED,
     FEED_LAG_EVENTS,
     FEED_LAG_SECONDS,
+    SPANS_EXPORTED,
+    SPANS_DROPPED,
+    SPANS_WAITING,
     GRANTS_REMEMBERED,
     GRANTS_LOOKUPS,
     GRANTS_EPOCHS,

@@ -31,6 +31,7 @@ from monohull.kernel.errors import (
 from monohull.kernel.header_sets import HeaderSets
 from monohull.kernel.observation import AnswerBroken, RequestFailed, RequestFinished
 from monohull.kernel.origin import current_source
+from monohull.kernel.span import Kind
 from monohull.kernel.trace import Trace, read_trace
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from monohull.kernel.asgi import ASGIApp, Message, ProblemRenderer, Receive, Scope, Send
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.runtime import Runtime
+    from monohull.kernel.span import Value
 
 UNMATCHED: Final = "unmatched"
 MAX_TARGETS: Final = 1000
@@ -78,6 +80,7 @@ class Edge:
         self._schema = runtime.schema
         self._authentication = runtime.authentication
         self._tracing = runtime.tracing
+        self._is_traced = runtime.tracing.is_on
         self._header_sets = HeaderSets(runtime.authentication)
         self._observe = runtime.observer.observe
         self._inner = inner
@@ -108,8 +111,11 @@ class Edge:
             await self._socket(scope, receive, send)
             return
         headers = self._header_sets.of(scope)
+        trace = headers.trace()
+        if self._is_traced:
+            trace = self._decide(trace, scope)
         exchange = Exchange(
-            self, scope, receive, send, headers, headers.trace(), self._body_limit_bytes, monotonic_seconds()
+            self, scope, receive, send, headers, trace, self._body_limit_bytes, monotonic_seconds()
         )
         source = current_source.set(scope)
         self._lifecycle.begin()
@@ -117,8 +123,6 @@ class Edge:
             self._recognise(exchange)
             if scope["method"] == "OPTIONS" and is_preflight("OPTIONS", scope["headers"]):
                 await self._answer_preflight(exchange)
-            elif self._tracing.is_on:
-                await self._record(exchange)
             else:
                 await self._reach(exchange)
         except Exception as error:  # noqa: BLE001 the one boundary: a defect is answered, logged and counted
@@ -126,7 +130,9 @@ class Edge:
         finally:
             self._lifecycle.end()
             current_source.reset(source)
-            self._observe(exchange.finished())
+            self._observe(finished := exchange.finished())
+            if self._is_traced and trace.is_sampled:
+                self._record(trace, finished)
 
     async def _answer_preflight(self, exchange: Exchange) -> None:
         scope = exchange.scope
@@ -135,16 +141,31 @@ class Edge:
         preflight = cors.preflight(scope["headers"])
         await exchange.respond(cors.preflight_status, preflight, b"", with_cors=False)
 
-    async def _record(self, exchange: Exchange) -> None:
-        """Serve inside a span."""
-        scope = exchange.scope
-        with self._tracing.span(scope["method"], is_server=True) as span:
-            await self._serve(exchange)
-            if span is not None and span.is_recording():
-                span.update_name(f"{scope['method']} {route_of(scope)}")
-                span.set_attribute("http.request.method", scope["method"])
-                span.set_attribute("http.route", route_of(scope))
-                span.set_attribute("http.response.status_code", exchange.status)
+    def _decide(self, trace: Trace, scope: Scope) -> Trace:
+        """Return the trace, sampled or not. Probes and preflights begin none that is recorded."""
+        is_dull = trace.parent_id is None and (
+            scope["method"] == "OPTIONS" or scope["path"].startswith(_ALWAYS_ANSWERED)
+        )
+        return self._tracing.unsampled(trace) if is_dull else self._tracing.decide(trace)
+
+    def _record(self, trace: Trace, finished: RequestFinished) -> None:
+        """Make the request's own span, which those of its parts have named as theirs all the time."""
+        attributes: dict[str, Value] = {
+            "http.request.method": finished.method,
+            "http.route": finished.route,
+            "http.response.status_code": finished.status,
+            "http.response.body.size": finished.response_bytes,
+            "monohull.principal": finished.principal,
+            "monohull.request_id": finished.request_id,
+        }
+        self._tracing.end_whole(
+            trace,
+            f"{finished.method} {finished.route}",
+            Kind.SERVER,
+            seconds=finished.duration_seconds,
+            attributes=attributes,
+            error=str(finished.status) if finished.status >= _FIRST_DEFECT else None,
+        )
 
     def cors_of(self, path: str) -> Cors:
         """Return what browsers are told about a path."""
@@ -152,13 +173,6 @@ class Edge:
             if path.startswith(prefix):
                 return cors
         return self._cors
-
-    async def _serve(self, exchange: Exchange) -> None:
-        """Have a request answered, whatever becomes of it."""
-        try:
-            await self._reach(exchange)
-        except Exception as error:  # noqa: BLE001 as in `__call__`; here it is still inside the span
-            await self._fail(exchange, error)
 
     def _reach(self, exchange: Exchange) -> Awaitable[None]:
         """Return the work of the room that a request is for, once it is known who asks."""
@@ -262,7 +276,7 @@ class Edge:
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = self._header_sets.read(scope)
         state = scope.setdefault("state", {})
-        state["trace"] = read_trace(scope["headers"])
+        state["trace"] = self._tracing.decide(read_trace(scope["headers"]))
         state["address"], state["credentials"] = headers.credentials.address, headers.credentials
         current_source.set(scope)
         try:
@@ -395,6 +409,7 @@ class Exchange(Struct, eq=False):
         return [] if origin is None else self._edge.cors_of(self.scope["path"]).headers(origin)
 
 
+_FIRST_DEFECT: Final = 500
 _POLICY_VIOLATION: Final = 1008
 _CLOSE: Final = (b"connection", b"close")
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")

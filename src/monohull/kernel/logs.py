@@ -35,7 +35,6 @@ QUIET_LOGGERS: Final = (
     "httpx",
     "httpcore",
     "litestar",
-    "opentelemetry",
     "saq",
     "sqlalchemy",
 )
@@ -132,6 +131,7 @@ class _AddProcess:
         event.setdefault("process", self._process)
         if (trace := running_trace()) is not None:
             event.setdefault("request_id", trace.request_id)
+            event.setdefault("trace_id", trace.trace_id)
         return event
 
 

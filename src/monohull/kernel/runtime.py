@@ -8,6 +8,7 @@ and closes it in reverse.
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from monohull.kernel.authentication import Authentication
@@ -16,6 +17,7 @@ from monohull.kernel.counted import CountedEvents
 from monohull.kernel.database import platform_version
 from monohull.kernel.database.data import DataPool, data_pool
 from monohull.kernel.database.engine import Database
+from monohull.kernel.database.traced import TracedDataPool
 from monohull.kernel.errors import Problem
 from monohull.kernel.events import EventRegistry
 from monohull.kernel.grants import Grants
@@ -30,11 +32,12 @@ from monohull.kernel.outbound import Outbound, destinations
 from monohull.kernel.permissions import PermissionRegistry
 from monohull.kernel.queues import Queues
 from monohull.kernel.ratelimit import RateLimits
+from monohull.kernel.redis_commands import trace_commands
 from monohull.kernel.redis_connection import close_redis, open_redis, ping
 from monohull.kernel.rows import ROW_EVENTS
 from monohull.kernel.runtime_metrics import sample_runtime
 from monohull.kernel.schema import SchemaState, SchemaWatch
-from monohull.kernel.tracing import Tracing
+from monohull.kernel.tracing import build_tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -65,7 +68,7 @@ class Runtime:
         self.process = process
         self.metrics = Metrics(process, (metric for module in modules for metric in module.metrics))
         self.observer = Observer(self.metrics.read, log_reader())
-        self.tracing = Tracing(core.otlp_endpoint, process=process)
+        self.tracing = build_tracing(core, process=process, observer=self.observer)
         self.lifecycle = Lifecycle()
         self.health = Health()
         self.grants = Grants()
@@ -84,6 +87,7 @@ class Runtime:
             application_name=name,
             timeout_seconds=core.pool_timeout_seconds,
             observer=self.observer,
+            tracing=self.tracing,
         )
         self.counted = CountedEvents(self.database, self.observer)
         # a login that somebody chose is used as it is: nobody with more rights stands in for it
@@ -95,6 +99,7 @@ class Runtime:
             timeout_seconds=core.pool_timeout_seconds,
             application_name=name,
             observer=self.observer,
+            kind=partial(TracedDataPool, tracing=self.tracing) if self.tracing.reaches_sql else DataPool,
         )
         self.redis = open_redis(connections.redis_url, name=name)
         self.broker = Broker(self.redis, observer=self.observer)
@@ -105,7 +110,12 @@ class Runtime:
             name=f"{name}-queues",
             observer=self.observer,
         )
-        self.outbound = Outbound(destinations(core.outbound_allowed), observer=self.observer)
+        if self.tracing.is_on:
+            trace_commands(self.redis, self.tracing)
+            trace_commands(self.queues.redis, self.tracing)
+        self.outbound = Outbound(
+            destinations(core.outbound_allowed), observer=self.observer, tracing=self.tracing
+        )
         self.schema = SchemaWatch(self._schema_state, self.observer)
         self._wire()
 
@@ -122,6 +132,7 @@ class Runtime:
                 if sampled is not None:
                     sampled(self)
         for name, resource in (
+            ("traces", self.tracing.running),
             ("database", self._open_database),
             ("counted events", self.counted.running),
             ("data pool", self.data.running),
@@ -142,7 +153,6 @@ class Runtime:
                 yield self
         finally:
             await close_redis(self.redis)
-            self.tracing.close()
 
     @asynccontextmanager
     async def _open_database(self) -> AsyncIterator[None]:

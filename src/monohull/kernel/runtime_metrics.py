@@ -64,6 +64,10 @@ def sample_runtime(runtime: Any) -> None:
     metrics.sample(core.GRANTS_LOOKUPS, lambda: runtime.grants.lookups)
     metrics.sample(core.GRANTS_EPOCHS, lambda: runtime.grants.epoch)
     metrics.sample_each(core.REFUSALS, lambda: runtime.limits.refused)
+    if (exporter := runtime.tracing.exporter) is not None:
+        metrics.sample(core.SPANS_EXPORTED, lambda: exporter.exported)
+        metrics.sample_each(core.SPANS_DROPPED, lambda: exporter.dropped)
+        metrics.sample(core.SPANS_WAITING, lambda: len(exporter))
     metrics.on_scrape(core.QUEUE_DEPTH, runtime.queues.depth)
     metrics.on_scrape(core.WORKERS, lambda: _workers(runtime.queues))
     metrics.on_scrape(core.OUTBOX_LAG, lambda: outbox_lag_seconds(runtime.database))

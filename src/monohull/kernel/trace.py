@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:@/+=-]{0,127}")
-_TRACEPARENT: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_TRACEPARENT: Final = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+_STATE: Final = re.compile(rb"[\x20-\x7e]{1,512}")
+"""What is handed on of ``tracestate``: W3C wants 512 characters at least to be."""
 
 
 class Trace(Struct, frozen=True):
@@ -29,7 +31,8 @@ class Trace(Struct, frozen=True):
         trace_id: 32 hexadecimal digits.
         span_id: 16 hexadecimal digits, this process' part of the trace.
         parent_id: The caller's span, or None when the trace begins here.
-        is_sampled: Whether the caller wants the trace recorded.
+        is_sampled: Whether the trace is recorded; the caller's wish, unless the settings decide (`tracing`).
+        state: The caller's ``tracestate``, for whatever is called next; what other systems note there.
     """
 
     request_id: str
@@ -37,6 +40,7 @@ class Trace(Struct, frozen=True):
     span_id: str
     parent_id: str | None = None
     is_sampled: bool = True
+    state: str | None = None
 
     @property
     def traceparent(self) -> str:
@@ -59,27 +63,38 @@ def new_trace(request_id: str | None = None) -> Trace:
     return Trace(request_id or trace_id, trace_id, digits[32:])
 
 
-def continue_trace(traceparent: str | None, request_id: str | None = None) -> Trace:
+def new_span_id() -> str:
+    """Return the id of a further part of a trace, 16 hexadecimal digits."""
+    return f"{random.getrandbits(64) or 1:016x}"  # zero is no id
+
+
+def continue_trace(traceparent: str | None, request_id: str | None = None, state: str | None = None) -> Trace:
     """Go on with a trace whose ``traceparent`` travelled with an event or a job."""
     match = _TRACEPARENT.fullmatch(traceparent.encode()) if traceparent else None
     if match is None:
         return new_trace(request_id)
     trace_id, parent, flags = (part.decode() for part in match.groups())
-    span_id = f"{random.getrandbits(64):016x}"
-    return Trace(request_id or trace_id, trace_id, span_id, parent, bool(int(flags, 16) & 1))
+    is_sampled = bool(int(flags, 16) & 1)
+    return Trace(request_id or trace_id, trace_id, new_span_id(), parent, is_sampled, state)
 
 
 def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
     """Return the trace that ``headers`` ask for, or a new one."""
     request_id: bytes | None = None
     traceparent: bytes | None = None
+    states: list[bytes] = []
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             request_id = value
         elif name == b"traceparent":
             traceparent = value
+        elif name == b"tracestate":
+            states.append(value)
+    state = b",".join(states)  # the header may come in several lines
     return continue_trace(
-        traceparent.decode("latin-1") if traceparent else None, request_id.decode() if request_id else None
+        traceparent.decode("latin-1") if traceparent else None,
+        request_id.decode() if request_id else None,
+        state.decode() if _STATE.fullmatch(state) else None,
     )
 
 

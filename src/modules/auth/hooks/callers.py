@@ -121,7 +121,7 @@ class HttpCaller:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 reply = await self._outbound.request(
-                    "POST", self._url, headers=headers, body=body, limits=LIMITS
+                    "POST", self._url, headers=headers, body=body, limits=LIMITS, is_told_trace=True
                 )
             except OutboundFailed:
                 if attempt == ATTEMPTS:

@@ -46,6 +46,7 @@ class Conversation:
     Attributes:
         has_begun: Whether the first statements were answered.
         commits: What `finish` ends it with; whoever runs statements with ``commit=False`` wants it otherwise.
+        tag: Settings by which the database's own people know it (`traced`).
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Conversation:
         self._explain = explain
         self._writes = writes
         self.has_begun = False
+        self.tag: tuple[tuple[str, str], ...] = ()
 
     async def run_batch(
         self,
@@ -102,6 +104,8 @@ class Conversation:
         said = self._login.effective_settings(settings) if settings else ()
         if self._writes:
             said = [pair for pair in said if pair[0] != _MODE]
+        if self.tag and not self.has_begun:
+            said = [*said, *self.tag]
         try:
             results = await self._wire.exchange(
                 statements, said, commit=self.commits, isolation=self._isolation, span=span

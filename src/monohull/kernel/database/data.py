@@ -28,7 +28,7 @@ from monohull.kernel.database.wire import QUERY_CANCELED
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from monohull.kernel.database.exchange import Exchange
     from monohull.kernel.database.wire import Wire
@@ -274,13 +274,20 @@ def _exceeded(error: ResultTooLarge) -> ResultExceedsCeiling:
     return ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.")
 
 
-def data_pool(connections: Addresses, *, size: int, timeout_seconds: float, **options: Any) -> DataPool:
-    """Make the pool of a process, network untouched; ``options`` are `DataPool`'s.
+def data_pool(
+    connections: Addresses,
+    *,
+    size: int,
+    timeout_seconds: float,
+    kind: Callable[..., DataPool] = DataPool,
+    **options: Any,
+) -> DataPool:
+    """Make the pool of a process, network untouched; ``options`` are those of its ``kind``.
 
     Without the option ``owner_url`` the owner stands in where ``authenticator`` cannot log in.
     """
     options.setdefault("owner_url", connections.owner_url)
-    return DataPool(
+    return kind(
         connections.data_url,
         size=size,
         timeout_seconds=timeout_seconds,

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import (
 
 from monohull.kernel.database.session import unit_of_work
 from monohull.kernel.database.single import SingleStatements
+from monohull.kernel.database.statement_spans import about, operation_of, trace_statements
 from monohull.kernel.database.urls import parse_url
 from monohull.kernel.errors import (
     ChangesCollided,
@@ -34,6 +35,8 @@ from monohull.kernel.errors import (
     Unavailable,
 )
 from monohull.kernel.observation import SILENT, Observer
+from monohull.kernel.span import Kind
+from monohull.kernel.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -64,12 +67,13 @@ class Database:
         application_name: Shown in ``pg_stat_activity``; the URL's own wins.
         timeout_seconds: How long a unit of work waits for a connection.
         observer: Told what goes wrong where nobody can be told by an exception.
+        tracing: Records statements of the requests and jobs that are.
 
     Raises:
         DatabaseUrlError: The URL cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 options by keyword
         self,
         url: str,
         *,
@@ -77,6 +81,7 @@ class Database:
         application_name: str = "monohull",
         timeout_seconds: float = 5.0,
         observer: Observer = SILENT,
+        tracing: Tracing = OFF,
     ) -> None:
         self.url = parse_url(url)
         self._arguments = self.url.connect_arguments()
@@ -92,6 +97,9 @@ class Database:
             pool_pre_ping=True,
             pool_recycle=1800,
         )
+        self._tracing = tracing if tracing.reaches_sql else None
+        if self._tracing is not None:
+            trace_statements(self.engine, self._tracing)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._single = SingleStatements(self.connect, size=pool_size, timeout_seconds=timeout_seconds)
 
@@ -139,7 +147,11 @@ class Database:
             DatabaseUnavailable: 503. PoolExhausted: 503.
         """
         with self.translated():
-            return await self._single.fetch_first(sql, arguments)
+            if self._tracing is None or (trace := self._tracing.noticed()) is None:
+                return await self._single.fetch_first(sql, arguments)
+            tag = self._tracing.settings_of(trace) if self._tracing.tags(trace) else None
+            with self._tracing.span(operation_of(sql), Kind.CLIENT, **about(sql)):
+                return await self._single.fetch_first(sql, arguments, tag)
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[AsyncSession]:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS: Final = 300.0
 
+TAG_NAMES: Final = ("application_name", "monohull.traceparent")
+TAG: Final = (
+    "select pg_catalog.set_config('application_name', $1, true), "
+    "pg_catalog.set_config('monohull.traceparent', $2, true)"
+)
+"""Says for which trace a transaction works (`traced`)."""
+
 _DEAD: Final = (ConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError)
 """What a connection raises that was lost while nobody used it."""
 
@@ -39,31 +46,41 @@ class SingleStatements:
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
-    async def fetch_first(self, sql: str, arguments: Sequence[Any]) -> Mapping[str, Any] | None:
+    async def fetch_first(
+        self, sql: str, arguments: Sequence[Any], tag: tuple[str, str] | None = None
+    ) -> Mapping[str, Any] | None:
         """Run ``sql`` and return its first row.
+
+        With a ``tag``, the values of `TAG`, it is a transaction of four round trips.
 
         Raises:
             asyncpg.PostgresError, OSError: From the server, or about it. PoolExhausted: 503.
         """
         pool = await self._open()
         try:
-            return await self._fetch(pool, sql, arguments)
+            return await self._fetch(pool, sql, arguments, tag)
         except _REPEATED:
-            return await self._fetch(pool, sql, arguments)
+            return await self._fetch(pool, sql, arguments, tag)
         except _DEAD:
             # the others of its age are likely to be dead as well
             await pool.expire_connections()
-            return await self._fetch(pool, sql, arguments)
+            return await self._fetch(pool, sql, arguments, tag)
 
     async def _fetch(
-        self, pool: asyncpg.Pool, sql: str, arguments: Sequence[Any]
+        self, pool: asyncpg.Pool, sql: str, arguments: Sequence[Any], tag: tuple[str, str] | None
     ) -> Mapping[str, Any] | None:
         try:
             connection = await pool.acquire(timeout=self._timeout_seconds)
         except TimeoutError as error:
             raise PoolExhausted("every platform database connection is busy") from error
+        row: Mapping[str, Any] | None
         try:
-            row: Mapping[str, Any] | None = await connection.fetchrow(sql, *arguments)
+            if tag is None:
+                row = await connection.fetchrow(sql, *arguments)
+                return row
+            async with connection.transaction():
+                await connection.execute(TAG, *tag)
+                row = await connection.fetchrow(sql, *arguments)
             return row
         finally:
             await pool.release(connection)
@@ -88,4 +105,4 @@ class SingleStatements:
 
 
 async def _leave_as_it_is(_: asyncpg.Connection) -> None:
-    """Nothing is set on these connections, so nothing has to be set back."""
+    """Nothing is set on these connections beyond a transaction, so nothing has to be set back."""

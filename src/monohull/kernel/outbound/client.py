@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 import httpcore
@@ -19,11 +19,15 @@ from monohull.kernel.outbound.body import read_body
 from monohull.kernel.outbound.destinations import Destinations
 from monohull.kernel.outbound.errors import OutboundFailed, OutboundRefused
 from monohull.kernel.outbound.hop import Hop
+from monohull.kernel.span import Kind, current_span
+from monohull.kernel.tracing import OFF, trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 
     from monohull.kernel.observation import Observer
+    from monohull.kernel.span import Span
+    from monohull.kernel.tracing import Tracing
 
 Resolver: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -113,9 +117,10 @@ class Outbound:
         resolver: ``(host, port)`` to addresses; the system's by default.
         ssl_context: Which certificates are trusted; the public authorities by default.
         observer: Told of every request.
+        tracing: Records those of the requests and jobs that are.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 options by keyword
         self,
         allowed: Destinations | None = None,
         *,
@@ -123,7 +128,9 @@ class Outbound:
         resolver: Resolver | None = None,
         ssl_context: ssl.SSLContext | None = None,
         observer: Observer = SILENT,
+        tracing: Tracing = OFF,
     ) -> None:
+        self._tracing = tracing
         self._allowed = allowed or Destinations()
         self._limits = limits or OutboundLimits()
         self._resolver = resolver or resolve
@@ -145,7 +152,7 @@ class Outbound:
             await self._pool.aclose()
             self._pool = None
 
-    async def request(
+    async def request(  # noqa: PLR0913 options by keyword
         self,
         method: str,
         url: str,
@@ -153,6 +160,7 @@ class Outbound:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         limits: OutboundLimits | None = None,
+        is_told_trace: bool = False,
     ) -> Reply:
         """Send a request and return the whole answer, whatever its status.
 
@@ -162,16 +170,41 @@ class Outbound:
             headers: Of the caller; those that frame a message are ours alone.
             body: Sent as it is.
             limits: In place of the client's own.
+            is_told_trace: Whether the host learns which trace it is a part of: where it is the operator's.
 
         Raises:
             OutboundRefused: We do not make this request.
             OutboundFailed: No answer in time, in size, or at all.
         """
-        limits = limits or self._limits
+        with self._span(method) as span:
+            told = {**(headers or {}), **trace_headers()} if is_told_trace else headers
+            reply = await self._request(method, url, told, body, limits or self._limits, span)
+            if span is not None:
+                span.attributes["http.response.status_code"] = reply.status
+            return reply
+
+    def _span(self, method: str) -> AbstractContextManager[Span | None]:
+        """Record a request as a span of its own, unless the one it is made within stands for it."""
+        inner = current_span.get()
+        if inner is not None and inner.kind is Kind.CLIENT:
+            return nullcontext(inner)
+        return self._tracing.span(method[:20], Kind.CLIENT, **{"http.request.method": method[:20]})
+
+    async def _request(  # noqa: PLR0913, PLR0917 those of `request`
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: bytes,
+        limits: OutboundLimits,
+        span: Span | None,
+    ) -> Reply:
         started = clock.monotonic_seconds()
         host = ""
         try:
             host = self._allowed.check_url(url).host
+            if span is not None:
+                span.attributes["server.address"] = host
             hop = Hop(method, url, dict(headers or {}), body)
             hop.check(limits.request_bytes)
             reply = await self._in_time(hop, limits)

@@ -82,6 +82,10 @@ def _services(core: CoreSettings) -> Iterator[Contradiction]:
     for field, url in urls:
         if url is not None and not url.startswith(("postgresql://", "postgres://")):
             yield field, "the value is not allowed: it must start with postgresql:// or postgres://"
+    try:
+        _ = core.collector_headers
+    except ValueError as error:
+        yield "otlp_headers", f"the value is not allowed: {error}"
     if core.redis_url is not None:
         try:
             parse_redis_url(core.redis_url)

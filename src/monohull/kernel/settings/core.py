@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
+from urllib.parse import unquote
 
 from msgspec import Meta, Struct
 
@@ -30,6 +32,7 @@ BUILTIN_MODULES: Final = (
 """Listed here and not in `modules`: a wheel that overwrote that package must fail loudly."""
 
 LAME_DUCK_SECONDS: Final = 5.0
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 class CoreSettings(Struct, frozen=True, kw_only=True):
@@ -90,8 +93,38 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     ] = None
     otlp_endpoint: Annotated[
         Annotated[str, Meta(pattern=r"^https?://")] | None,
-        Meta(description="OpenTelemetry collector (OTLP over HTTP)."),
+        Meta(
+            description="OpenTelemetry collector that gets traces (OTLP over HTTP, `/v1/traces` is added); "
+            "unset: none are recorded."
+        ),
     ] = None
+    otlp_headers: Annotated[
+        Secret | None,
+        Meta(description="Headers for it, `name=value` separated by commas, such as a key; percent-encoded."),
+    ] = None
+    otlp_sampler: Annotated[
+        Literal["parentbased_traceidratio", "traceidratio"],
+        Meta(
+            description="Whether a caller whose request has a traceparent decides if it is recorded, "
+            "or the ratio always does."
+        ),
+    ] = "parentbased_traceidratio"
+    otlp_sample_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="Share of the traces that begin here that is recorded.")
+    ] = 1.0
+    otlp_queue_spans: Annotated[
+        int,
+        Meta(
+            ge=512, le=1_000_000, description="Spans that may wait for it, per process; others are dropped."
+        ),
+    ] = 8192
+    sql_trace_tags: Annotated[
+        Literal["off", "recorded", "all"],
+        Meta(
+            description="Whose transactions have the trace's id in application_name, so that it is seen in "
+            "pg_stat_activity and the server's log: of requests and jobs that are recorded, or of all."
+        ),
+    ] = "recorded"
     metrics_port: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,
         Meta(description="Serve /metrics on this port and not on the public one."),
@@ -141,6 +174,19 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     @property
     def is_production(self) -> bool:
         return self.env == "production"
+
+    @property
+    def collector_headers(self) -> dict[str, str]:
+        """`otlp_headers`, by name.
+
+        Raises:
+            ValueError: One of them is none.
+        """
+        pairs = (part.partition("=") for part in (self.otlp_headers or "").split(",") if part.strip())
+        found = {name.strip(): unquote(value.strip()) for name, _, value in pairs}
+        if not all(_HEADER.fullmatch(f"{name}={value}") for name, value in found.items()):
+            raise ValueError("write name=value, several separated by commas, commas within a value as %2C")
+        return found
 
     @property
     def effective_log_format(self) -> Literal["json", "console"]:
