@@ -21,6 +21,7 @@ from modules.webhooks.observations import WebhookAttempted, WebhookDead, Webhook
 from monohull.kernel import clock
 from monohull.kernel.errors import Problem
 from monohull.kernel.tasks import beside, end
+from monohull.kernel.trace import trace_id_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -179,6 +180,7 @@ class Dispatcher:
             "event_id": str(delivery.event.id),
             "reason": attempt.reason,
             "request_id": delivery.event.request_id,
+            "trace_id": trace_id_of(delivery.event.traceparent),
         }
         self._observer.observe(
             WebhookAttempted(

@@ -22,6 +22,7 @@ class WebhookAttempted(Observation, frozen=True, kw_only=True):
     reason: str | None
     duration_seconds: float
     request_id: str | None
+    trace_id: str | None = None
 
 
 class WebhookDead(Observation, frozen=True, kw_only=True):
@@ -36,6 +37,7 @@ class WebhookDead(Observation, frozen=True, kw_only=True):
     attempts: int
     reason: str | None
     request_id: str | None
+    trace_id: str | None = None
 
 
 class WebhooksStalled(Observation, frozen=True, kw_only=True):

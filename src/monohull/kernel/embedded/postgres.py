@@ -45,7 +45,7 @@ max_wal_senders = 10
 max_replication_slots = 10
 max_slot_wal_keep_size = 2GB    # a forgotten slot must not fill the disk
 log_min_messages = warning
-log_line_prefix = '%m [%p] %q%u@%d '
+log_line_prefix = '%m [%p] %q%u@%d %a '    # %a names the trace of what is recorded
 log_timezone = 'UTC'
 timezone = 'UTC'
 # The login monohull must not build in the schema monohull, which the default "$user" would make it do.
