@@ -83,8 +83,8 @@ from modules.query.probe import (
     written,
 )
 from modules.query.routines import Content, Routine
-from modules.query.steps import Steps, at_once, in_slices
 from modules.query.sql import INSERTED
+from modules.query.steps import Steps, at_once, in_slices
 
 __all__ = [
     "INSERTED",
@@ -133,8 +133,8 @@ __all__ = [
     "OffsetBeyondEnd",
     "Operator",
     "Order",
-    "Part",
     "PagingImpossible",
+    "Part",
     "Place",
     "Plan",
     "PlannedJoin",

@@ -77,7 +77,8 @@ def _listeners() -> Iterator[tuple[int, socket.socket]]:
         except OSError:  # no socket, or closed meanwhile
             continue
         is_shared = one.family in (socket.AF_INET, socket.AF_INET6) and all(
-            one.getsockopt(socket.SOL_SOCKET, option) for option in (socket.SO_ACCEPTCONN, socket.SO_REUSEPORT)
+            one.getsockopt(socket.SOL_SOCKET, option)
+            for option in (socket.SO_ACCEPTCONN, socket.SO_REUSEPORT)
         )
         if is_shared:
             yield int(name), one

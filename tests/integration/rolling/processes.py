@@ -42,7 +42,7 @@ class Process:
         source: Folder with another copy of the product.
     """
 
-    def __init__(  # noqa: PLR0913 (named arguments of one call)
+    def __init__(
         self,
         connections: Connections,
         folder: Path,
@@ -151,7 +151,8 @@ class Proxy:
 def nginx_main(folder: Path) -> str:
     """Return what Debian's ``nginx.conf`` is for the shipped file, in a folder of the test."""
     paths = "".join(
-        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{kind}_temp_path {folder}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return f"""
 daemon off;

@@ -73,8 +73,11 @@ async def roll(
             await restarting
         rows = {row["id"] for row in await database.fetch("select id from notes where id > 0")}
         spent = sorted(tally.seconds)
-        print(f"{proxy_name}: {tally.sent} requests, {restarts} restarts, {len(tally.failures)} failed, p50 {1000*spent[len(spent)//2]:.1f} p95 {1000*spent[len(spent)*95//100]:.1f} max {1000*spent[-1]:.0f} ms")
-        for f in tally.failures[:20]: print(f)
+        print(
+            f"{proxy_name}: {tally.sent} requests, {restarts} restarts, {len(tally.failures)} failed, p50 {1000 * spent[len(spent) // 2]:.1f} p95 {1000 * spent[len(spent) * 95 // 100]:.1f} max {1000 * spent[-1]:.0f} ms"
+        )
+        for f in tally.failures[:20]:
+            print(f)
         assert tally.failures == [], proxy.log.read_text()[-4000:]
         assert rows == set(tally.written)
     finally:

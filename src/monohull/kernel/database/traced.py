@@ -77,12 +77,13 @@ class TracedDataPool(DataPool):
 
     @asynccontextmanager
     async def conversation(
-        self, *, isolation: Isolation | None = None, writes: bool = False
+        self, *, isolation: Isolation | None = None, writes: bool = False, parses_anew: bool = False
     ) -> AsyncIterator[Conversation]:
         """Do what `DataPool.conversation` does, as one span."""
         trace = self._tracing.noticed()
         with self._tracing.span("TRANSACTION", Kind.CLIENT, **{"db.system.name": "postgresql"}):
-            async with super().conversation(isolation=isolation, writes=writes) as conversation:
+            held = super().conversation(isolation=isolation, writes=writes, parses_anew=parses_anew)
+            async with held as conversation:
                 if trace is not None and self._tracing.tags(trace):
                     conversation.tag = tuple(zip(TAG_NAMES, self._tracing.settings_of(trace), strict=True))
                 yield conversation
