@@ -111,6 +111,14 @@ class Tap:
         (found,) = await _until(look, lambda found: [one["state"] for one in found] == [state])
         return found
 
+    async def letters_of(self, number: int) -> list[Any]:
+        """Return the letters once there are so many: messages of one reading take effect one after the other."""
+
+        async def look() -> list[Any]:
+            return await self.letters()
+
+        return list(await _until(look, lambda found: len(found) >= number))
+
     async def rows_of(self, table: str, number: int) -> Sequence[Any]:
         """Return the rows of a table once there are so many."""
 

@@ -25,7 +25,7 @@ async def test_what_is_no_json_is_dead_at_once_and_holds_up_nobody(
     to = {"table": {"table": table, "role": "authenticated", "columns": columns}}
     tap = await desk.source(redis_sender, table, destination=to)
     await tap.rows_of(table, 1)
-    letters = await tap.letters()
+    letters = await tap.letters_of(len(broken))
     assert {(one["message_id"], one["state"], one["attempts"], one["reason"]) for one in letters} == {
         ("bad0", "dead", 1, "bad_json"),
         ("bad1", "dead", 1, "bad_json"),
