@@ -123,6 +123,7 @@ class LiveCatalog:
         self._read_at = float("-inf")
         self._asked = 1
         self._answered = 0
+        self._reads = 0
         self._is_deaf = self._is_away = False
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -135,6 +136,11 @@ class LiveCatalog:
         if self._current is None:
             raise CatalogMissing
         return self._current
+
+    @property
+    def reads(self) -> int:
+        """How often the structure was read; what is made of it and of grants is outdated by the next time."""
+        return self._reads
 
     def on_reconfigured(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called when the configuration in the database may have changed."""
@@ -243,6 +249,7 @@ class LiveCatalog:
     def _replace(self, catalog: Catalog, duration_seconds: float) -> None:
         before, self._current = self._current, catalog
         self._read_at = monotonic_seconds()
+        self._reads += 1
         self._observer.observe(
             CatalogLoaded(
                 relations=len(catalog.relations),

@@ -16,11 +16,13 @@ from modules.query import guarded
 from modules.rest.answering import Answering
 from modules.rest.batch import PATH as BATCH
 from modules.rest.batch_errors import BatchMethodNotAllowed
+from modules.rest.description.serving import DOCUMENTS_AT
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
-from modules.rest.inspection import Onlooker, answer_options, answer_root
+from modules.rest.inspection import answer_options, answer_root
 from modules.rest.known import Known, Lane, Pieces, View, take_apart
 from modules.rest.known_write import METHODS, KnownWrite, WriteLane, take_write
+from modules.rest.onlooker import Onlooker
 from modules.rest.receiving import read_body
 from modules.rest.rehearsal import NEVER
 from modules.rest.request import WITH_BODY, ApiRequest, parse_request
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from modules.rest.around import Around
     from modules.rest.batch import Batch
     from modules.rest.config import Config, Surroundings
+    from modules.rest.description.serving import Documents
     from modules.rest.gate import Gate
     from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Deferral
@@ -69,6 +72,7 @@ class DataApi(Answering):
         around: Adds what a request asks for around its answer.
         batch: Answers several requests at once.
         cursors: Signs the places where pages begin.
+        documents: Answers with descriptions of the API.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -83,10 +87,12 @@ class DataApi(Answering):
         around: Around,
         batch: Batch,
         cursors: Cursors,
+        documents: Documents,
     ) -> None:
         self._gate = gate
         self._around = around
         self._batch = batch
+        self._documents = documents
         self._deferral: Deferral = NEVER
         self._departures = Departures()
         super().__init__(config, live, source, surroundings, publish, observer, cursors)
@@ -130,6 +136,9 @@ class DataApi(Answering):
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             with self._departures.watch(receive):
                 answer = await answer_root(scope, self._onlooker(principal), self._source, watch)
+        elif scope["path"] in DOCUMENTS_AT:
+            with self._departures.watch(receive):
+                answer = await self._documents.answer(scope, self._onlooker(principal), self._source, watch)
         elif scope["path"] == BATCH:
             if scope["method"] != "POST":
                 raise BatchMethodNotAllowed(scope["method"])

@@ -12,6 +12,7 @@ from modules.rest.asgi import DataApi
 from modules.rest.batch import Batch, batch_metrics
 from modules.rest.conditional import condition_metrics
 from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
+from modules.rest.description.serving import Documents, document_metrics
 from modules.rest.gate import Gate
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import Once, idempotency_metrics
@@ -52,6 +53,7 @@ class DataService:
             async with runtime.database.unit_of_work() as work:
                 await outbox.publish(work, event)
 
+        demands_key = settings.demands_key(is_production=core.is_production)
         once = Once(runtime.data, settings.idempotency_seconds, runtime.observer)
         self.api = api = DataApi(
             Config(settings, {}, app_settings),
@@ -59,7 +61,7 @@ class DataService:
             runtime.data,
             Surroundings(
                 address=core.public_url.rstrip("/") + PREFIX,
-                demands_key=settings.demands_key(is_production=core.is_production),
+                demands_key=demands_key,
                 is_development=core.env == "development",
             ),
             self.gate,
@@ -68,11 +70,13 @@ class DataService:
             Around(runtime.data, once, runtime.observer),
             Batch(runtime.data, once, runtime.observer),
             Cursors(jwt_secret(runtime.settings)),
+            Documents(self._live, runtime.observer, demands_key=demands_key),
         )
         runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
         runtime.observer.add_reader(batch_metrics(runtime.metrics))
         runtime.observer.add_reader(condition_metrics(runtime.metrics))
         runtime.observer.add_reader(nested_metrics(runtime.metrics))
+        runtime.observer.add_reader(document_metrics(runtime.metrics))
         authentication = runtime.authentication
 
         def configure(config: Config) -> None:

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from modules.query import execute_plan
+from modules.rest.description.serving import DOCUMENTS_AT
 from modules.rest.openapi import MEDIA_TYPE
 from modules.rest.raised import refusal
 from modules.rest.request import parse_head, parse_profile, parse_target
@@ -36,32 +35,10 @@ from monohull.kernel.database.role import quoted_search_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modules.query import Compiled, Compiler, DataSource, Transaction
-    from modules.rest.config import Config
+    from modules.query import Compiled, DataSource, Transaction
+    from modules.rest.onlooker import Onlooker
     from modules.rest.request import ApiRequest, Head
-    from modules.rest.scopes import Scopes
     from modules.rest.timing import Stopwatch
-    from monohull.kernel.principal import Principal
-
-
-class Onlooker(Struct, frozen=True):
-    """Who asks what there is, and what is in force.
-
-    Attributes:
-        principal: Who.
-        is_anonymous: Nobody in particular.
-        compiler: Of the catalog.
-        scopes: Decide for limited keys.
-        config: The data API's.
-        address: Where clients reach it.
-    """
-
-    principal: Principal
-    is_anonymous: bool
-    compiler: Compiler
-    scopes: Scopes
-    config: Config
-    address: str
 
 
 def answer_options(scope: Mapping[str, Any], onlooker: Onlooker) -> Answer:
@@ -73,6 +50,8 @@ def answer_options(scope: Mapping[str, Any], onlooker: Onlooker) -> Answer:
         ScopeMissing: MH103.
     """
     settings = onlooker.config.settings
+    if scope["path"] in DOCUMENTS_AT:
+        return Answer(200, answer_headers(ALLOWS_ROOT), b"")
     kind, name = parse_target({**scope, "method": "GET"}, settings.root_spec)
     schema = parse_profile(scope, settings)
     compiler, principal = onlooker.compiler, onlooker.principal

@@ -25,4 +25,11 @@ NESTED_WRITES: Final = counter(
 )
 NESTED_ROWS: Final = counter("monohull_rest_nested_rows_total", "Rows that nested writes wrote.")
 
-METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES, CONDITIONS, NESTED_WRITES, NESTED_ROWS)
+DOCUMENTS: Final = counter(
+    "monohull_rest_documents_total",
+    "Descriptions of the data API that were asked for, by kind and by whether they had to be made.",
+    "kind",
+    "outcome",
+)
+
+METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES, CONDITIONS, NESTED_WRITES, NESTED_ROWS, DOCUMENTS)

@@ -112,7 +112,7 @@ class Tap:
         return found
 
     async def letters_of(self, number: int) -> list[Any]:
-        """Return the letters once there are so many: messages of one reading take effect one after the other."""
+        """Return the letters once there are so many: messages take effect one after the other."""
 
         async def look() -> list[Any]:
             return await self.letters()

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _NOT_IN_COMPONENT: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_SPECIAL: Final = frozenset({"__proto__", "constructor", "prototype"})
+"""Keys that tools in JavaScript stumble over."""
 _WORD: Final = re.compile(r"[^\W_]+")
 
 
@@ -44,10 +46,11 @@ def component(text: str) -> str:
     """Return ``text`` as the name of a part of an OpenAPI document.
 
     >>> component("with space"), component("größe"), component("?")
-    ('with_space', 'gr_e', '_')
+    ('with_space', 'gro_e', '_')
     """
     plain = unicodedata.normalize("NFKD", text)
-    return _NOT_IN_COMPONENT.sub("_", "".join(one for one in plain if not unicodedata.combining(one)))
+    name = _NOT_IN_COMPONENT.sub("_", "".join(one for one in plain if not unicodedata.combining(one)))
+    return f"{name}_" if name in _SPECIAL else name
 
 
 def pascal(text: str) -> str:
