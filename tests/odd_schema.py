@@ -12,7 +12,7 @@ NAMES: Final = (
     "with-dash", "a.b", "percent%41", "slash/es", "dollar$", "$ref", "question?", "hash#", "semi;colon",
     "*/ end", "// line", "{braces}", "comma,", "(paren)", "[bracket]", "new\nline", "tab\tbed", "<tag>",
     "a&b", "a=b", "a:b", "a::b", "a->b", "!important", "@at", "CamelCase", "camelCase", "camel_case",
-    "x" * 63, "_", "__", "-", "'''", '"""', "%s", "ϓ", "ſ", "K",
+    "x" * 63, "_", "__", "-", "'''", '"""', "%s", "ϓ", "\u017f", "\u212a",
 )  # fmt: skip
 
 TYPES: Final = """

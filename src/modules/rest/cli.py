@@ -117,7 +117,8 @@ def _document(
         import msgspec  # noqa: PLC0415 start-up time
 
         from modules.query import at_once  # noqa: PLC0415 start-up time
-        from modules.rest.description.openapi import Place, write_openapi  # noqa: PLC0415 start-up time
+        from modules.rest.description.openapi import write_openapi  # noqa: PLC0415 start-up time
+        from modules.rest.description.parts import Place  # noqa: PLC0415 start-up time
         from modules.rest.description.postman import write_postman  # noqa: PLC0415 start-up time
         from modules.rest.description.reading import read_schemas  # noqa: PLC0415 start-up time
 

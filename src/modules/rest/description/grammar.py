@@ -1,4 +1,4 @@
-"""The grammar of the query string as JSON Schema: patterns for filters, ``select``, ``order``, ``and`` and ``or``.
+"""The grammar of the query string as JSON Schema: patterns for filters, ``select``, ``order`` and the rest.
 
 A pattern says how a value is written so that it is surely understood. The grammar
 has more (conditions of conditions, embeds in embeds, casts, aggregates, other
@@ -110,6 +110,16 @@ def filter_schema(kind: TypeFacts) -> Schema:
     }
 
 
+def equal_pattern(kind: TypeFacts) -> str:
+    """Return the pattern of ``eq`` and a value of a type."""
+    group = group_of(kind)
+    if group in ("text", "other"):
+        return "^eq\\.[^\\u0000]*$"
+    if group == "enum":
+        return f"^eq\\.(?:{'|'.join(map(_escaped, kind.labels or ()))})$"
+    return f"^eq\\.{_value(group)}$"
+
+
 _EXAMPLES: Final = {
     "bool": ["is.true", "eq.false"],
     "uuid": ["eq.00000000-0000-4000-8000-000000000001"],
@@ -121,18 +131,20 @@ _EXAMPLES: Final = {
 
 
 def select_pattern(columns: Sequence[Column], embeds: Iterable[str], types: Mapping[int, TypeFacts]) -> str:
-    """Return the pattern of ``select``: columns, with alias or as text, and whole embeds."""
+    """Return the pattern of ``select``: columns, with alias or as text, and one whole embed."""
     names = "|".join(["\\*", *(_escaped(written(one.name)) for one in columns)])
     alias = "(?:[a-z][a-z0-9_]{0,15}:)?"
     texts = "|".join(
         _escaped(written(one.name)) for one in columns if under(types, one.type).kind in ("base", "enum")
     )
     items = [names, *([f"{alias}(?:{texts})::text"] if texts else [])]
-    wholes = "|".join(map(_escaped, embeds))
-    if wholes:
-        items.append(f"{alias}(?:{wholes})(?:!inner|!left)?\\(\\*\\)")
     item = f"(?:{'|'.join(items)})"
-    return f"^(?:{item}(?:,{item}){{0,{MAX_TERMS}}})?$"
+    some = f"{item}(?:,{item}){{0,{MAX_TERMS}}}"
+    wholes = "|".join(map(_escaped, embeds))
+    if not wholes:
+        return f"^(?:{some})?$"
+    embed = f"{alias}(?:{wholes})(?:!inner|!left)?\\(\\*\\)"
+    return f"^(?:{some}(?:,{embed})?|{embed})?$"
 
 
 def order_pattern(columns: Sequence[Column], types: Mapping[int, TypeFacts]) -> str | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from modules.query import Catalog, Steps
     from modules.rest.description.facts import Column, Facts, FunctionFacts, RelationFacts
-    from modules.rest.description.openapi import Place
+    from modules.rest.description.parts import Place
 
 Object: TypeAlias = dict[str, Any]
 
@@ -98,7 +98,7 @@ class _Writer:
             {"key": written(column.name), "value": f"eq.{_plain(self._sample(column))}"} for column in key
         ]
         if any(column.may_read for column in relation.columns):
-            page = [
+            page: list[Object] = [
                 {"key": "select", "value": "*"},
                 {"key": "limit", "value": "20"},
                 {"key": "offset", "value": "0", "disabled": True},

@@ -20,7 +20,8 @@ from msgspec import Struct
 from modules.query import in_slices
 from modules.rest.description.facts import SQL, read_facts
 from modules.rest.description.openapi import MEDIA_TYPE as OPENAPI
-from modules.rest.description.openapi import Place, write_openapi
+from modules.rest.description.openapi import write_openapi
+from modules.rest.description.parts import Place
 from modules.rest.description.postman import MEDIA_TYPE as POSTMAN
 from modules.rest.description.postman import write_postman
 from modules.rest.description.seeing import Eyes, narrow
