@@ -158,6 +158,8 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
                 {"{{outcome}}": rate(rest.BATCHES, "outcome"), "begun": rate(rest.BATCH_TRIES)},
             ),
             Panel("Conditional requests", "ops", {"{{outcome}}": rate(rest.CONDITIONS, "outcome")}),
+            Panel("Pages by cursor", "ops", {"{{way}}": rate(rest.PAGES, "way")}),
+            Panel("Query guard", "ops", {"{{outcome}}": rate(rest.GUARD, "outcome")}),
         ),
     ),
     "auth": (

@@ -4,6 +4,7 @@ Front ends build a `Read` or a `Mutation`, hand it to `Compiler.compile` with th
 rules, and run the statement with `execute_request`. REST is one; others will follow.
 """
 
+from modules.query.advice import Advice
 from modules.query.ast import (
     MAX_EMBED_DEPTH,
     Action,
@@ -58,6 +59,7 @@ from modules.query.errors import (
     RelationshipNotFound,
     RoutineNotFound,
 )
+from modules.query.estimate import Estimate, advice_on, ask_planner
 from modules.query.execute import (
     DataSource,
     ResultSet,
@@ -90,6 +92,7 @@ __all__ = [
     "INSERTED",
     "MAX_EMBED_DEPTH",
     "Action",
+    "Advice",
     "AllColumns",
     "Argument",
     "Call",
@@ -112,6 +115,7 @@ __all__ = [
     "DocumentPlan",
     "Embed",
     "EmbedNotSelected",
+    "Estimate",
     "Exposure",
     "Field",
     "Filled",
@@ -160,6 +164,8 @@ __all__ = [
     "Touched",
     "Transaction",
     "Version",
+    "advice_on",
+    "ask_planner",
     "at_once",
     "embedded",
     "execute_plan",

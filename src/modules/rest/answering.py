@@ -20,6 +20,7 @@ from modules.query import (
     Mutation,
     RelationNotFound,
     RelationshipNotFound,
+    ResultSet,
     RoutineNotFound,
     Transaction,
     execute_request,
@@ -28,6 +29,7 @@ from modules.rest.audited import read_of, with_origin
 from modules.rest.body import DIFFERENT, INVALID
 from modules.rest.conditional import Versions, rows_of
 from modules.rest.errors import BodyInvalid, MediaTypeNotAvailable
+from modules.rest.guard import Asked, Rules
 from modules.rest.guc import SETTINGS, override
 from modules.rest.inspection import answer_plan
 from modules.rest.media import UNAVAILABLE, not_available
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
     from modules.query import ResultSet
     from modules.rest.config import Config, Surroundings
+    from modules.rest.guard import Ceilings, Guard
     from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Explainer
     from modules.rest.settings import RestSettings
@@ -79,6 +82,7 @@ class Answering:
         publish: Tells the product what happened, for certain.
         observer: Is told of nested writes.
         cursors: Signs the places where pages begin.
+        guard: Checks what requests may cost.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -90,9 +94,11 @@ class Answering:
         publish: Publish,
         observer: Observer,
         cursors: Cursors,
+        guard: Guard,
     ) -> None:
         self._observer = observer
         self._cursors = cursors
+        self._guard = guard
         self._explainer: Explainer = UNEXPLAINED
         self._publish = publish
         self._surroundings = surroundings
@@ -112,6 +118,7 @@ class Answering:
         self._allows_plan = settings.allows_plan(is_development=is_development)
         self._is_timed = settings.is_timed(is_development=is_development)
         self._vantage: Vantage | None = None
+        self._ceilings = Rules(settings.guard)
 
     def explain_by(self, explainer: Explainer) -> None:
         """Have ``explainer`` asked where a client prefers to know why a request came to nothing."""
@@ -205,6 +212,8 @@ class Answering:
             transaction = counting_anew(transaction, request)
         watch.lap("plan")
         try:
+            if (ceilings := self._ceilings.of(principal)) is not None:
+                await self._check(ceilings, scope, request, compiled, principal, source)
             if request.media.explain is not None:
                 return await self._explain(
                     request, compiled, transaction, principal, watch, is_alone=source is None
@@ -296,6 +305,50 @@ class Answering:
             result.close()
             raise
         return answer
+
+    async def admit(
+        self,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        source: DataSource | None = None,
+    ) -> None:
+        """Let a request pass that stays below the caller's ceilings, before something else is asked for it.
+
+        Raises:
+            Problem: As `answer` raises it before its statement runs.
+        """
+        ceilings = self._ceilings.of(principal)
+        if ceilings is None:
+            return
+        _, request, compiled = await self._compile(request, principal)
+        try:
+            await self._check(ceilings, scope, request, compiled, principal, source)
+        except PostgresError as error:
+            raise self._refused(error, request, principal) from error
+
+    async def _check(  # noqa: PLR0913, PLR0917 a request has these parts
+        self,
+        ceilings: Ceilings,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        compiled: Compiled,
+        principal: Principal,
+        source: DataSource | None,
+    ) -> None:
+        vantage = self._vantage_of(principal)
+        anonymous = self._is_anonymous(principal)
+        asked = Asked(
+            request,
+            compiled,
+            self._transaction(scope, request, compiled, principal),
+            principal,
+            lambda: vantage.compiler.plan(request.asked, role=principal.role, anonymous=anonymous),
+            vantage.compiler.catalog,
+            source or self._source,
+            scope["state"]["request_id"],
+        )
+        await self._guard.admit(asked, ceilings)
 
     async def _explain_nothing(
         self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal, answer: Answer
@@ -456,6 +509,7 @@ class Answering:
                 asides=SETTINGS,
             )
             vantage = self._vantage = Vantage(catalog, compiler, self._settings.schemas[0])
+            self._guard.forget(self._settings.guard_seconds)
         return vantage if principal.columns is None else vantage.limited(principal.columns)
 
     def _is_anonymous(self, principal: Principal) -> bool:

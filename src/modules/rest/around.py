@@ -68,6 +68,14 @@ class Answers(Protocol):
         self, scope: Mapping[str, Any], request: ApiRequest, principal: Principal
     ) -> tuple[ApiRequest, Compiled, Isolation | None]: ...
 
+    async def admit(
+        self,
+        scope: Mapping[str, Any],
+        request: ApiRequest,
+        principal: Principal,
+        source: DataSource | None = None,
+    ) -> None: ...
+
     def versions(
         self,
         scope: Mapping[str, Any],
@@ -136,6 +144,7 @@ class Around:
             raise api.refused(error, principal) from error
 
     async def _read(self, ask: _Asked, source: DataSource | None) -> Answer:
+        await ask.admit(source)
         versions = ask.versions(source)
         try:
             answer, is_known = await answer_read(ask.conditions, versions, partial(ask.answer, source))
@@ -175,6 +184,7 @@ class Around:
     async def _write_on(self, ask: _Asked, source: DataSource) -> Answer:
         if ask.conditions is _NO_CONDITION:
             return await ask.answer(source)
+        await ask.admit(source)
         versions = ask.versions(source)
         assert versions is not None
         try:
@@ -212,6 +222,10 @@ class _Asked:
     async def answer(self, source: DataSource | None) -> Answer:
         answers = self.api.answer_explained if self.request.preferences.explain_denial else self.api.answer
         return await answers(self.scope, self.request, self.principal, self._watch, source)
+
+    async def admit(self, source: DataSource | None) -> None:
+        """Ask for nothing, not even versions of rows, that costs more than it may."""
+        await self.api.admit(self.scope, self.request, self.principal, source)
 
     def versions(self, source: DataSource | None) -> Versions | None:
         return self.api.versions(self.scope, self.request, self.principal, source)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from modules.rest.config import Config, Surroundings
     from modules.rest.description.serving import Documents
     from modules.rest.gate import Gate
+    from modules.rest.guard import Guard
     from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Deferral
     from modules.rest.vantage import Vantage
@@ -73,6 +74,7 @@ class DataApi(Answering):
         batch: Answers several requests at once.
         cursors: Signs the places where pages begin.
         documents: Answers with descriptions of the API.
+        guard: Checks what requests may cost.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -88,6 +90,7 @@ class DataApi(Answering):
         batch: Batch,
         cursors: Cursors,
         documents: Documents,
+        guard: Guard,
     ) -> None:
         self._gate = gate
         self._around = around
@@ -95,7 +98,7 @@ class DataApi(Answering):
         self._documents = documents
         self._deferral: Deferral = NEVER
         self._departures = Departures()
-        super().__init__(config, live, source, surroundings, publish, observer, cursors)
+        super().__init__(config, live, source, surroundings, publish, observer, cursors, guard)
 
     def defer_by(self, deferral: Deferral) -> None:
         """Have ``deferral`` promise the calls that a client would rather not wait for."""
@@ -231,6 +234,8 @@ class DataApi(Answering):
         Raises:
             RelationClosed, ScopeMissing, InvalidRequest: As `_recall` raises them.
         """
+        if self._ceilings.of(principal) is not None:
+            return None
         if principal.scopes is not None:
             vantage.scopes.demand(principal.scopes, known.request.asked, known.compiled)
         view = known.views.get(principal.role) or self._look(vantage, known, scope, principal)

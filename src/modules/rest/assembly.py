@@ -14,10 +14,11 @@ from modules.rest.conditional import condition_metrics
 from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
 from modules.rest.description.serving import Documents, document_metrics
 from modules.rest.gate import Gate
+from modules.rest.guard import Guard, guard_metrics
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import Once, idempotency_metrics
 from modules.rest.nested_write import nested_metrics
-from modules.rest.paging import Cursors
+from modules.rest.paging import Cursors, page_metrics
 from modules.rest.settings import RestSettings
 from monohull.kernel import outbox
 from monohull.kernel.home import jwt_secret
@@ -69,14 +70,17 @@ class DataService:
             runtime.observer,
             Around(runtime.data, once, runtime.observer),
             Batch(runtime.data, once, runtime.observer),
-            Cursors(jwt_secret(runtime.settings)),
+            Cursors(jwt_secret(runtime.settings), runtime.observer),
             Documents(self._live, runtime.observer, demands_key=demands_key),
+            Guard(runtime.observer),
         )
         runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
         runtime.observer.add_reader(batch_metrics(runtime.metrics))
         runtime.observer.add_reader(condition_metrics(runtime.metrics))
         runtime.observer.add_reader(nested_metrics(runtime.metrics))
         runtime.observer.add_reader(document_metrics(runtime.metrics))
+        runtime.observer.add_reader(page_metrics(runtime.metrics))
+        runtime.observer.add_reader(guard_metrics(runtime.metrics))
         authentication = runtime.authentication
 
         def configure(config: Config) -> None:

@@ -32,4 +32,22 @@ DOCUMENTS: Final = counter(
     "outcome",
 )
 
-METRICS: Final = (IDEMPOTENT_WRITES, BATCHES, BATCH_TRIES, CONDITIONS, NESTED_WRITES, NESTED_ROWS, DOCUMENTS)
+PAGES: Final = counter("monohull_rest_pages_total", "Pages by cursor by the way they were reached.", "way")
+
+GUARD: Final = counter(
+    "monohull_rest_guard_total",
+    "Requests of callers with ceilings: planner asked, its answer remembered, request refused.",
+    "outcome",
+)
+
+METRICS: Final = (
+    IDEMPOTENT_WRITES,
+    BATCHES,
+    BATCH_TRIES,
+    CONDITIONS,
+    NESTED_WRITES,
+    NESTED_ROWS,
+    DOCUMENTS,
+    PAGES,
+    GUARD,
+)

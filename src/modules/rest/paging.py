@@ -18,14 +18,16 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from modules.query import Keyset, PagingImpossible, Read
+from modules.rest.metrics import PAGES
 from modules.rest.paging_errors import CursorInvalid, CursorOfAnother, CursorTooLong
 from monohull.kernel.crypto import constant_time_equal, derive_key
+from monohull.kernel.observation import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from modules.query import Compiler, Order
     from modules.rest.request import ApiRequest
     from modules.rest.response import RawHeaders
+    from monohull.kernel.metrics import Metrics
+    from monohull.kernel.observation import Level, Observer, Reader
 
 MAX_CURSOR: Final = 4096
 """Characters: what servers and proxies take in a line of a request."""
@@ -46,9 +50,30 @@ _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PAGE_OF: Final = frozenset({"order", "limit", "offset"})
 _NO_FILTERS: Final = frozenset({"select", "columns", "on_conflict"})
 
+Way: TypeAlias = Literal["first", "next", "prev"]
 Values: TypeAlias = tuple[str | None, ...]
 _values: Final = msgspec.json.Decoder(Values)
 _page: Final = msgspec.json.Decoder(tuple[Values | None, Values | None, bool])
+
+
+class PageGiven(Observation, frozen=True, kw_only=True):
+    """A page by cursor was given: the first one, or one that a link led to."""
+
+    event: ClassVar[str] = "rest.page_given"
+    level: ClassVar[Level] = "debug"
+
+    way: Way
+
+
+def page_metrics(metrics: Metrics) -> Reader:
+    """Return the reader that counts pages."""
+    pages = metrics.counter(PAGES)
+
+    def read(observation: Observation) -> None:
+        if isinstance(observation, PageGiven):
+            pages.labels(observation.way).inc()
+
+    return read
 
 
 class Cursors:
@@ -56,10 +81,12 @@ class Cursors:
 
     Args:
         secret: Of the instance; cursors that were signed with another are refused.
+        observer: Is told of pages.
     """
 
-    def __init__(self, secret: str | bytes) -> None:
+    def __init__(self, secret: str | bytes, observer: Observer) -> None:
         self._key = derive_key(secret, _PURPOSE)
+        self._observer = observer
 
     def place(self, request: ApiRequest, compiler: Compiler, *, role: str, anonymous: bool) -> ApiRequest:
         """Return ``request`` with the order that pages need, and the place where its page begins.
@@ -107,6 +134,10 @@ class Cursors:
         asked = request.asked
         assert isinstance(asked, Read)
         assert asked.keyset is not None
+        way: Way = "first"
+        if asked.keyset.slots:
+            way = "prev" if asked.keyset.is_backward else "next"
+        self._observer.observe(PageGiven(way=way))
         nearest, farthest, has_more = _page.decode(page)
         ahead = farthest if has_more else None
         behind = nearest if asked.keyset.slots else None

@@ -129,6 +129,19 @@ class RestSettings(Struct, frozen=True, kw_only=True):
             description="Requests a minute of one user, or of one address without a user. 0: no limit.",
         ),
     ] = 60_000
+    guard: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[^,=]+:(cost|rows|depth)=([0-9]{1,15}|none)\Z")], ...],
+        Meta(
+            description=(
+                "Ceilings of requests as who:what=number. Who is a database role, the id of an API key, "
+                "or *; what is cost (as the planner reckons), rows, or depth of embeds."
+            )
+        ),
+    ] = ()
+    guard_seconds: Annotated[
+        int,
+        Meta(ge=0, le=86_400, description="How long what the planner expects of a kind of request counts."),
+    ] = 60
     idempotency_seconds: Annotated[
         int,
         Meta(
