@@ -24,10 +24,18 @@ pytestmark = [
 
 
 def test_suites(server: Mapping[str, str]) -> None:
+    run(server, "reads", "writes", "functions", "pages")
+
+
+def test_a_client_with_ceilings(guarded_server: Mapping[str, str]) -> None:
+    run(guarded_server, "guard")
+
+
+def run(environment: Mapping[str, str], *suites: str) -> None:
     assert NODE is not None
-    for suite in ("reads", "writes", "functions", "pages"):
+    for suite in suites:
         command = [NODE, f"{suite}.test.mjs"]
         done = subprocess.run(
-            command, cwd=FOLDER, env=server, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=FOLDER, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
+from msgspec.structs import replace
+
 from modules.query import (
     Compiled,
     Compiler,
@@ -338,10 +340,13 @@ class Answering:
     ) -> None:
         vantage = self._vantage_of(principal)
         anonymous = self._is_anonymous(principal)
+        transaction = self._transaction(scope, request, compiled, principal)
+        if source is None:  # what runs before a statement runs once more before EXPLAIN, and leaves nothing
+            transaction = replace(transaction, commit=False)
         asked = Asked(
             request,
             compiled,
-            self._transaction(scope, request, compiled, principal),
+            transaction,
             principal,
             lambda: vantage.compiler.plan(request.asked, role=principal.role, anonymous=anonymous),
             vantage.compiler.catalog,

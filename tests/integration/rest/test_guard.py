@@ -91,7 +91,7 @@ REFUSED: tuple[tuple[str, str, str | None], ...] = (
     ("books?or=(title.eq.x,pages.eq.3)", "title=eq", '("title")'),
     ("books?title=is.null", "title=is.null", '("title")'),
     ("books?title=neq.x&pages=eq.301", "pages=eq", '("pages")'),
-    ("books?about=cd.{\"k\":77}", "about=cd", None),
+    ('books?about=cd.{"k":77}', "about=cd", None),
     ("parted?note=eq.x", "note=eq", 'on "public"."parted" ("note")'),
     ("readers?select=id,books(id)", "the embedding of books by books.reader_id", '("reader_id")'),
     ("books?order=title", "order=title", '("title")'),
