@@ -11,7 +11,7 @@ looked at, and ``service_role`` has none.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from modules.query import Advice, Catalog, Compiled, DataSource, Plan, Selection, Transaction
     from modules.rest.request import ApiRequest
     from monohull.kernel.metrics import Metrics
-    from monohull.kernel.observation import Level, Observer, Reader
+    from monohull.kernel.observation import Observer, Reader
     from monohull.kernel.principal import Principal
 
 EVERYBODY: Final = "*"
@@ -90,8 +90,8 @@ class Rules:
 class GuardAsked(Observation, frozen=True, kw_only=True):
     """The planner was asked about a request, or its answer was remembered."""
 
-    event: ClassVar[str] = "rest.guard_asked"
-    level: ClassVar[Level] = "debug"
+    event = "rest.guard_asked"
+    level = "debug"
 
     outcome: Outcome
     cost: float
@@ -101,7 +101,7 @@ class GuardAsked(Observation, frozen=True, kw_only=True):
 class QueryRefused(Observation, frozen=True, kw_only=True):
     """A request was refused for what it would cost."""
 
-    event: ClassVar[str] = "rest.query_refused"
+    event = "rest.query_refused"
 
     role: str
     reason: str

@@ -18,7 +18,7 @@ import hashlib
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from modules.rest.request import ApiRequest
     from modules.rest.response import RawHeaders
     from monohull.kernel.metrics import Metrics
-    from monohull.kernel.observation import Level, Observer, Reader
+    from monohull.kernel.observation import Observer, Reader
 
 MAX_CURSOR: Final = 4096
 """Characters: what servers and proxies take in a line of a request."""
@@ -59,8 +59,8 @@ _page: Final = msgspec.json.Decoder(tuple[Values | None, Values | None, bool])
 class PageGiven(Observation, frozen=True, kw_only=True):
     """A page by cursor was given: the first one, or one that a link led to."""
 
-    event: ClassVar[str] = "rest.page_given"
-    level: ClassVar[Level] = "debug"
+    event = "rest.page_given"
+    level = "debug"
 
     way: Way
 
