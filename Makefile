@@ -175,8 +175,9 @@ lock: $(INSTALLED) ## resolve the dependencies of pyproject.toml into requiremen
 		--generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements-bootstrap.lock $(ARGS)
 	$(BIN)/uv pip compile requirements-deploy.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --quiet --output-file requirements-deploy.lock $(ARGS)
+	@# Litestar demands polyfactory and Faker, and loads them for made-up examples alone, which we do not show
 	$(BIN)/uv pip compile pyproject.toml --constraint requirements.lock --universal --python-version 3.11 --no-annotate \
-		--generate-hashes --no-header --no-emit-index-url --quiet --output-file deploy/docker/requirements.lock $(ARGS)
+		--no-emit-package polyfactory --no-emit-package faker --generate-hashes --no-header --no-emit-index-url --quiet --output-file deploy/docker/requirements.lock $(ARGS)
 	$(BIN)/uv pip compile deploy/docker/requirements-build.in --constraint requirements.lock --universal --no-annotate \
 		--python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet \
 		--output-file deploy/docker/requirements-build.lock $(ARGS)

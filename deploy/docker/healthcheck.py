@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Ask the process of this container how it is: ``healthcheck [live|ready|startup|worker]``.
+"""Ask the process of this container how it is: ``healthcheck [live|ready|startup|worker|worker-ready]``.
 
-The API has its routes of health. A worker has none; it answers on
-``MONOHULL_METRICS_PORT`` for as long as its loop turns. Leaves with 0 or 1.
+The API has its routes of health on its port, a worker the same ones on
+``MONOHULL_WORKER_HEALTH_PORT``. Leaves with 0 or 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ ASKED = {
     "live": ("MONOHULL_PORT", "8000", "/health/live"),
     "ready": ("MONOHULL_PORT", "8000", "/health/ready"),
     "startup": ("MONOHULL_PORT", "8000", "/health/startup"),
-    "worker": ("MONOHULL_METRICS_PORT", "9464", "/metrics"),
+    "worker": ("MONOHULL_WORKER_HEALTH_PORT", "8001", "/health/live"),
+    "worker-ready": ("MONOHULL_WORKER_HEALTH_PORT", "8001", "/health/ready"),
 }
 SECONDS = 4.0
 

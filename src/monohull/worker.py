@@ -36,11 +36,12 @@ from monohull.kernel.ledger import Ledger
 from monohull.kernel.logs import configure_logging
 from monohull.kernel.observation import ProcessStarted, ProcessStopped
 from monohull.kernel.redis_connection import close_redis
-from monohull.kernel.refusals import NotReachable
+from monohull.kernel.refusals import NotReachable, WrongSetup
 from monohull.kernel.relay import Relay
 from monohull.kernel.row_keeping import keeping_row_watches
 from monohull.kernel.runtime import Runtime
 from monohull.kernel.tasks import beside
+from monohull.kernel.worker_health import WorkerHealth
 
 if TYPE_CHECKING:
     from monohull.kernel.configuration import Configuration
@@ -124,11 +125,15 @@ class WorkerProcess:
 
         Raises:
             SystemExit: 3, PostgreSQL or Redis does not answer. Later on it may go
-                away and come back; at the start somebody should hear of it.
+                away and come back; at the start somebody should hear of it. 2, the port of
+                its health is taken.
         """
         worker: Worker[Any] = context["worker"]
         runtime = self.runtime
         runtime.observer.add_reader(job_metrics(runtime.metrics))
+        first = runtime.queues.lane(self.queues[0])
+        health = WorkerHealth(runtime.health, lambda: first.is_stopping)
+        await self._serve_health(health)
         if (missing := await self._missing()) is not None:
             sys.stderr.write(f"{missing}\n")
             raise SystemExit(NotReachable.exit_code)
@@ -144,7 +149,7 @@ class WorkerProcess:
         )
         await self._stack.enter_async_context(heartbeat.beating())
         _ = await self._stack.enter_async_context(beside(attempts.beat_for_ever(), name="ledger heartbeat"))
-        runtime.queues.lane(self.queues[0]).stop_with(worker.event)
+        first.stop_with(worker.event)
         for queue in self.queues[1:]:
             self._sides.append(asyncio.create_task(self._serve(queue, worker, attempts)))
         with suppress(Problem):  # a database that went away just now hears of them from the next worker
@@ -160,9 +165,21 @@ class WorkerProcess:
         await self._stack.enter_async_context(keeping_row_watches(runtime.database, runtime.observer))
         for enter in (enter for module in runtime.modules for enter in module.in_worker):
             await self._stack.enter_async_context(enter(runtime))
-        self._is_started = True
+        self._is_started = health.is_started = True
         names = tuple(module.name for module in runtime.modules)
         runtime.observer.observe(ProcessStarted(process="worker", version=__version__, modules=names))
+
+    async def _serve_health(self, health: WorkerHealth) -> None:
+        """Answer for the worker from its first moment on, if there is a port for it."""
+        core = self._core
+        try:
+            await self._stack.enter_async_context(health.serving(core.host, core.worker_health_port))
+        except OSError as error:
+            sys.stderr.write(
+                f"MONOHULL_WORKER_HEALTH_PORT: cannot listen on {core.host}:{core.worker_health_port}: "
+                f"{error.strerror}. Each worker of a host needs a port of its own.\n"
+            )
+            raise SystemExit(WrongSetup.exit_code) from None
 
     async def stop(self, _: Context) -> None:
         """Wait for the other queues' jobs, which drain at the same time, and close everything."""

@@ -87,7 +87,8 @@ def drains(compose: Compose) -> Iterator[str]:
     """A container gets the time that its process takes to stop."""
     for name in ("api", "worker"):
         service = compose["services"][name]
-        drain = float(service["environment"]["MONOHULL_DRAIN_SECONDS"])
+        waits = ["MONOHULL_DRAIN_SECONDS", *(["MONOHULL_LAME_DUCK_SECONDS"] if name == "api" else [])]
+        drain = sum(float(service["environment"][setting]) for setting in waits)
         grace = float(service.get("stop_grace_period", "10s").removesuffix("s"))
         if grace < drain + KILL_AFTER_DRAIN_SECONDS + 2:
             yield f"{name} is killed before it has drained"

@@ -182,6 +182,8 @@ def _container_ports(name: str, container: Object) -> Iterator[str]:
         yield f"{name} does not answer on {PUBLIC_PORT}"
     if "metrics" in named and settings.get("MONOHULL_METRICS_PORT") != str(named["metrics"]):
         yield f"{name} has its metrics elsewhere"
+    if "health" in named and settings.get("MONOHULL_WORKER_HEALTH_PORT") != str(named["health"]):
+        yield f"{name} says how it is elsewhere"
     for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
         probe = container.get(kind, {}).get("httpGet")
         if probe and (probe["port"] not in named or probe["path"] not in ROUTES):
@@ -207,7 +209,10 @@ def drains(objects: list[Object]) -> Iterator[str]:
     for one in of_kind(objects, "Deployment"):
         spec = one["spec"]["template"]["spec"]
         container = spec["containers"][0]
-        drain = float(environment(container)["MONOHULL_DRAIN_SECONDS"])
+        settings = environment(container)
+        drain = float(settings["MONOHULL_DRAIN_SECONDS"])
+        if container["args"][0] == "serve":
+            drain += float(settings["MONOHULL_LAME_DUCK_SECONDS"])
         hook = (
             container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
         )

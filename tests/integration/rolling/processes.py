@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
-PROXIES: Final = Path(__file__).parents[3] / "deploy" / "proxy"
+ROOT: Final = Path(__file__).parents[3]
+PROXIES: Final = ROOT / "deploy" / "proxy"
 STOP_SECONDS: Final = 45
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "serve": ["-m", "monohull", "serve", "--port", "{port}"],
@@ -39,7 +40,6 @@ class Process:
         command: After the interpreter.
         settings: As ``rest_max_rows="10"``.
         port: Its place behind the proxy; None for a command that has none.
-        source: Folder with another copy of the product.
     """
 
     def __init__(
@@ -49,7 +49,6 @@ class Process:
         name: str,
         *command: str,
         port: int | None = None,
-        source: Path | None = None,
         **settings: str,
     ) -> None:
         self.port = port
@@ -58,15 +57,24 @@ class Process:
         self._command = [sys.executable, *(part.format(port=port) for part in command)]
         given = {"database_url": connections.owner_url, "redis_url": connections.redis_url, **settings}
         self._environ = environment(**given)
-        if source is not None:
-            self._environ["PYTHONPATH"] = str(source)
+        self._environ["PYTHONPATH"] = str(ROOT)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def use(self, version: Path) -> None:
+        """Be another version of the product from the next start on, which lies in a folder."""
+        self._environ["PYTHONPATH"] = os.pathsep.join((str(version / "src"), str(ROOT)))
 
     def start(self) -> None:
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
                 self._command, cwd=self._folder, env=self._environ, stderr=log, stdout=log
             )
+
+    def run(self) -> int:
+        """Start it, wait for its end, and return its exit code."""
+        self.start()
+        assert self._process is not None
+        return self._process.wait(STOP_SECONDS)
 
     def wait_ready(self) -> None:
         assert self._process is not None
@@ -81,7 +89,8 @@ class Process:
     def restart(self) -> None:
         assert self.stop() == 0, self.log.read_text()
         self.start()
-        self.wait_ready()
+        if self.port is not None:
+            self.wait_ready()
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,90 +1,205 @@
-"""A rolling restart behind nginx and Caddy fails no request, and loses and doubles no row."""
+"""A rolling restart behind nginx and Caddy fails no request, and loses no job.
+
+Two processes of the API and a worker are restarted over and over, each in its turn, while 200 requests a
+second come through the proxy, most of which must not be sent twice. The proxies have the configurations that
+are shipped.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
+import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import pytest
 
-from tests.application import anon_key
+import modules
+import monohull
+from monohull.kernel.database.migrations import head
+from monohull.kernel.database.revisions import locate
+from tests.application import anon_key, service_key
 from tests.integration.cli.serving import free_port
 from tests.integration.rolling.processes import COMMANDS, Process, Proxy
-from tests.integration.rolling.traffic import Traffic
+from tests.integration.rolling.traffic import Tally, Traffic
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable
 
     from monohull.kernel.home import Connections
 
-NOTES = """
+NOTES: Final = """
     create table notes (id bigint primary key, text text not null);
     insert into notes values (0, 'the first');
     comment on table notes is '@public';
     grant select, insert, update on notes to anon;
+    create table done (n bigint not null);
 """
-SETTINGS = {"lame_duck_seconds": "4", "log_level": "warning"}
+REQUESTS_PER_SECOND: Final = 200
+SETTINGS: Final = {"lame_duck_seconds": "4", "log_level": "warning", "modules": "tests.integration.rolling"}
+WORKER_DRAIN_SECONDS: Final = "1"
+"""Less than the long jobs take: each stop sends some of them back."""
+PROXIES: Final = ("nginx", "caddy")
+SETTLE_SECONDS: Final = {"nginx": 0.0, "caddy": 3.0}
+"""From when a process is ready until the proxy knows; Caddy asks once a second, nginx never."""
+REVISION: Final = """
+from alembic import op
+revision = "9001"
+down_revision = "{head}"
+branch_labels = depends_on = None
+expands = True
 
-SETTLE_SECONDS = {"nginx": 0.0, "caddy": 2.0}
-"""After a process is ready; Caddy asks for its health once a second."""
+
+def upgrade():
+    op.execute("alter table monohull.outbox add column later text")
+    op.execute("create table monohull.later (id bigint primary key)")
 
 
-def installed(name: str) -> None:
+def downgrade():
+    op.execute("drop table monohull.later")
+"""
+
+
+class Fleet:
+    """Two processes of the API behind a proxy, and a worker."""
+
+    def __init__(
+        self, connections: Connections, folder: Path, stack: ExitStack, *, proxy: str, command: str
+    ) -> None:
+        ports = free_port(), free_port()
+        self._connections, self._folder = connections, folder
+        self._settle_seconds = SETTLE_SECONDS[proxy]
+        self.apis = [
+            stack.enter_context(
+                Process(connections, folder, f"api-{port}", *COMMANDS[command], port=port, **SETTINGS)
+            )
+            for port in ports
+        ]
+        self.worker = stack.enter_context(
+            Process(
+                connections,
+                folder,
+                "worker",
+                *("-m", "monohull", "worker"),
+                drain_seconds=WORKER_DRAIN_SECONDS,
+                **SETTINGS,
+            )
+        )
+        for api in self.apis:
+            api.wait_ready()
+        self.proxy = stack.enter_context(Proxy(proxy, ports, folder))
+
+    def restart(self) -> None:
+        """Restart all of them, in turn."""
+        self.worker.restart()
+        for api in self.apis:
+            api.restart()
+            time.sleep(self._settle_seconds)
+
+    def upgrade(self, version: Path) -> None:
+        """Migrate with another version, let that sink in, and put it in the place of this one."""
+        migrate = Process(self._connections, self._folder, "migrate", "-m", "monohull", "migrate", **SETTINGS)
+        migrate.use(version)
+        assert migrate.run() == 0, migrate.log.read_text()
+        for api in self.apis:
+            api.wait_ready()  # which asks the database again how it is
+        time.sleep(1)
+        for process in (self.worker, *self.apis):
+            process.use(version)
+        self.restart()
+
+
+def is_installed(name: str) -> None:
     if shutil.which(name) is None and shutil.which(name, path="/usr/sbin") is None:
         pytest.skip(f"{name} is not installed (on Debian: apt-get install {name})")
 
 
-async def roll(
-    connections: Connections, folder: Path, proxy_name: str, *, seconds: float, command: str = "serve"
+async def under_traffic(
+    connections: Connections,
+    folder: Path,
+    proxy: str,
+    work: Callable[[Fleet], Awaitable[None]],
+    *,
+    command: str = "serve",
 ) -> None:
-    """Restart two processes in turn, while 200 requests a second go through the proxy."""
+    """Send requests while ``work`` goes on; each has to succeed, once."""
+    is_installed(proxy)
     database = await asyncpg.connect(connections.owner_url)
     try:
         await database.execute(NOTES)
-        ports = free_port(), free_port()
         with ExitStack() as stack:
-            processes = [
-                stack.enter_context(
-                    Process(connections, folder, f"api-{port}", *COMMANDS[command], port=port, **SETTINGS)
-                )
-                for port in ports
-            ]
-            for process in processes:
-                await asyncio.to_thread(process.wait_ready)
-            proxy = stack.enter_context(Proxy(proxy_name, ports, folder))
-            end = time.monotonic() + seconds
-            restarts = 0
-
-            async def restart() -> None:
-                nonlocal restarts
-                await asyncio.sleep(1)
-                while restarts < 2 or time.monotonic() < end:
-                    await asyncio.to_thread(processes[restarts % 2].restart)
-                    restarts += 1
-                    await asyncio.sleep(SETTLE_SECONDS[proxy_name])
-
-            restarting = asyncio.create_task(restart())
-            traffic = Traffic(proxy.url, {"apikey": anon_key(), "content-type": "application/json"})
-            tally = await traffic.run(200, restarting.done)
-            await restarting
+            fleet = await asyncio.to_thread(
+                Fleet, connections, folder, stack, proxy=proxy, command=command
+            )
+            working = asyncio.ensure_future(work(fleet))
+            traffic = Traffic(fleet.proxy.url, data_key=anon_key(), service_key=service_key())
+            tally = await traffic.run(REQUESTS_PER_SECOND, working.done)
+            await working
+            report(proxy, tally)
+            assert tally.failures == [], fleet.proxy.log.read_text()[-4000:]
+            await until_done(database, set(tally.asked), fleet.worker.log)
         rows = {row["id"] for row in await database.fetch("select id from notes where id > 0")}
-        spent = sorted(tally.seconds)
-        print(
-            f"{proxy_name}: {tally.sent} requests, {restarts} restarts, {len(tally.failures)} failed, p50 {1000 * spent[len(spent) // 2]:.1f} p95 {1000 * spent[len(spent) * 95 // 100]:.1f} max {1000 * spent[-1]:.0f} ms"
-        )
-        for f in tally.failures[:20]:
-            print(f)
-        assert tally.failures == [], proxy.log.read_text()[-4000:]
         assert rows == set(tally.written)
     finally:
         await database.close()
 
 
-@pytest.mark.parametrize("proxy", ["nginx", "caddy"])
-async def test_a_restart_of_both_fails_nothing(connections: Connections, tmp_path: Path, proxy: str) -> None:
-    installed(proxy)
-    await roll(connections, tmp_path, proxy, seconds=5)
+async def until_done(database: asyncpg.Connection, asked: set[int], log: Path) -> None:
+    """Wait until every job that was acknowledged has left its mark."""
+    deadline = time.monotonic() + 60
+    while lost := asked - {row["n"] for row in await database.fetch("select n from done")}:
+        assert time.monotonic() < deadline, f"{len(lost)} of {len(asked)} jobs lost: {log.read_text()[-4000:]}"
+        await asyncio.sleep(0.2)
+
+
+def report(proxy: str, tally: Tally) -> None:
+    spent = sorted(tally.seconds)
+    p50, p95 = (1000 * spent[len(spent) * share // 100] for share in (50, 95))
+    sys.stdout.write(
+        f"{proxy}: {tally.sent} requests, {len(tally.failures)} failed, {len(tally.asked)} jobs; "
+        f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, longest {1000 * spent[-1]:.0f} ms\n"
+    )
+
+
+async def test_a_restart_behind_caddy(connections: Connections, tmp_path: Path) -> None:
+    async def once(fleet: Fleet) -> None:
+        await asyncio.to_thread(fleet.restart)
+
+    await under_traffic(connections, tmp_path, "caddy", once)
+
+
+async def test_an_upgrade_with_a_revision_behind_nginx(connections: Connections, tmp_path: Path) -> None:
+    """The new version's revision only adds: the old one serves after it, until it is replaced."""
+    version = tmp_path / "next"
+    ignored = shutil.ignore_patterns("__pycache__", "static")
+    shutil.copytree(locate(), version / "migrations", ignore=ignored)
+    (version / "migrations" / "versions" / "9001_next.py").write_text(REVISION.format(head=head()))
+    for package in (monohull, modules):
+        source = Path(next(iter(package.__path__)))
+        shutil.copytree(source, version / "src" / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+
+    async def once(fleet: Fleet) -> None:
+        await asyncio.to_thread(fleet.upgrade, version)
+
+    await under_traffic(connections, tmp_path, "nginx", once)
+    database = await asyncpg.connect(connections.owner_url)
+    assert await database.fetchval("select version_num from monohull.platform_version") == "9001"
+    await database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("proxy", PROXIES)
+async def test_a_minute_of_restarts(
+    connections: Connections, tmp_path: Path, proxy: str, command: str
+) -> None:
+    async def again_and_again(fleet: Fleet) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            await asyncio.to_thread(fleet.restart)
+
+    await under_traffic(connections, tmp_path, proxy, again_and_again, command=command)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS: Final = 30.0
 CONNECTIONS: Final = 40
+LONG_SECONDS: Final = 3.0
 
 
 class Failure(Struct, frozen=True):
@@ -26,26 +27,28 @@ class Failure(Struct, frozen=True):
 
 
 class Tally(Struct):
-    """What became of the requests; ``written`` are the numbers of the rows that were acknowledged."""
+    """What became of the requests; ``written`` are the rows that were acknowledged, ``asked`` the jobs."""
 
     sent: int = 0
     failures: list[Failure] = []
     written: list[int] = []
+    asked: list[int] = []
     seconds: list[float] = []
 
 
 class Traffic:
-    """A third each reads a row, adds one by POST, and changes one by PATCH.
+    """Of eight requests three read a row, two add one by POST, two change one by PATCH, one asks for a job.
 
     Args:
         url: Of the proxy.
-        headers: Lines that each request has.
+        data_key: For the data API.
+        service_key: For asking for jobs.
     """
 
-    def __init__(self, url: str, headers: dict[str, str]) -> None:
+    def __init__(self, url: str, *, data_key: str, service_key: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
-        self._head = "".join(f"{name}: {text}\r\n" for name, text in {"Host": self._host, **headers}.items())
+        self._keys = {"/rest": data_key, "/plat": service_key}
         self._numbers = itertools.count(1)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._began = time.monotonic()
@@ -68,15 +71,20 @@ class Traffic:
 
     async def _one(self, number: int) -> None:
         """Send one request and note what came."""
-        kind = number % 3
-        if kind == 0:
+        kind = number % 8
+        if kind < 3:
             method, path, body, wanted = "GET", "/rest/v1/notes?id=eq.0", b"", 200
-        elif kind == 1:
+        elif kind < 5:
             method, path, wanted = "POST", "/rest/v1/notes", 201
             body = b'{"id":%d,"text":"a note"}' % number
-        else:
+        elif kind < 7:
             method, path, wanted = "PATCH", "/rest/v1/notes?id=eq.0", 204
             body = b'{"text":"changed by %d"}' % number
+        else:
+            method, path, wanted = "POST", "/platform/v1/jobs", 201
+            # now and then one that a worker cannot finish before it has to stop
+            seconds = LONG_SECONDS if number % 64 == 63 else 0.1
+            body = b'{"name":"rolling.work","arguments":{"n":%d,"seconds":%.1f}}' % (number, seconds)
         self.tally.sent += 1
         began = time.monotonic()
         try:
@@ -88,15 +96,18 @@ class Traffic:
         self.tally.seconds.append(time.monotonic() - began)
         if status != wanted:
             self._fail(method, f"{status} {answer[:200]!r}")
-        elif kind == 1:
-            self.tally.written.append(number)
+        elif wanted == 201:
+            (self.tally.asked if kind == 7 else self.tally.written).append(number)
 
     def _fail(self, request: str, what: str) -> None:
         self.tally.failures.append(Failure(round(time.monotonic() - self._began, 3), request, what))
 
     async def _exchange(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         reader, writer = self._idle.pop() if self._idle else await self._open()
-        head = f"{method} {path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\napikey: {self._keys[path[:5]]}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
         writer.write(head.encode() + body)
         try:
             status, fields, answer = await read_answer(reader)

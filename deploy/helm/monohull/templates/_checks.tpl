@@ -18,7 +18,7 @@
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) -}}
 {{- fail "gateway.parentRefs is empty: name the Gateway that the route is attached to" -}}
 {{- end -}}
-{{- range $name := list "MONOHULL_ENV" "MONOHULL_HOST" "MONOHULL_PORT" "MONOHULL_PUBLIC_URL" "MONOHULL_METRICS_PORT" "MONOHULL_DRAIN_SECONDS" "MONOHULL_WORKER_CONCURRENCY" "MONOHULL_WORKER_QUEUES" -}}
+{{- range $name := list "MONOHULL_ENV" "MONOHULL_HOST" "MONOHULL_PORT" "MONOHULL_PUBLIC_URL" "MONOHULL_METRICS_PORT" "MONOHULL_DRAIN_SECONDS" "MONOHULL_LAME_DUCK_SECONDS" "MONOHULL_WORKER_HEALTH_PORT" "MONOHULL_WORKER_CONCURRENCY" "MONOHULL_WORKER_QUEUES" -}}
 {{- if hasKey $.Values.settings $name -}}
 {{- fail (printf "settings.%s is the chart's to set: there is a value for it, or the chart depends on it" $name) -}}
 {{- end -}}

@@ -160,6 +160,13 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     worker_queues: Annotated[
         tuple[str, ...], Meta(description="Queues that a worker serves, comma-separated; unset: all.")
     ] = ()
+    worker_health_port: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        Meta(
+            description="Where a worker answers /health/live, /health/ready and /health/startup, on "
+            "MONOHULL_HOST; each worker of a host needs a port of its own. Unset: nowhere."
+        ),
+    ] = None
     outbox_retention_days: Annotated[
         int, Meta(ge=1, le=365, description="Days for which events are kept, to be read again and replayed.")
     ] = 7
