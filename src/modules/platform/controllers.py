@@ -61,8 +61,13 @@ class HealthController(Controller):
 
     @get("/startup", operation_id="GetStartup")
     async def startup(self, runtime: NamedDependency[Runtime]) -> Response[Liveness | Readiness]:
-        """Say whether start-up is over: resources opened and the schema seen to fit once."""
-        if runtime.lifecycle.is_started and runtime.schema.state == "current":
+        """Say whether this process serves: resources opened, the schema seen to fit, and not about to stop.
+
+        It asks nobody else, so that a proxy which sends requests only where this holds takes no process away
+        because all of them are busy.
+        """
+        lifecycle = runtime.lifecycle
+        if lifecycle.is_started and not lifecycle.is_leaving and runtime.schema.state == "current":
             return Response(Liveness(), status_code=HTTP_200_OK, headers=NO_STORE)
         headers = NO_STORE | {"Retry-After": RETRY_SECONDS}
         return Response(

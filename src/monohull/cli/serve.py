@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import tempfile
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 
 RESPAWN_SECONDS: Final = 0.5
 KILL_AFTER_DRAIN_SECONDS: Final = 5
+MAX_CONNECTIONS: Final = 20_000
+"""Of one process, at a time; an idle one costs a few kilobytes."""
+OWN_FILES: Final = 1_000
+HEADER_MILLISECONDS: Final = 30_000
+"""For the header of a request; the same for a connection that waits for its next one."""
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Read by the metrics library when it is imported; see `monohull.kernel.metrics`."""
 
@@ -99,6 +106,20 @@ def stop_seconds(core: CoreSettings) -> float:
     return core.effective_lame_duck_seconds + core.drain_seconds
 
 
+def connections_allowed() -> int:
+    """Return how many connections one process accepts at a time, having raised the limit of open files.
+
+    Granian (2.8.7) accepts no further one beyond its backpressure, so that a thousand clients who connect and
+    say nothing would keep everybody out for as long as it waits for their headers.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OWN_FILES
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(files - OWN_FILES, files // 2)
+
+
 def run(core: CoreSettings, workers: int) -> None:
     """Run Granian; leave with 3 when its workers cannot stay up."""
     from monohull.cli.product import API, load_product  # noqa: PLC0415 start-up time
@@ -121,6 +142,8 @@ def run(core: CoreSettings, workers: int) -> None:
         log_level=LogLevels.warning,
         log_dictconfig=logging_dictionary(core, process="api"),
         log_access=False,
+        backpressure=connections_allowed(),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
         respawn_failed_workers=True,
         respawn_interval=RESPAWN_SECONDS,
         workers_kill_timeout=max(1, int(stop_seconds(core)) + KILL_AFTER_DRAIN_SECONDS),

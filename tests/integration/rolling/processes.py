@@ -70,6 +70,11 @@ class Process:
                 self._command, cwd=self._folder, env=self._environ, stderr=log, stdout=log
             )
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def run(self) -> int:
         """Start it, wait for its end, and return its exit code."""
         self.start()

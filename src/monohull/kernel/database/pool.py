@@ -155,7 +155,7 @@ class WirePool:
         self._idle: list[Wire] = []
         self._shared: dict[Wire, None] = {}
         self._costs: dict[str, float] = {}
-        self._spools = Spools()
+        self._spools = Spools(is_hurried=lambda: self.waiting > 0)
         self._open_to_more: Wire | None = None
         self._waiters: OrderedDict[asyncio.Future[Wire], bool] = OrderedDict()
         self._opening = 0

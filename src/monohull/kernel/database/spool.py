@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_SPOOLED_BYTES: Final = 1024 * 1024 * 1024
 """What one process may have on disk; more would let slow clients fill it."""
@@ -24,10 +27,14 @@ class Spools:
 
     Args:
         limit_bytes: How much there is.
+        is_hurried: Whether somebody waits for what an answer that is not spooled keeps busy.
     """
 
-    def __init__(self, limit_bytes: int = MAX_SPOOLED_BYTES) -> None:
+    def __init__(
+        self, limit_bytes: int = MAX_SPOOLED_BYTES, is_hurried: Callable[[], bool] = lambda: False
+    ) -> None:
         self.limit_bytes = limit_bytes
+        self.is_hurried = is_hurried
         self.used_bytes = 0
 
     def reserve(self, size: int) -> Spool:

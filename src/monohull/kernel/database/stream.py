@@ -37,6 +37,9 @@ SPOOLED_AT_ONCE_BYTES: Final = 1024 * 1024
 HOLD_SECONDS: Final = 3.0
 """So long a client may keep a connection busy; most take 100 MB in less."""
 
+HURRY_SECONDS: Final = 0.25
+"""The same while others wait for a connection."""
+
 GRACE_SECONDS: Final = 30.0
 SLOWEST_BYTES_PER_SECOND: Final = 32 * 1024
 """A client that takes less, after the grace, is broken off: others need the room on disk."""
@@ -98,6 +101,7 @@ class ValueStream:
             loop.call_later(HOLD_SECONDS, self._stop_holding),
             loop.call_at(self.deadline, self.fail, TakenTooSlowly("the client is too slow")),
         )
+        self._looking = loop.call_later(HURRY_SECONDS, self._look_around)
 
     def __len__(self) -> int:
         return self._size
@@ -230,6 +234,7 @@ class ValueStream:
     def _drop(self) -> None:
         for timer in self._timers:
             timer.cancel()
+        self._looking.cancel()
         if self._spooling is not None:
             self._spooling.cancel()
         if self._spool is not None:
@@ -244,8 +249,15 @@ class ValueStream:
 
     # a slow client
 
+    def _look_around(self) -> None:
+        """Stop holding the connection as soon as somebody else waits for one."""
+        if self._spools.is_hurried():
+            self._stop_holding()
+        elif not self.is_over and self._spooling is None:
+            self._looking = self._loop.call_later(HURRY_SECONDS, self._look_around)
+
     def _stop_holding(self) -> None:
-        if not self.is_over:
+        if not self.is_over and self._spooling is None:
             self._spooling = self._loop.create_task(self._spool_rest())
 
     async def _spool_rest(self) -> None:
