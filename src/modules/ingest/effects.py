@@ -15,9 +15,12 @@ from modules.ingest.mapping import arguments_of, row_of
 from monohull.kernel.batches import Call, enqueue_call
 from monohull.kernel.database.engine import is_away
 from monohull.kernel.database.server import quote_name
+from monohull.kernel.span import Kind
+from monohull.kernel.trace import request_id_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractContextManager
     from uuid import UUID
 
     from modules.ingest.dtos import TableDestination
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from monohull.kernel.database.engine import Database
     from monohull.kernel.queues import Job
     from monohull.kernel.runtime import Runtime
+    from monohull.kernel.tracing import Following
 
 _SETTINGS: Final = """
     select set_config('search_path', 'public, extensions', true), set_config('statement_timeout', $1, true),
@@ -208,6 +212,7 @@ class JobEffect:
 
     def __init__(self, runtime: Runtime, source_id: UUID, job: Job, argument: str | None) -> None:
         self._database = runtime.database
+        self._tracing = runtime.tracing
         self._source_id = source_id
         self._job = job
         self._argument = argument
@@ -234,9 +239,17 @@ class JobEffect:
             for message, arguments in messages:
                 if message.id in fresh:
                     fresh.discard(message.id)
-                    await enqueue_call(work, Call(job=self._job, arguments=arguments))
+                    with self._following(message):
+                        await enqueue_call(work, Call(job=self._job, arguments=arguments))
                     taken += 1
         return taken
+
+    def _following(self, message: Message) -> AbstractContextManager[Following]:
+        """Have the job go on with the trace of whoever sent the message."""
+        traceparent, request_id = message.headers.get("traceparent"), message.headers.get("x-request-id")
+        return self._tracing.following(
+            traceparent, request_id_of(request_id), f"receive {self._job.name}", Kind.CONSUMER
+        )
 
     async def apply_letter(self, letter_id: UUID, prepared: dict[str, Any]) -> None:
         async with self._database.unit_of_work() as work:

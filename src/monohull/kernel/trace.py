@@ -98,6 +98,15 @@ def read_trace(headers: Iterable[tuple[bytes, bytes]]) -> Trace:
     )
 
 
+def request_id_of(text: str | None) -> str | None:
+    """Return a request id that somebody sent, if it is well-formed.
+
+    >>> request_id_of("order-7"), request_id_of("two lines" + chr(10))
+    ('order-7', None)
+    """
+    return text if text and _REQUEST_ID.fullmatch(text.encode("utf-8", "replace")) else None
+
+
 def trace_id_of(traceparent: str | None) -> str | None:
     """Return the trace that a ``traceparent`` belongs to; None when it names none.
 

@@ -39,10 +39,10 @@ class RedisSender:
             "redis_stream": {"url": url, "stream": self._stream, "body_field": "data"}
         }
 
-    async def send(self, *messages: tuple[str | None, str | bytes]) -> None:
+    async def send(self, *messages: tuple[str | None, str | bytes], **headers: str) -> None:
         client = open_redis(self._url)
         for message_id, body in messages:
-            fields: dict[Any, Any] = {"data": body} | ({ID: message_id} if message_id else {})
+            fields: dict[Any, Any] = {"data": body, **headers} | ({ID: message_id} if message_id else {})
             await client.xadd(self._stream, fields)
         await close_redis(client)
 

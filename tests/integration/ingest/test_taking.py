@@ -69,6 +69,22 @@ async def test_messages_become_jobs(desk: Desk, redis_sender: RedisSender) -> No
     await tap.delete()
 
 
+async def test_a_job_goes_on_with_the_trace_of_its_message(desk: Desk, redis_sender: RedisSender) -> None:
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    headers = {"traceparent": parent, "x-request-id": "order-7"}
+    await redis_sender.send(("t1", '{"id": 71, "total": 1}'), **headers)
+    await redis_sender.send(("t2", '{"id": 72, "total": 1}'), **headers | {"x-request-id": "two\nlines"})
+    await redis_sender.send(("t3", '{"id": 73, "total": 1}'))
+    tap = await desk.tap({"origin": redis_sender.origin, "destination": {"job": {"job": "shop.receive"}}})
+    await tap.until(lambda view: view["taken"] == 3)
+    query = "select request_id, traceparent from monohull.jobs where (arguments ->> 'id')::int = any ($1) "
+    jobs = await desk.rows(f"{query} order by arguments ->> 'id'", [71, 72, 73])
+    assert [job["request_id"] for job in jobs] == ["order-7", "a" * 32, None]
+    assert [(job["traceparent"] or "")[:35] for job in jobs] == [parent[:35], parent[:35], ""]
+    assert jobs[0]["traceparent"] != parent, "its part is the taking of the message"
+    await tap.delete()
+
+
 async def test_a_pause_leaves_messages_in_the_broker(desk: Desk, redis_sender: RedisSender) -> None:
     table = await desk.table()
     tap = await desk.source(redis_sender, table)

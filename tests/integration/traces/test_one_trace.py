@@ -305,7 +305,9 @@ def test_the_servers_log_names_the_trace(product: Product) -> None:
     trace_id = "1" * 32
     answer = product.client.post("/rest/v1/rpc/refuse", headers=traced(trace_id))
     assert answer.status_code >= 400
-    logs = list((product.run.home.path / "postgres").rglob("*.log"))
+    relocated = product.run.home.path / "relocated"
+    root = Path(relocated.read_text().strip()) if relocated.exists() else product.run.home.path
+    logs = [path for folder in {root, product.run.home.path} for path in folder.rglob("*.log")]
     named = f"monohull-api trace_id={trace_id} ERROR:"
     product.wait(lambda: any(named in log.read_text() for log in logs), f"no {named} in {logs}")
 
