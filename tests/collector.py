@@ -65,7 +65,8 @@ class Collector:
             time.sleep(0.05)
 
     def take(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        self.headers.append({name.lower(): value for name, value in headers.items()})
+        headers = {name.lower(): value for name, value in headers.items()}
+        self.headers.append(headers)
         if self.is_stuck:
             self.over.wait()
         status, rejected = self.answers.pop(0) if self.answers else (200, 0)
@@ -112,7 +113,9 @@ def collecting() -> Iterator[Collector]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            status, answer = (404, b"") if self.path != "/v1/traces" else collector.take(body, self.headers)
+            status, answer = (
+                (404, b"") if self.path != "/v1/traces" else collector.take(body, dict(self.headers.items()))
+            )
             self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

@@ -45,6 +45,7 @@ SETS = [pytest.param(name, revision, id=f"{name}-{revision}") for name in VALUES
 MADE_UP = {
     "MONOHULL_JWT_SECRET": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGH",
     "MONOHULL_DATABASE_URL": "postgresql://owner:0f1e2d3c4b5a69788796@database:5432/app",
+    "MONOHULL_OTLP_HEADERS": "authorization=Bearer%20abc",
     "MONOHULL_REDIS_URL": "redis+sentinel://:0f1e2d3c4b5a69788796@a:26379,b:26379/mymaster/0",
 }
 
@@ -121,6 +122,23 @@ def test_whole_numbers_stay_whole(bench: Bench) -> None:
     given = policies.environment(api(bench.render({**values_of("small"), "settings": settings})))
     assert given["MONOHULL_BODY_LIMIT_BYTES"] == "20000000"
     assert given["MONOHULL_POOL_TIMEOUT_SECONDS"] == "2.5"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("http://collector:4318", 4318), ("https://traces.example.com/otlp", 443), ("http://collector", 80)],
+)
+def test_traces_go_where_the_policy_lets_them(bench: Bench, endpoint: str, port: int) -> None:
+    values = {**values_of("small"), "networkPolicy": {"enabled": True, "outboundPorts": []}}
+    objects = bench.render({**values, "traces": {"endpoint": endpoint, "sampleRatio": 0.25}})
+    given = policies.environment(api(objects))
+    assert (given["MONOHULL_OTLP_ENDPOINT"], given["MONOHULL_OTLP_SAMPLE_RATIO"]) == (endpoint, "0.25")
+    assert len(of_kind(objects, "NetworkPolicy")) == 4
+    for policy in of_kind(objects, "NetworkPolicy"):
+        ports = [rule["port"] for out in policy["spec"]["egress"] for rule in out["ports"]]
+        assert (port in ports) == policy["metadata"]["name"].endswith(("-api", "-worker"))
+    without = bench.render(values)
+    assert "MONOHULL_OTLP_ENDPOINT" not in policies.environment(api(without))
 
 
 def test_versions_are_the_products() -> None:

@@ -74,6 +74,7 @@ def test_made_secrets_are_all_and_the_product_takes_them(tmp_path: Path) -> None
     }
     environ["MONOHULL_PUBLIC_URL"] = "http://127.0.0.1:8000"
     environ["MONOHULL_OTLP_ENDPOINT"] = ""
+    environ["MONOHULL_OTLP_SAMPLE_RATIO"] = "1"
     assert refusals(load(environ, project=tmp_path).settings) == []
     assert made["redis_password"].strip() in made["redis_conf"]
     # once more: what is there opens what was made with it

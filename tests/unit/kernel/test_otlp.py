@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from monohull.kernel.otlp import encode_request, encode_span, rejected_spans
-from monohull.kernel.span import Kind, Span, Value
+from monohull.kernel.span import Kind, Span
 
 NUMBERS = some.integers(-(2**63), 2**63 - 1)
 TEXTS = some.text(some.characters(exclude_categories=["Cs"]), max_size=300)
@@ -19,36 +19,23 @@ IDS = some.binary(min_size=8, max_size=8)
 TIMES = some.integers(0, 2**64 - 1)
 
 
-@given(
+SPANS = some.builds(
+    Span,
     name=TEXTS,
     kind=some.sampled_from(Kind),
-    ids=some.tuples(IDS, IDS, IDS, some.none() | IDS),
-    times=some.tuples(TIMES, TIMES),
+    trace_id=some.binary(min_size=16, max_size=16).map(bytes.hex),
+    span_id=IDS.map(bytes.hex),
+    parent_id=some.none() | IDS.map(bytes.hex),
+    started_ns=TIMES,
+    ended_ns=TIMES,
     attributes=some.dictionaries(TEXTS, VALUES, max_size=5),
     error=some.none() | TEXTS,
     state=some.none() | some.just("a=1"),
 )
-def test_a_span_is_what_it_was(
-    name: str,
-    kind: Kind,
-    ids: tuple[bytes, bytes, bytes, bytes | None],
-    times: tuple[int, int],
-    attributes: dict[str, Value],
-    error: str | None,
-    state: str | None,
-) -> None:
-    high, low, own, parent = ids
-    span = Span(
-        name,
-        kind,
-        (high + low).hex(),
-        own.hex(),
-        None if parent is None else parent.hex(),
-        *times,
-        attributes=attributes,
-        error=error,
-        state=state,
-    )
+
+
+@given(span=SPANS)
+def test_a_span_is_what_it_was(span: Span) -> None:
     body = encode_request([encode_span(span)] * 2, {"service.name": "x"}, scope="monohull", version="1")
     (resource,) = ExportTraceServiceRequest.FromString(body).resource_spans
     assert [(one.key, one.value.string_value) for one in resource.resource.attributes] == [
@@ -58,13 +45,18 @@ def test_a_span_is_what_it_was(
     assert (scope.scope.name, scope.scope.version) == ("monohull", "1")
     read, again = scope.spans
     assert read == again
-    assert (read.name, read.kind, read.trace_id, read.span_id) == (name, kind, high + low, own)
-    assert read.parent_span_id == (parent or b"")
-    assert (read.start_time_unix_nano, read.end_time_unix_nano) == times
-    assert (read.trace_state, read.status.code) == (state or "", 0 if error is None else 2)
+    assert (read.name, read.kind, read.trace_id.hex(), read.span_id.hex()) == (
+        span.name,
+        span.kind,
+        span.trace_id,
+        span.span_id,
+    )
+    assert read.parent_span_id.hex() == (span.parent_id or "")
+    assert (read.start_time_unix_nano, read.end_time_unix_nano) == (span.started_ns, span.ended_ns)
+    assert (read.trace_state, read.status.code) == (span.state or "", 0 if span.error is None else 2)
     found = {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in read.attributes}
-    assert found == attributes
-    assert [type(found[key]) for key in found] == [type(attributes[key]) for key in found]
+    assert found == span.attributes
+    assert [type(found[key]) for key in found] == [type(span.attributes[key]) for key in found]
 
 
 @given(rejected=NUMBERS.filter(lambda number: number >= 0), message=TEXTS)

@@ -28,6 +28,10 @@ capabilities:
 - {name: MONOHULL_JWT_SECRET_FILE, value: /run/secrets/monohull/jwt_secret}
 - {name: MONOHULL_DATABASE_URL_FILE, value: {{ index . 1 | ternary "/run/monohull/database_url" "/run/secrets/monohull/database_url" }}}
 - {name: MONOHULL_REDIS_URL_FILE, value: /run/secrets/monohull/redis_url}
+{{- with $root.Values.traces.endpoint }}
+- {name: MONOHULL_OTLP_ENDPOINT, value: {{ . | quote }}}
+- {name: MONOHULL_OTLP_SAMPLE_RATIO, value: {{ $root.Values.traces.sampleRatio | quote }}}
+{{- end }}
 {{- range $root.Values.secrets.files }}
 - {name: {{ .setting }}_FILE, value: /run/secrets/monohull/{{ .setting | lower }}}
 {{- end }}
@@ -36,6 +40,16 @@ capabilities:
 {{- if and (kindIs "float64" $value) (eq (floor $value) (float64 $value)) }}{{ $value = int64 $value }}{{ end }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
+{{- end -}}
+
+{{/* Port of an address: the one that is written there, or the scheme's. */}}
+{{- define "monohull.collectorPort" -}}
+{{- $host := (urlParse .).host -}}
+{{- if regexMatch ":[0-9]+$" $host -}}
+{{- regexFind "[0-9]+$" $host -}}
+{{- else -}}
+{{- hasPrefix "https:" . | ternary "443" "80" -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "monohull.mounts" -}}
