@@ -241,7 +241,7 @@ def test_the_chart_is_packaged(bench: Bench, tmp_path: Path) -> None:
         ({"settings": {"MONOHULL_JWT_SECRET_FILE": "/x"}}, "MONOHULL_JWT_SECRET_FILE"),
         ({"settings": {"LOG_LEVEL": "info"}}, "LOG_LEVEL"),
         ({"settings": {"MONOHULL_PORT": 9000}}, "the chart's to set"),
-        ({"redis": {"external": {"url": "redis+cluster://a:6379"}}}, "url"),
+        ({"redis": {"external": {"url": "redis+mesh://a:6379"}}}, "url"),
         ({"metrics": {"port": 8000}}, "port"),
         ({"secrets": {"existing": "mine"}}, "both set"),
         ({"database": {"external": {"url": ""}}}, "no database"),

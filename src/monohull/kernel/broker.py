@@ -26,7 +26,12 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from monohull.kernel import clock
 from monohull.kernel.errors import RedisUnavailable
 from monohull.kernel.observation import SILENT, DependencyBack, DependencyLost
-from monohull.kernel.redis_connection import UNREACHABLE, explain_redis_error, redis_or_unavailable
+from monohull.kernel.redis_connection import (
+    UNREACHABLE,
+    explain_redis_error,
+    is_cluster,
+    redis_or_unavailable,
+)
 from monohull.kernel.tasks import end
 
 if TYPE_CHECKING:
@@ -333,12 +338,15 @@ class _Line:
     """
 
     def __init__(self, redis: Redis, ping_seconds: float) -> None:
+        self._redis = redis
         self._pubsub: Any = redis.pubsub()
         self._ping_seconds = ping_seconds
         self._sending = asyncio.Lock()
 
     async def open(self) -> None:
         """Connect and see whether somebody answers; the answer comes out of `receive`."""
+        if is_cluster(self._redis):  # whose subscribers choose among the nodes that it knows already
+            _ = await self._redis.initialize()
         await self._pubsub.execute_command("PING")
 
     async def close(self) -> None:

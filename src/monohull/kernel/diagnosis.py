@@ -14,6 +14,7 @@ from monohull.kernel.clock import now
 from monohull.kernel.database import ddl
 from monohull.kernel.errors import Problem
 from monohull.kernel.hardening import inspect
+from monohull.kernel.redis_connection import server_infos
 from monohull.kernel.settings import weakness
 
 if TYPE_CHECKING:
@@ -173,20 +174,22 @@ async def clock(runtime: Runtime) -> Diagnosis:
 
 
 async def redis(runtime: Runtime) -> Diagnosis:
-    """Look at the version and at what Redis does when it is full."""
+    """Look at the version and at what Redis does when it is full; of a cluster at all primaries."""
     if (wrong := await runtime.probe_redis()) is not None:
         return Diagnosis("redis", "away", wrong)
-    info = await runtime.redis.info()
-    version = str(info["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS:
-        return Diagnosis("redis", "wrong", f"Redis {version} is too old; 6.2 or newer is needed")
-    policy = str(info.get("maxmemory_policy", "noeviction"))
-    if policy != "noeviction":
-        message = (
-            f"maxmemory-policy is {policy}: jobs would be thrown away when memory is full; set noeviction"
-        )
-        return Diagnosis("redis", "wrong", message)
-    return Diagnosis("redis", "ok", f"version {version}, nothing is evicted")
+    infos = await server_infos(runtime.redis)
+    versions = sorted({str(info["redis_version"]) for info in infos})
+    for version in versions:
+        if tuple(int(part) for part in version.split(".")[:2]) < MIN_REDIS:
+            return Diagnosis("redis", "wrong", f"Redis {version} is too old; 6.2 or newer is needed")
+    for info in infos:
+        policy = str(info.get("maxmemory_policy", "noeviction"))
+        if policy != "noeviction":
+            message = (
+                f"maxmemory-policy is {policy}: jobs would be thrown away when memory is full; set noeviction"
+            )
+            return Diagnosis("redis", "wrong", message)
+    return Diagnosis("redis", "ok", f"version {', '.join(versions)}, nothing is evicted")
 
 
 LOOKS: Final[dict[str, Look]] = {

@@ -11,7 +11,8 @@ connection per slot, and spins when Redis is away. Here
   a second;
 - the relay puts all that it sends in by one call, and nobody is told of each step of a message by publishing;
 - an outage of Redis is waited out;
-- no command is used that redis-py has deprecated.
+- no command is used that redis-py has deprecated;
+- all keys of a queue are in one slot of a cluster.
 
 A job that Redis forgets is not lost either: `dispatch` sends it again.
 """
@@ -34,9 +35,15 @@ from saq.utils import now as now_milliseconds
 
 from monohull import __version__
 from monohull.kernel.clock import monotonic_seconds, now
-from monohull.kernel.lane_scripts import ADD, END, RETURN, TAKE
+from monohull.kernel.lane_scripts import ADD, ADD_ONE, AGAIN, END, RETURN, TAKE
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
-from monohull.kernel.redis_connection import UNREACHABLE, close_redis, explain_redis_error
+from monohull.kernel.redis_connection import (
+    UNREACHABLE,
+    close_redis,
+    explain_redis_error,
+    get_each,
+    is_cluster,
+)
 from monohull.kernel.tasks import beside
 
 if TYPE_CHECKING:
@@ -84,7 +91,9 @@ class Lane(RedisQueue):
     """
 
     def __init__(self, redis: Redis, name: str, *, prefix: str, observer: Observer) -> None:
-        super().__init__(redis, name=f"{prefix}.{name}")
+        full = f"{prefix}.{name}"
+        # In a cluster all keys of a queue have to be in one slot, which is chosen by what stands in braces.
+        super().__init__(redis, name=f"{{{full}}}" if is_cluster(redis) else full)
         self.title = name
         self._observer = observer
         self._stop: asyncio.Event | None = None
@@ -93,6 +102,8 @@ class Lane(RedisQueue):
         self._suspects: dict[bytes, tuple[bytes, float]] = {}
         self._return_script = redis.register_script(RETURN)
         self._add_script = redis.register_script(ADD)
+        self._add_one_script = redis.register_script(ADD_ONE)
+        self._again_script = redis.register_script(AGAIN)
         self._take_script = redis.register_script(TAKE)
         self._end_script = redis.register_script(END)
         self._waiting = 0
@@ -151,6 +162,12 @@ class Lane(RedisQueue):
             args=[self.serialize(message) for message in messages],
         )
 
+    async def _enqueue(self, job: Message) -> Message | None:
+        """Do what SAQ does, without its mark of aborted jobs: nobody sets it, and it is in another slot."""
+        keys = [self._incomplete, self._queued, job.id]
+        is_new = await self._add_one_script(keys=keys, args=[self.serialize(job), job.scheduled])
+        return job if is_new else None
+
     def ask_load(self, pipe: Any) -> None:
         """Ask in ``pipe`` how many jobs wait in Redis, and how many workers serve the queue."""
         pipe.llen(self._queued)
@@ -181,7 +198,7 @@ class Lane(RedisQueue):
         keep = max(ttl, INFO_TTL_SECONDS)
         current = now_milliseconds()
         pipe: Any
-        async with self.redis.pipeline(transaction=True) as pipe:
+        async with self.redis.pipeline(transaction=False) as pipe:
             pipe.set(key, json.dumps(info), ex=keep)
             pipe.zremrangebyscore(self._stats, 0, current)
             pipe.zadd(self._stats, {key: current + keep * 1000})
@@ -196,7 +213,8 @@ class Lane(RedisQueue):
         await self._insist(lambda: super(Lane, self)._update(job, status, **kwargs))
 
     async def _retry(self, job: Message, error: str | None) -> None:
-        await self._insist(lambda: super(Lane, self)._retry(job, error))
+        del error  # it is in the job already
+        await self._insist(lambda: self._store_again(job))
 
     async def _finish(
         self, job: Message, status: Status, *, result: Any = None, error: str | None = None
@@ -204,6 +222,13 @@ class Lane(RedisQueue):
         del status, result, error  # they are in the job already
         await self._insist(lambda: self._store_finished(job))
         await self.notify(job)
+
+    async def _store_again(self, job: Message) -> None:
+        """Put a message behind the others, or keep it until it is due."""
+        delay = job.next_retry_delay()
+        due = str(now().timestamp() + delay) if delay else str(job.scheduled)
+        keys = [self._active, self._queued, self._incomplete, job.id]
+        await self._again_script(keys=keys, args=[self.serialize(job), due, "" if delay else "1"])
 
     async def _store_finished(self, job: Message) -> None:
         """Take a message off the lists; it stays for its ``ttl``, 0 for ever, and not at all below that."""
@@ -300,7 +325,7 @@ def looks_lost(message: Message, alive: Container[str]) -> bool:
 async def living_workers(redis: Redis, workers: set[str]) -> dict[str, frozenset[str]]:
     """Return those of ``workers`` whose heartbeat is fresh, each with the ids of the jobs it is at."""
     names = sorted(workers)
-    beats = await redis.mget([f"{WORKER_KEY}{name}" for name in names]) if names else []
+    beats = await get_each(redis, [f"{WORKER_KEY}{name}" for name in names])
     return {
         name: frozenset(json.loads(beat)["running"])
         for name, beat in zip(names, beats, strict=True)
@@ -370,8 +395,9 @@ class Heartbeat:
                 return
             async with self._redis.pipeline(transaction=False) as pipe:
                 _ = pipe.set(self._key, value, ex=BEAT_TTL_SECONDS)
-                _ = pipe.mget([f"{CANCEL_KEY}{job_id}" for job_id in running])
-                _, numbers = await pipe.execute()
+                for job_id in running:
+                    _ = pipe.get(f"{CANCEL_KEY}{job_id}")
+                _, *numbers = await pipe.execute()
             for job_id, number in zip(running, numbers, strict=True):
                 if number is not None:
                     self._cancel(job_id, int(number))
@@ -399,10 +425,10 @@ async def forget_to_stop(redis: Redis, job_ids: Iterable[str]) -> None:
 
 async def list_workers(redis: Redis) -> list[dict[str, Any]]:
     """Return what every living worker says about itself, with its ``id``."""
-    keys = [key async for key in redis.scan_iter(match=f"{WORKER_KEY}*")]
-    values = await redis.mget(keys) if keys else []
+    keys = [key.decode() async for key in redis.scan_iter(match=f"{WORKER_KEY}*")]
+    values = await get_each(redis, keys)
     return [
-        {"id": key.decode().removeprefix(WORKER_KEY), **json.loads(value)}
+        {"id": key.removeprefix(WORKER_KEY), **json.loads(value)}
         for key, value in zip(keys, values, strict=True)
         if value is not None
     ]

@@ -24,6 +24,27 @@ for at = 3, #KEYS do
 end
 """
 """Put messages behind the others, those left out that are there: incomplete, queued, and their ids."""
+ADD_ONE: Final = """
+if redis.call('ZADD', KEYS[1], 'NX', ARGV[2], KEYS[3]) == 0 then
+    return 0
+end
+redis.call('SET', KEYS[3], ARGV[1])
+if ARGV[2] == '0' then
+    redis.call('RPUSH', KEYS[2], KEYS[3])
+end
+return 1
+"""
+"""Put one message behind the others, or keep it until a unix time; one that is there stays: as `ADD`."""
+AGAIN: Final = """
+redis.call('LREM', KEYS[1], 1, KEYS[4])
+redis.call('LREM', KEYS[2], 1, KEYS[4])
+redis.call('ZADD', KEYS[3], ARGV[2], KEYS[4])
+redis.call('SET', KEYS[4], ARGV[1])
+if ARGV[3] ~= '' then
+    redis.call('RPUSH', KEYS[2], KEYS[4])
+end
+"""
+"""Have a message come again: active, queued, incomplete, id; when it is due, and whether it waits in line."""
 END: Final = """
 redis.call('LREM', KEYS[1], 1, KEYS[3])
 redis.call('ZREM', KEYS[2], KEYS[3])

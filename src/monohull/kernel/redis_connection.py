@@ -18,7 +18,7 @@ from redis.asyncio import (
     SSLConnection,
     UnixDomainSocketConnection,
 )
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import ExponentialWithJitterBackoff
@@ -41,7 +41,7 @@ from monohull.kernel.errors import RedisUnavailable
 from monohull.kernel.redis_url import RedisAddress, parse_redis_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 UNREACHABLE: Final = (
     RedisConnectionError,
@@ -87,6 +87,23 @@ class RedisTimeouts(Struct, frozen=True, kw_only=True):
     retries: int = 1
 
 
+class Cluster(RedisCluster):
+    """A cluster's client that answers a question for no keys as that of one server does, with nothing.
+
+    It has no transactions: redis-py collects their commands in a thread and a loop of their own for each, and
+    connections made there are dead in ours. What has to be done in one step is a script.
+    """
+
+    def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
+        if transaction:
+            raise NotImplementedError("no transactions on a cluster: write a script")
+        return super().pipeline(transaction, shard_hint)
+
+    async def mget(self, keys: Any, *args: Any, **options: Any) -> Any:
+        names = [keys, *args] if isinstance(keys, (str, bytes)) else [*keys, *args]
+        return await super().mget(names, **options) if names else []
+
+
 def open_redis(
     url: str, *, name: str = "monohull", max_connections: int = 64, timeouts: RedisTimeouts | None = None
 ) -> Redis:
@@ -111,9 +128,7 @@ def open_redis(
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
         arguments["retry"] = _retry(limits.retries)
-        cluster = RedisCluster(
-            startup_nodes=nodes, max_connections=max_connections, ssl=address.tls, **arguments
-        )
+        cluster = Cluster(startup_nodes=nodes, max_connections=max_connections, ssl=address.tls, **arguments)
         return cast("Redis", cluster)
     arguments["db"] = address.db
     if address.kind == "sentinel":
@@ -137,6 +152,40 @@ async def close_redis(client: Redis) -> None:
     await client.aclose()
     if isinstance(pool, SentinelConnectionPool):
         await pool.sentinel_manager.aclose()
+
+
+def is_cluster(client: Redis) -> bool:
+    """Whether the keys of one command, script or transaction have to be in one slot."""
+    return isinstance(client, RedisCluster)
+
+
+async def get_each(client: Redis, keys: Sequence[str]) -> list[bytes | None]:
+    """Return what ``keys`` hold, in one round trip, also where they are in several nodes of a cluster.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    if not keys:
+        return []
+    if not is_cluster(client):
+        return cast("list[bytes | None]", await client.mget(keys))
+    async with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            _ = pipe.get(key)
+        return cast("list[bytes | None]", await pipe.execute())
+
+
+async def server_infos(client: Redis, *sections: str) -> list[Mapping[str, Any]]:
+    """Return what ``INFO`` says: one for a server, and one for each primary of a cluster.
+
+    Raises:
+        RedisError: One of them is away.
+    """
+    untyped: Any = client
+    if not is_cluster(client):
+        return [await untyped.info(*sections)]
+    await untyped.initialize()
+    return [await untyped.info(*sections, target_nodes=node) for node in untyped.get_primaries()]
 
 
 async def ping(client: Redis) -> str | None:

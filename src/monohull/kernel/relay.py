@@ -28,7 +28,7 @@ from monohull.kernel.lane import FAILURES
 from monohull.kernel.leadership import POLL_SECONDS, lead_for_ever
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.outbox import CHANNEL
-from monohull.kernel.redis_connection import explain_redis_error
+from monohull.kernel.redis_connection import explain_redis_error, server_infos
 from monohull.kernel.schedules import Timetable
 from monohull.kernel.tasks import beside
 from monohull.kernel.vigil import Vigil
@@ -185,9 +185,9 @@ class Relay:
             return False
         self._memory_until = monotonic_seconds() + MEMORY_SECONDS
         redis = self._queues.redis
-        info = await redis.info("server")
+        runs = " ".join(sorted(str(info["run_id"]) for info in await server_infos(redis, "server")))
         marker = cast("bytes | None", await redis.get(MARKER_KEY))
-        memory = (str(info["run_id"]), "" if marker is None else marker.decode())
+        memory = (runs, "" if marker is None else marker.decode())
         if memory == self._memory and marker is not None:
             return False
         if marker is None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.asyncio import RedisCluster
-
 from monohull.kernel import core_metrics as core
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.feed_reader import reader_lags
 from monohull.kernel.outbox import outbox_lag_seconds
+from monohull.kernel.redis_connection import server_infos
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -104,14 +103,10 @@ async def _server(database: Database) -> Iterable[float]:
 
 async def read_redis(redis: Redis) -> Iterable[float]:
     """Return what Redis says of itself, in the order of `REDIS_METRICS`; of a cluster, of all primaries."""
-    client: Any = redis
     began = monotonic_seconds()
-    await client.ping()
+    await redis.ping()
     seconds = monotonic_seconds() - began
-    if isinstance(client, RedisCluster):
-        nodes = list((await client.info(*_SECTIONS, target_nodes=RedisCluster.PRIMARIES)).values())
-    else:
-        nodes = [await client.info(*_SECTIONS)]
+    nodes = await server_infos(redis, *_SECTIONS)
     return seconds, *(sum(values) for values in zip(*map(_of_node, nodes), strict=True))
 
 

@@ -75,7 +75,7 @@ class Mailbox:
             RedisUnavailable: 503.
         """
         with redis_or_unavailable():
-            pipeline = self._redis.pipeline(transaction=True)
+            pipeline = self._redis.pipeline(transaction=False)
             _ = pipeline.lpush(KEY, msgspec.json.encode(message))
             _ = pipeline.ltrim(KEY, 0, KEPT - 1)
             _ = pipeline.expire(KEY, KEPT_SECONDS)

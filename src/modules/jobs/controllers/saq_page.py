@@ -222,7 +222,7 @@ class SaqController(Controller):
 def _known(runtime: Runtime, queue: str) -> str:
     """Return our name of a queue, which SAQ's page calls with the installation's prefix."""
     for name in runtime.queues.names:
-        if queue in (name, runtime.queues.lane(name).name):
+        if queue in (name, _shown(runtime.queues.lane(name).name)):
             return name
     raise NotFound("There is no such queue.")
 
@@ -243,10 +243,15 @@ def _promised(message: Message) -> str:
     return job_id
 
 
+def _shown(name: str) -> str:
+    """Return the name of a queue without what a cluster wants around it."""
+    return name.strip("{}")
+
+
 def _queue(found: Any) -> dict[str, Any]:
     workers = {str(name): {"stats": _stats(about)} for name, about in dict(found["workers"]).items()}
     counts = {field: int(found[field]) for field in ("queued", "active", "scheduled")}
-    return {"name": str(found["name"]), "workers": workers, **counts}
+    return {"name": _shown(str(found["name"])), "workers": workers, **counts}
 
 
 def _stats(about: Any) -> dict[str, float]:
@@ -261,7 +266,7 @@ def _job(found: dict[str, Any], shown: Any) -> dict[str, Any]:
     texts = {
         "key": found.get("key"),
         "function": found.get("function"),
-        "queue": found.get("queue"),
+        "queue": _shown(str(found.get("queue"))),
         "status": found.get("status"),
         "kwargs": _written(found.get("kwargs")) if is_shown else "(not shown)",
         "result": _written(found.get("result")) if is_shown else "",

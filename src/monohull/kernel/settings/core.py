@@ -70,7 +70,11 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
         tuple[Secret, ...], Meta(description="Read replicas, comma-separated.")
     ] = ()
     redis_url: Annotated[
-        Secret | None, Meta(description="External Redis or Valkey >= 6.2; unset: the embedded one.")
+        Secret | None,
+        Meta(
+            description="External Redis or Valkey >= 6.2, also sentinels "
+            "(`redis+sentinel://host,host/service`) and clusters (`redis+cluster://host,host`); unset: the embedded one."
+        ),
     ] = None
     anon_key: Annotated[
         Secret | None, Meta(description="JWT of the role anon; derived from the secret when unset.")
