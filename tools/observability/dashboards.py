@@ -160,6 +160,11 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
             Panel("Conditional requests", "ops", {"{{outcome}}": rate(rest.CONDITIONS, "outcome")}),
             Panel("Pages by cursor", "ops", {"{{way}}": rate(rest.PAGES, "way")}),
             Panel("Query guard", "ops", {"{{outcome}}": rate(rest.GUARD, "outcome")}),
+            Panel(
+                "Nested writes",
+                "ops",
+                {"{{outcome}}": rate(rest.NESTED_WRITES, "outcome"), "rows": rate(rest.NESTED_ROWS)},
+            ),
         ),
     ),
     "auth": (

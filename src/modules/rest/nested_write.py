@@ -216,11 +216,14 @@ class NestedWrite:
         if self._asked.returning == "minimal":
             return _encoder.encode([{} for row in self.rows if row.is_top and row.values is not None])
         keys = [
-            {str(place): _text(row, name) for place, name in enumerate(self._key)}
+            tuple(_text(row, name) for name in self._key)
             for row in self._in_order()
             if row.values is not None
         ]
-        return _encoder.encode(keys)
+        # an upsert may have met one row twice, which is one row all the same
+        return _encoder.encode(
+            [{str(place): text for place, text in enumerate(key)} for key in dict.fromkeys(keys)]
+        )
 
     def _in_order(self) -> list[Row]:
         """Return the rows at the top as the body has them."""

@@ -89,3 +89,28 @@ test('a lost update is refused', async () => {
   equal([lost.status, lost.error.code], [412, 'MH114'])
   equal((await makers().delete().eq('id', 70).select('name').single()).data, { name: 'First' })
 })
+
+test('a tree in one request', async () => {
+  const tree = { name: 'Tree', goods: [{ name: 'leaf', price: 2 }, { name: 'twig', about: { kind: 'wood' } }] }
+  const nested = (wish) => ['Prefer', `nested=${wish}`]
+  const made = await makers().insert(tree).setHeader(...nested('insert')).select('id,name,goods(id,name,price,about)').single()
+  equal([made.status, made.error], [201, null])
+  equal(made.data.goods.map(({ name, price, about }) => [name, price, about]), [['leaf', 2, null], ['twig', 1.5, { kind: 'wood' }]])
+  // a list: the client says in columns= which keys there are, the nested ones among them
+  const many = await makers().insert([{ name: 'Two', goods: [] }, { name: 'Three', goods: [{ name: 'x' }] }]).setHeader(...nested('insert')).select('name,goods(name)')
+  equal(many.data, [{ name: 'Two', goods: [] }, { name: 'Three', goods: [{ name: 'x' }] }])
+  // parents too, by the alias of select
+  const up = await goods().insert({ name: 'y', by: { name: 'Four' } }).setHeader(...nested('insert')).select('name,by:makers(name)').single()
+  equal(up.data, { name: 'y', by: { name: 'Four' } })
+  // what was read goes back, changed
+  const read = made.data
+  read.goods[0].price = 3
+  const merged = await makers().upsert(read).setHeader('Prefer', 'resolution=merge-duplicates, nested=upsert').select('id,goods(name,price)').single()
+  equal([merged.status, merged.data], [200, { id: read.id, goods: [{ name: 'leaf', price: 3 }, { name: 'twig', price: 1.5 }] }])
+  const refused = await makers().insert({ name: 'Five', goods: [{ name: 'a' }, { name: 'b', price: 'dear' }] }).setHeader(...nested('insert')).select()
+  equal([refused.status, refused.error.code, refused.error.path], [400, '22P02', '/goods/1'])
+  equal((await makers().insert(tree)).error.code, 'PGRST204')
+  equal(await rows(makers().select('id').eq('name', 'Five')), [])
+  equal((await goods().delete().gte('id', 100)).status, 204)
+  equal((await makers().delete().gte('id', 100)).status, 204)
+})

@@ -184,3 +184,59 @@ async def test_no_request_gets_at_a_hidden_column(clinic: Clinic) -> None:
         assert text == absent, (number, asked, other)
     assert named > REQUESTS / 4
     assert statuses >= {200, 201, 400, 403, 406}
+
+
+async def test_nested_writes_know_no_hidden_columns(clinic: Clinic, database: asyncpg.Connection) -> None:
+    back = {"Prefer": "nested=insert, return=representation"}
+    eva = {
+        "id": 9,
+        "name": "Eva",
+        "staff!doctor_id": {"id": 9, "login": "eva"},
+    }
+    made = await clinic.ask("POST", "patients?select=*,cards(*),staff!doctor_id(*)", json=eva, headers=back)
+    assert (made.status_code, made.json()) == (
+        201,
+        [
+            {
+                "id": 9,
+                "name": "Eva",
+                "ward": None,
+                "doctor_id": 9,
+                "cards": [],
+                "staff": {"id": 9, "login": "eva"},
+            }
+        ],
+    )
+    patient = {"id": 10, "name": "Ned"}
+    for path, body, status, code, place in (
+        (
+            "patients",
+            patient | {"staff!mentor_id": {"id": 10, "login": "x"}},
+            400,
+            "PGRST200",
+            "/staff!mentor_id",
+        ),
+        ("patients", patient | {"staff!doctor_id": {"id": 10}}, 400, "23502", "/staff!doctor_id"),
+        ("patients", patient | {"diary": {}, "cards": []}, 403, "MH104", ""),
+        ("patients", patient | {"cards": [{"serial": "x"}]}, 403, "MH104", "/cards/0"),
+        (
+            "staff",
+            {"id": 10, "login": "x", "patients!doctor_id": [patient, {"id": 11, "diary": {}}]},
+            403,
+            "MH104",
+            "/patients!doctor_id/1",
+        ),
+        (
+            "staff",
+            {"id": 10, "login": "x", "patients!mentor_id": [patient]},
+            400,
+            "PGRST200",
+            "/patients!mentor_id",
+        ),
+    ):
+        refused = await clinic.ask("POST", path, json=body, headers=back)
+        assert (refused.status_code, refused.json()["code"]) == (status, code), refused.text
+        assert refused.json()["path"] == place
+        assert SECRET not in said(refused)
+    assert await database.fetchval("select count(*) from patients where id >= 10") == 0
+    assert await database.fetchval("select count(*) from staff where id >= 10") == 0

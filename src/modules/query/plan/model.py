@@ -291,6 +291,7 @@ class MutationPlan(Struct, frozen=True):
         relations: Every relation that is touched, for the check of access.
         filled: What other rows give values to.
         found_by: Columns of the primary key, by which rows that are written already are found.
+        link: How these are tied to their keys, where they are read.
     """
 
     mutation: Mutation
@@ -305,6 +306,7 @@ class MutationPlan(Struct, frozen=True):
     relations: frozenset[Key]
     filled: tuple[FilledColumn, ...] = ()
     found_by: tuple[BodyColumn, ...] = ()
+    link: Link | None = None
 
 
 class CallPlan(Struct, frozen=True):

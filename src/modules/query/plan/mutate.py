@@ -25,9 +25,11 @@ from modules.query.errors import (
 from modules.query.plan.model import (
     BodyColumn,
     FilledColumn,
+    Link,
     MutationPlan,
     PlannedColumn,
     PlannedField,
+    PlannedOrder,
     PlannedOutput,
     PlannedStar,
     ReadPlan,
@@ -61,6 +63,13 @@ WRITTEN: Final = "_written"
 """The rows that were written, as the representation reads them."""
 
 
+KEYS: Final = "_keys"
+"""Keys of rows that are written already, each column by its place in the primary key."""
+
+PLACE: Final = "_place"
+"""Which of them it is."""
+
+
 def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> MutationPlan:
     """Resolve ``mutation``.
 
@@ -86,7 +95,13 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
     returned = _returned(read) if read is not None else key
     if mutation.part is not None:
         returned = _given(mutation.part, relation)
-    finds = mutation.written is not None and mutation.returning != "minimal"
+    found_by: tuple[BodyColumn, ...] = ()
+    if mutation.written is not None and mutation.returning != "minimal":
+        found_by = tuple(BodyColumn(name, relation.columns[name].type) for name in relation.primary_key)
+    link = None
+    if found_by and read is not None:
+        read, link = _in_order(read, relation)
+        returned = None if returned is None else tuple(dict.fromkeys((*returned, *relation.primary_key)))
     return MutationPlan(
         mutation=mutation,
         target=Source(relation.key),
@@ -104,7 +119,8 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
         key=key,
         relations=touched | {relation.key},
         filled=() if mutation.part is None else _filled(mutation.part, written, catalog),
-        found_by=tuple(_found_by(relation)) if finds else (),
+        found_by=found_by,
+        link=link,
     )
 
 
@@ -177,9 +193,18 @@ def _filled(part: Part, relation: Relation, catalog: Catalog) -> tuple[FilledCol
     return tuple(found)
 
 
-def _found_by(relation: Relation) -> Iterator[BodyColumn]:
-    for name in relation.primary_key:
-        yield BodyColumn(name, relation.columns[name].type)
+def _in_order(read: ReadPlan, relation: Relation) -> tuple[ReadPlan, Link]:
+    """Have rows that are found by their keys come in the order of these, where nothing else was asked for.
+
+    The order of a common table expression gets lost in a join with an embed.
+    """
+    keys = Source(("", KEYS), rows=KEYS)
+    equal = tuple(
+        (PlannedField(read.source, name), PlannedField(keys, str(place)))
+        for place, name in enumerate(relation.primary_key)
+    )
+    place = () if read.grouped else (PlannedOrder(PlannedField(keys, PLACE)),)
+    return replace(read, order=(*read.order, *place)), Link(equal, keys)
 
 
 def _needs_json(mutation: Mutation, relation: Relation, columns: tuple[BodyColumn, ...]) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from modules.query.plan.mutate import BODY, WRITTEN
+from modules.query.plan.mutate import BODY, KEYS, PLACE, WRITTEN
 from modules.query.sql.document import ROW, document
 from modules.query.sql.fragment import (
     Statement,
@@ -45,12 +45,6 @@ FILLED: Final = "_filled"
 MAX_PAIRS: Final = 50
 """Of one call: PostgreSQL passes no more than 100 arguments to a function."""
 
-KEYS: Final = "_keys"
-"""Keys of rows that are written already."""
-
-PLACE: Final = "_place"
-"""Which of them it is."""
-
 INSERTED: Final = "monohull.inserted"
 """Counts up for every row that an upsert tries to insert, and down for each that it updates instead."""
 
@@ -63,7 +57,7 @@ def render_mutation(
     if asked.part is not None:
         return statement(write(plan))
     if plan.read is not None:
-        rows, shape = select(plan.read), asked.shape
+        rows, shape = select(plan.read, plan.link), asked.shape
     else:
         rows, shape = f"SELECT * FROM {identifier(WRITTEN)}", "none"
     return statement(
@@ -76,9 +70,16 @@ def render_mutation(
             inserted=_inserted(plan),
             asides=asides,
             is_explained=is_explained,
-            first=f"{identifier(WRITTEN)} AS ({write(plan)})",
+            first=", ".join(_tables(plan)),
         )
     )
+
+
+def _tables(plan: MutationPlan) -> Iterator[str]:
+    if plan.found_by:
+        assert plan.mutation.written is not None
+        yield f"{KEYS} AS ({_keys(plan, plan.mutation.written)})"
+    yield f"{identifier(WRITTEN)} AS ({write(plan)})"
 
 
 def write(plan: MutationPlan) -> str:
@@ -99,18 +100,24 @@ def _find(plan: MutationPlan, keys: int) -> Iterator[str]:
     if not plan.found_by:
         yield f"SELECT 1 FROM jsonb_array_elements({parameter(keys)}::jsonb)"
         return
-    places = [identifier(str(place)) for place in range(len(plan.found_by))]
-    texts = ", ".join(f"{place} text" for place in places)
     target = qualifier(plan.target)
-    yield f"SELECT {_columns(plan) or '1'}"
-    yield f"FROM ROWS FROM (jsonb_to_recordset({parameter(keys)}::jsonb) AS ({texts}))"
-    yield f"WITH ORDINALITY AS {KEYS}({', '.join((*places, PLACE))})"
+    yield f"SELECT {_columns(plan) or '1'} FROM {relation(plan.target)}"
     equal = (
-        f"{target}.{identifier(column.name)} = CAST({KEYS}.{place} AS {column.type})"
-        for column, place in zip(plan.found_by, places, strict=True)
+        f"{target}.{identifier(column.name)} = {KEYS}.{identifier(str(place))}"
+        for place, column in enumerate(plan.found_by)
     )
-    yield f"JOIN {relation(plan.target)} ON {' AND '.join(equal)}"
-    yield f"ORDER BY {KEYS}.{PLACE}"
+    yield f"JOIN {KEYS} ON {' AND '.join(equal)}"
+
+
+def _keys(plan: MutationPlan, keys: int) -> str:
+    """Write the keys as rows of their own types."""
+    names = [identifier(str(place)) for place in range(len(plan.found_by))]
+    typed = (
+        f"CAST({name} AS {column.type}) AS {name}" for name, column in zip(names, plan.found_by, strict=True)
+    )
+    texts = ", ".join(f"{name} text" for name in names)
+    rows = f"ROWS FROM (jsonb_to_recordset({parameter(keys)}::jsonb) AS ({texts})) WITH ORDINALITY"
+    return f"SELECT {', '.join((*typed, PLACE))} FROM {rows} AS _({', '.join((*names, PLACE))})"
 
 
 def _insert(plan: MutationPlan) -> Iterator[str]:
