@@ -378,7 +378,7 @@ class Answering:
         try:
             return await self.answer(scope, request, principal, watch, source)
         except Problem as problem:
-            if not isinstance(problem, Unavailable):
+            if not isinstance(problem, Unavailable) and request.nested is None:
                 explained = await self._explainer.explain_denial(scope, request, principal)
                 if explained is not None:
                     problem.headers = {**problem.headers, HEADER: explained.header.decode()}

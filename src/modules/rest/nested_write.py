@@ -157,7 +157,7 @@ class NestedWrite:
         self.rows = reader.read(top, body)
         self._key = view.relation(key).primary_key
         if asked.returning != "minimal":
-            if not self._key:
+            if not self._key and asked.returning == "representation":
                 raise NestedNotPossible(
                     f"Rows of '{asked.relation}' cannot be read again, for they have no primary key",
                     hint="Send Prefer: return=minimal.",
@@ -213,7 +213,7 @@ class NestedWrite:
 
     def _keys(self) -> str | bytes:
         """Return the keys of the rows at the top that were written, as `Mutation.written` has them."""
-        if self._asked.returning == "minimal":
+        if self._asked.returning == "minimal" or not self._key:
             return _encoder.encode([{} for row in self.rows if row.is_top and row.values is not None])
         keys = [
             tuple(_text(row, name) for name in self._key)
@@ -231,7 +231,8 @@ class NestedWrite:
 
     def _compile(self, row: Row, shapes: dict[Any, Compiled]) -> Compiled:
         filled = _filled(row)
-        own, nested, gives = row.own, row.nested, tuple(row.gives)
+        # sorted, so that rows whose keys stand in another order are written by the same statement
+        own, nested, gives = tuple(sorted(row.own)), tuple(sorted(row.nested)), tuple(row.gives)
         key = row.relation.key, own, nested, gives, row.conflict, row.is_top, *filled
         known = shapes.get(key)
         if known is not None:

@@ -61,6 +61,7 @@ TABLES = """
         tenant int, number int, slot char(3), primary key (tenant, number, slot),
         foreign key (tenant, number) references desks
     );
+    create table jots (text text, ware_id int references wares);
     create view open_sales with (security_invoker) as select id, note, owner from sales;
     create view totals with (security_invoker) as
         select sale_id, sum(quantity) as n from sale_lines group by sale_id;
@@ -81,7 +82,7 @@ TABLES = """
     create trigger refuse_hidden before insert on sales for each row execute function refuse_hidden();
     do $$ declare t text; begin
         foreach t in array array['buyers', 'makes', 'wares', 'sales', 'sale_lines', 'receipts', 'labels',
-                                 'sale_labels', 'areas', 'firms', 'desks', 'drawers'] loop
+                                 'sale_labels', 'areas', 'firms', 'desks', 'drawers', 'jots'] loop
             execute format('alter table %I enable row level security', t);
             execute format('grant all on %I to authenticated, service_role', t);
             if t not in ('sales', 'sale_lines') then
@@ -279,6 +280,28 @@ async def test_what_an_answer_may_be_like(till: Served, database: asyncpg.Connec
     assert await counts(database) == before + 6
     plan = await send(till, "sales", body, INSERT | {"Accept": "application/vnd.pgrst.plan+json"})
     assert (plan.status_code, plan.json()["code"]) == (406, "PGRST107")
+
+
+async def test_a_table_without_a_key_at_the_top(till: Served, database: asyncpg.Connection) -> None:
+    for body in ([{"text": "a", "wares": {"name": "x"}}] * 2,):
+        for wish, code in (("minimal", None), ("headers-only", None), ("representation", "MH119")):
+            answer = await send(till, "jots", body, {"Prefer": f"nested=insert, return={wish}, count=exact"})
+            if code is None:
+                assert (answer.status_code, answer.headers["content-range"]) == (201, "*/2"), answer.text
+            else:
+                assert (answer.status_code, answer.json()["code"]) == (400, code), answer.text
+    assert await database.fetchval("select count(distinct ware_id) from jots") == 4
+
+
+async def test_nothing_is_explained_of_it(till: Served) -> None:
+    """Who asks why a request came to nothing gets the refusal itself, for a plain write has no such body."""
+    answer = await till.client.post(
+        "/rest/v1/sales",
+        headers=SERVICE | {"Prefer": "nested=insert, explain-denial"},
+        json={"sale_lines": [{"quantity": 0}]},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "23514"), answer.text
+    assert answer.json()["path"] == "/sale_lines/0"
 
 
 async def test_nothing_changes_for_who_does_not_ask(till: Served, database: asyncpg.Connection) -> None:
