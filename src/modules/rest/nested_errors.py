@@ -10,6 +10,7 @@ class NestedInvalid(Problem):
 
     code = "MH116"
     status = 400
+    hint = "Send an object where one row goes, an array of objects where several go, and each value once."
 
 
 class NestedTooLarge(Problem):
@@ -17,6 +18,7 @@ class NestedTooLarge(Problem):
 
     code = "MH117"
     status = 422
+    hint = "Send fewer rows at a time, or those that have none below them as a plain list."
 
 
 class NestedRowMissing(Problem):
