@@ -84,6 +84,7 @@ from modules.query.probe import (
     touched,
     written,
 )
+from modules.query.pure import is_relative, why_not_pure
 from modules.query.routines import Content, Routine
 from modules.query.sql import INSERTED
 from modules.query.steps import Steps, at_once, in_slices
@@ -173,11 +174,13 @@ __all__ = [
     "existing",
     "guarded",
     "in_slices",
+    "is_relative",
     "joins_of",
     "live_catalog",
     "matching",
     "proposed",
     "read_result",
     "touched",
+    "why_not_pure",
     "written",
 ]

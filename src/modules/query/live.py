@@ -115,6 +115,7 @@ class LiveCatalog:
         callbacks = {} if channel is None else {ddl.CHANNEL: self._on_ddl, channel: self._on_notification}
         self._listener = Listener(listen_url, callbacks, observer=observer)
         self._reconfigured: list[Callable[[], None]] = []
+        self._restructured: list[Callable[[], None]] = []
         self._observer = observer
         self._current: Catalog | None = None
         self._wanted = asyncio.Event()
@@ -145,6 +146,10 @@ class LiveCatalog:
     def on_reconfigured(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called when the configuration in the database may have changed."""
         self._reconfigured.append(callback)
+
+    def on_restructured(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when somebody says that the structure of the database has changed."""
+        self._restructured.append(callback)
 
     def request_reload(self) -> None:
         """Have the catalog read again soon."""
@@ -229,7 +234,7 @@ class LiveCatalog:
 
     def _on_notification(self, payload: str | None) -> None:
         if payload in RELOADS:
-            self.request_reload()
+            self._on_change()
         if payload in RECONFIGURES:
             for callback in self._reconfigured:
                 callback()
@@ -237,7 +242,12 @@ class LiveCatalog:
     def _on_ddl(self, payload: str | None) -> None:
         """Hear our own trigger where the operator has chosen another channel."""
         if payload == ddl.PAYLOAD:
-            self.request_reload()
+            self._on_change()
+
+    def _on_change(self) -> None:
+        self.request_reload()
+        for callback in self._restructured:
+            callback()
 
     async def _tell(self, *, is_away: bool) -> None:
         """Wake those who wait for a read to succeed or fail."""

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from msgspec.structs import replace
-
 from modules.query import (
     Compiled,
     Compiler,

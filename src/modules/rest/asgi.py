@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from modules.rest.answering import Publish
     from modules.rest.around import Around
     from modules.rest.batch import Batch
+    from modules.rest.cache.serving import ResponseCache, Way
     from modules.rest.config import Config, Surroundings
     from modules.rest.description.serving import Documents
     from modules.rest.gate import Gate
@@ -75,6 +76,7 @@ class DataApi(Answering):
         cursors: Signs the places where pages begin.
         documents: Answers with descriptions of the API.
         guard: Checks what requests may cost.
+        cache: Answers reads of marked tables again.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 each is a part of the process
@@ -91,11 +93,13 @@ class DataApi(Answering):
         cursors: Cursors,
         documents: Documents,
         guard: Guard,
+        cache: ResponseCache,
     ) -> None:
         self._gate = gate
         self._around = around
         self._batch = batch
         self._documents = documents
+        self._cache = cache
         self._deferral: Deferral = NEVER
         self._departures = Departures()
         super().__init__(config, live, source, surroundings, publish, observer, cursors, guard)
@@ -124,6 +128,8 @@ class DataApi(Answering):
                 pieces, given = take_apart(path, scope["query_string"])
                 lane = self._recall(scope, pieces, principal)
                 if lane is not None:
+                    if lane.way is not None:
+                        return self._serve_cached(lane, lane.way, given, receive, send)
                     return self._serve_known(lane, given, receive, send)
         elif scope["method"] in METHODS and not self._is_timed:
             return self._serve_write(scope, principal, receive, send)
@@ -191,14 +197,22 @@ class DataApi(Answering):
         vantage = self._vantage_of(principal)
         memory = vantage.memory.reads
         headers: HeaderSet = scope["state"]["headers"]
+        facts = self._cache.facts
         lane: Lane | None = headers.notes.get(pieces)
-        if lane is not None and lane.mark is memory.mark and lane.principal is principal:
+        if (
+            lane is not None
+            and lane.mark is memory.mark
+            and lane.principal is principal
+            and lane.facts is facts
+        ):
             return lane
         known = memory.find(headers, pieces)
         way = None if known is None else self._way(vantage, known, scope, principal)
         if known is None or way is None:
             return None
-        lane = Lane(memory.mark, known, principal, *way)
+        view = known.views[principal.role]
+        cached = self._cache.way(known, view, vantage.compiler, principal, headers.by_name)
+        lane = Lane(memory.mark, known, principal, *way, facts, cached)
         headers.note(pieces, lane)
         return lane
 
@@ -301,6 +315,26 @@ class DataApi(Answering):
             await send({"type": "http.response.body", "body": answer.body})
         else:
             await send_answer(receive, send, answer)
+
+    async def _serve_cached(
+        self, lane: Lane, way: Way, given: list[bytes], receive: Receive, send: Send
+    ) -> None:
+        """Answer a known read of marked tables.
+
+        Raises:
+            DatabaseRefused, Unavailable: As `_serve_known` raises them.
+        """
+        answer = self._cache.find(way, given)
+        if answer is None:
+            known = lane.known
+            statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
+            fill = partial(self._source.run_known, statement, lane.settings)
+            try:
+                with self._departures.watch(receive):
+                    answer = await self._cache.answer(way, known, given, fill)
+            except PostgresError as error:
+                raise self._refused(error, known.request, lane.principal) from error
+        await send_answer(receive, send, answer)
 
     def _onlooker(self, principal: Principal) -> Onlooker:
         vantage, is_anonymous = self._vantage_of(principal), self._is_anonymous(principal)

@@ -10,6 +10,7 @@ from modules.query import live_catalog
 from modules.rest.around import Around
 from modules.rest.asgi import DataApi
 from modules.rest.batch import Batch, batch_metrics
+from modules.rest.cache.assembly import build_cache
 from modules.rest.conditional import condition_metrics
 from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
 from modules.rest.description.serving import Documents, document_metrics
@@ -37,6 +38,7 @@ class DataService:
         api: Answers requests.
         config: Reads the configuration in the database.
         gate: Counts requests.
+        cache: Answers reads of marked tables again.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -55,6 +57,7 @@ class DataService:
                 await outbox.publish(work, event)
 
         demands_key = settings.demands_key(is_production=core.is_production)
+        self.cache = build_cache(runtime, settings, self._live)
         once = Once(runtime.data, settings.idempotency_seconds, runtime.observer)
         self.api = api = DataApi(
             Config(settings, {}, app_settings),
@@ -73,6 +76,7 @@ class DataService:
             Cursors(jwt_secret(runtime.settings), runtime.observer),
             Documents(self._live, runtime.observer, demands_key=demands_key),
             Guard(runtime.observer),
+            self.cache,
         )
         runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
         runtime.observer.add_reader(batch_metrics(runtime.metrics))

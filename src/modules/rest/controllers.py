@@ -8,6 +8,7 @@ from litestar import Controller, Request, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from modules.rest.cache.controllers import CacheController
 from modules.rest.deferring import ABSENT, Calls
 from modules.rest.dtos import CallView
 from monohull.kernel.guards import principal_of, public
@@ -27,4 +28,4 @@ class CallsController(Controller):
         return await rest_calls.view(id_of(call_id, ABSENT), principal_of(request))
 
 
-CONTROLLERS = (CallsController,)
+CONTROLLERS = (CallsController, CacheController)

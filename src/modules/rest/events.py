@@ -7,6 +7,23 @@ from typing import ClassVar
 from monohull.kernel.events import Event
 
 
+class TableCached(Event, frozen=True):
+    """Answers about a table are kept from now on, or for another time."""
+
+    name: ClassVar[str] = "rest.table_cached"
+
+    relation: str
+    max_age_seconds: int
+
+
+class TableUncached(Event, frozen=True):
+    """Answers about a table are kept no more."""
+
+    name: ClassVar[str] = "rest.table_uncached"
+
+    relation: str
+
+
 class SensitiveColumnsRead(Event, frozen=True):
     """A request selected columns marked ``@sensitive``; ``filters`` are fields and operators, no values."""
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modules.query import Compiled
+    from modules.rest.cache.facts import Facts
+    from modules.rest.cache.serving import Verdict, Way
     from modules.rest.request import ApiRequest
     from modules.rest.response import RawHeaders
     from monohull.kernel.database.role import SettingsTemplate
@@ -108,6 +110,7 @@ class Known(Struct, frozen=True):
         headers: Those of the answer that are always the same.
         is_single: It has to be one row.
         views: By role, for those that may read it.
+        verdicts: By role, what the response cache has found out about it, and by which facts.
     """
 
     request: ApiRequest
@@ -117,6 +120,7 @@ class Known(Struct, frozen=True):
     headers: RawHeaders
     is_single: bool
     views: dict[str, View]
+    verdicts: dict[str, tuple[Facts, Verdict | None]] = {}
 
     def view(self, role: str, settings: SettingsTemplate) -> View:
         """Remember and return how ``role`` sends it."""
@@ -168,6 +172,8 @@ class Lane(Struct, frozen=True):
         mark: Of the memory that it is of; it holds for as long as that one is in use, and does not keep it.
         key: Under which connections keep the statement.
         settings: All that it runs under.
+        facts: By which was found out whether it is cached.
+        way: How it is cached; None where it is not.
     """
 
     mark: object
@@ -175,6 +181,8 @@ class Lane(Struct, frozen=True):
     principal: Principal
     key: str
     settings: BoundSettings
+    facts: Facts
+    way: Way | None
 
 
 class Memory:

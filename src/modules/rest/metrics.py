@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from monohull.kernel.metric import counter
+from monohull.kernel.metric import PROCESS, counter, process_gauge
 
 IDEMPOTENT_WRITES: Final = counter(
     "monohull_rest_idempotent_writes_total",
@@ -40,6 +40,27 @@ GUARD: Final = counter(
     "outcome",
 )
 
+CACHE_READS: Final = counter(
+    "monohull_rest_cache_reads_total", "Reads of cached tables by where their answer came from.", "outcome"
+)
+CACHE_STORES: Final = counter(
+    "monohull_rest_cache_stores_total",
+    "Answers that were kept, by level; refused are those that were too large or not to be shared.",
+    "level",
+)
+CACHE_NOTICES: Final = counter(
+    "monohull_rest_cache_notices_total", "Commits to cached tables that this process was told of.", PROCESS
+)
+CACHE_BYTES: Final = process_gauge(
+    "monohull_rest_cache_memory_bytes",
+    "Size of the answers in memory, with outdated ones that were not met yet.",
+)
+CACHE_HEARTBEAT: Final = process_gauge(
+    "monohull_rest_cache_heartbeat_age_seconds",
+    "How long ago the last heartbeat began that proved that nothing was missed; 0 without cached tables.",
+    merge="max",
+)
+
 METRICS: Final = (
     IDEMPOTENT_WRITES,
     BATCHES,
@@ -50,4 +71,9 @@ METRICS: Final = (
     DOCUMENTS,
     PAGES,
     GUARD,
+    CACHE_READS,
+    CACHE_STORES,
+    CACHE_NOTICES,
+    CACHE_BYTES,
+    CACHE_HEARTBEAT,
 )

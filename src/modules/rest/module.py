@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from modules.rest.assembly import data_service
 from modules.rest.batch import STEP_HEADER
+from modules.rest.cache.permissions import PERMISSIONS
 from modules.rest.errors import render_rest_problem
-from modules.rest.events import SensitiveColumnsRead
+from modules.rest.events import SensitiveColumnsRead, TableCached, TableUncached
 from modules.rest.hardening import weaknesses
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import REPLAYED
@@ -33,7 +34,10 @@ CORS_DIALECT: Final = CorsDialect(
             "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "
             "Transfer-Encoding, Range-Unit"
         ),
-        f"{EXPOSED_HEADERS}, {HEADER.lower()}, {REPLAYED[0].decode()}, {STEP_HEADER.lower()}, etag, link",
+        (
+            f"{EXPOSED_HEADERS}, {HEADER.lower()}, {REPLAYED[0].decode()}, {STEP_HEADER.lower()}, etag, "
+            "link, cache-status"
+        ),
     ),
     methods="GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD",
     before=("Authorization",),
@@ -45,31 +49,39 @@ CORS_DIALECT: Final = CorsDialect(
 
 def parts(runtime: Runtime) -> Parts:
     """Return the data API of one process."""
-    from modules.rest.controllers import CONTROLLERS  # noqa: PLC0415 the API alone serves them
+    from modules.rest.cache.marking import CachedTables  # noqa: PLC0415 the API alone serves them
+    from modules.rest.controllers import CONTROLLERS  # noqa: PLC0415 as above
     from modules.rest.deferring import Calls  # noqa: PLC0415 as above
 
     settings = runtime.settings.of(RestSettings)
     service = data_service(runtime)
-    calls = Calls(runtime, service.api)
+    calls, tables = Calls(runtime, service.api), CachedTables(runtime.database)
     service.api.defer_by(calls)
     origins = settings.server_cors_allowed_origins or runtime.settings.core.effective_cors_origins
     return Parts(
         routers=(ModuleRouter("/platform/v1", route_handlers=list(CONTROLLERS)),),
-        dependencies={"rest_calls": lambda: calls},
+        dependencies={"rest_calls": lambda: calls, "rest_cached_tables": lambda: tables},
         mounts={PREFIX: service.api},
         renderers={
             PREFIX: partial(render_rest_problem, is_minimal=settings.client_error_verbosity == "minimal")
         },
-        lifespans=(service.config.running, service.gate.running),
+        lifespans=(service.config.running, service.gate.running, service.cache.running),
         cors={PREFIX: Cors(origins, CORS_DIALECT)},
     )
 
 
-def cli() -> click.Group:
+def gen_cli() -> click.Group:
     """Return ``monohull gen``."""
     from modules.rest.cli import gen  # noqa: PLC0415 start-up time
 
     return gen
+
+
+def cache_cli() -> click.Group:
+    """Return ``monohull cache``."""
+    from modules.rest.cache.cli import cache  # noqa: PLC0415 start-up time
+
+    return cache
 
 
 module = Module(
@@ -77,12 +89,13 @@ module = Module(
     requires=("query",),
     settings=RestSettings,
     weaknesses=weaknesses,
-    events=(SensitiveColumnsRead,),
+    permissions=PERMISSIONS,
+    events=(SensitiveColumnsRead, TableCached, TableUncached),
     families=(DATA,),
     jobs=(purge_answers, call_function),
     cron=CRONS,
     in_worker=(in_worker,),
-    cli={"gen": cli},
+    cli={"gen": gen_cli, "cache": cache_cli},
     parts=parts,
     metrics=METRICS,
 )

@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from monohull.kernel.settings import Secret
+
 TxEnd = Literal["commit", "commit-allow-override", "rollback", "rollback-allow-override"]
 OpenApiMode = Literal["follow-privileges", "ignore-privileges", "disabled"]
 
@@ -169,6 +171,28 @@ class RestSettings(Struct, frozen=True, kw_only=True):
             description="Longest statement of a call with Prefer: respond-async; 0: all are waited for.",
         ),
     ] = 600
+    cache_bound_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=60,
+            description="An answer from the response cache lacks no commit that is older than this.",
+        ),
+    ] = 1.0
+    cache_memory_bytes: Annotated[
+        int,
+        Meta(ge=0, le=2**36, description="Most memory of a process for answers to cached reads; 0: none."),
+    ] = 64 * 2**20
+    cache_entry_bytes: Annotated[
+        int, Meta(ge=0, le=2**30, description="Largest body that is kept for cached reads.")
+    ] = 2**20
+    cache_redis: Annotated[
+        Secret | None,
+        Meta(
+            description="Second level of the response cache: the URL of a Redis, or main for the one of the "
+            "instance; unset: every process keeps its own answers alone."
+        ),
+    ] = None
     api_key_required: Annotated[
         bool | None,
         Meta(description="Whether a key or token is demanded. Unset: in production."),

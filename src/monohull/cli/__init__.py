@@ -44,6 +44,7 @@ COMMANDS: Final = {
         "monohull.cli.modules",
         "Write types for TypeScript and Python, the OpenAPI document or a Postman collection.",
     ),
+    "cache": ("monohull.cli.modules", "The response cache: list, add and remove tables."),
     "doctor": ("monohull.cli.doctor", "Look for what is wrong and say how to mend it."),
     "config": ("monohull.cli.config", "Check the configuration."),
     "version": ("monohull.cli.version", "Print the version."),

@@ -1,0 +1,60 @@
+"""The response cache of one process, put together."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from modules.rest.cache.line import Line, has_marks
+from modules.rest.cache.serving import ResponseCache
+from modules.rest.cache.shared import Shared
+from modules.rest.cache.store import Store
+from monohull.kernel.home import jwt_secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from modules.query import LiveCatalog
+    from modules.rest.settings import RestSettings
+    from monohull.kernel.runtime import Runtime
+
+MAIN: Final = "main"
+
+
+class RunningCache(ResponseCache):
+    """A response cache with what it runs on; outside of an API process nothing of it runs."""
+
+    second: Shared | None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen for as long as the block runs."""
+        try:
+            async with self.line.running():
+                yield
+        finally:
+            self.clear()
+            if self.second is not None:
+                await self.second.close()
+
+
+def build_cache(runtime: Runtime, settings: RestSettings, live: LiveCatalog) -> RunningCache:
+    """Return the cache; it answers nothing before it runs, and nothing where no table is marked."""
+    shared = None
+    if settings.cache_redis is not None and runtime.process == "api":
+        is_main = settings.cache_redis == MAIN
+        url = runtime.connections.redis_url if is_main else settings.cache_redis
+        shared = Shared(url, jwt_secret(runtime.settings), runtime.observer)
+    store = Store(settings.cache_memory_bytes, settings.cache_entry_bytes)
+    cache = RunningCache(store, shared, settings.cache_bound_seconds, runtime.metrics)
+    cache.second = shared
+
+    async def ask() -> bool:
+        async with runtime.database.connection() as connection:
+            return await has_marks(connection)
+
+    cache.line = Line(
+        runtime.connections.owner_url, ask, settings.cache_bound_seconds, cache.clear, runtime.observer
+    )
+    live.on_restructured(cache.line.look_again)
+    return cache

@@ -1,0 +1,308 @@
+"""Reads of tables that are marked are answered from the cache, and never wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from modules.auth.tokens import TokenCodec
+from modules.rest.assembly import data_service
+from modules.rest.cache.line import APPLICATION_NAME
+from modules.rest.cache.marking import CachedTables
+from tests.application import JWT_SECRET, service_key
+from tests.integration.standing import (  # noqa: F401 found by name
+    connections,
+    database,
+    platform_database,
+    standing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import asyncpg
+    import httpx
+
+    from modules.rest.cache.assembly import RunningCache
+    from monohull.kernel.home import Connections
+    from tests.application import Served
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SQL = """
+create table public.items (id int primary key, name text, price numeric, seen_at timestamptz default now());
+alter table items enable row level security;
+create policy all_see on items for select using (true);
+insert into items select n, 'item ' || n, n, '2020-01-01' from generate_series(1, 20) as n;
+
+create table public.notes (id int primary key, owner uuid, body text, item int references items on delete cascade);
+alter table notes enable row level security;
+create policy own on notes for select to authenticated using (owner = (select auth.uid()));
+create policy open_ones on notes for select to anon using (owner is null);
+insert into notes values (1, '00000000-0000-0000-0000-000000000001', 'of one', 1),
+                         (2, '00000000-0000-0000-0000-000000000002', 'of two', 2), (3, null, 'of nobody', 3);
+
+create table public.letters (id int primary key, tenant text, body text);
+alter table letters enable row level security;
+create policy by_tenant on letters for select using (tenant = (auth.jwt() ->> 'tenant'));
+insert into letters values (1, 'a', 'to a'), (2, 'b', 'to b');
+
+create table public.posts (id int primary key, at timestamptz);
+alter table posts enable row level security;
+create policy published on posts for select to anon using (at < now());
+create policy members on posts for select to authenticated
+    using (exists (select from notes where notes.owner = auth.uid()));
+insert into posts values (1, '2020-01-01');
+
+create table public.logs (id int, at date) partition by range (at);
+create table public.logs_2026 partition of logs for values from ('2026-01-01') to ('2027-01-01');
+
+grant select on all tables in schema public to anon, authenticated, service_role;
+create function public.shout(items) returns text language sql stable as $$ select upper($1.name) $$;
+"""
+SERVICE = {"Authorization": f"Bearer {service_key()}"}
+NOTHING_FRESH = b"monohull; fwd=bypass; detail=unproven"
+
+
+def person(number: int, **more: Any) -> dict[str, str]:
+    claims = {"sub": f"00000000-0000-0000-0000-{number:012d}", "role": "authenticated", "exp": 4_000_000_000}
+    token = TokenCodec(secret=JWT_SECRET).sign(claims | {"aud": "authenticated"} | more)
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[str, ...]:
+    return (SQL,)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(connections: Connections, standing: Standing) -> AsyncIterator[Served]:  # noqa: F811, ARG001
+    served = await standing.serve(rest_cache_redis="main")
+    marked = CachedTables(served.runtime.database)
+    yield served
+    for table in await marked.list():
+        await marked.unmark(table.table)
+
+
+def cache_of(served: Served) -> RunningCache:
+    return data_service(served.runtime).cache
+
+
+async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def mark(served: Served, *names: str, max_age_seconds: int = 60) -> None:
+    for name in names:
+        await CachedTables(served.runtime.database).mark(f"public.{name}", max_age_seconds)
+    wanted = {("public", name) for name in names}
+    cache = cache_of(served)
+    await until(lambda: wanted <= cache.facts.tables.keys() and cache.line.is_fresh)
+
+
+async def get(served: Served, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    response: httpx.Response = await served.client.get(f"/rest/v1/{path}", headers=headers or {})
+    return response
+
+
+def status(response: httpx.Response) -> str | None:
+    """Return what the cache says of it, without the seconds that are left."""
+    said: str | None = response.headers.get("cache-status")
+    return said if said is None else said.partition("; ttl=")[0]
+
+
+async def settle(served: Served, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """Ask until it is answered from the cache."""
+    for _ in range(5):
+        response = await get(served, path, headers)
+        if (status(response) or "").startswith("monohull; hit"):
+            return response
+    raise AssertionError(f"{path} is not cached: {response.headers} {response.text}")
+
+
+async def test_the_third_read_of_a_kind_is_a_hit_and_says_so(served: Served) -> None:
+    await mark(served, "items")
+    first, second, third = [await get(served, "items?id=eq.7") for _ in range(3)]
+    assert status(first) is None, "it is not known yet what it reads"
+    assert status(second) == "monohull; fwd=miss; stored"
+    assert status(third) == "monohull; hit"
+    assert 55 <= int(third.headers["cache-status"].rpartition("=")[2]) <= 60
+    assert first.content == second.content == third.content
+    kept = [
+        {k: v for k, v in r.headers.items() if k in ("content-type", "content-range", "content-location")}
+        for r in (first, second, third)
+    ]
+    assert kept[0] == kept[1] == kept[2]
+    assert status(await get(served, "items?id=eq.8")) == "monohull; fwd=miss; stored"
+
+
+async def test_a_table_that_is_not_marked_is_not_spoken_of(served: Served) -> None:
+    await mark(served, "items")
+    for _ in range(3):
+        assert status(await get(served, "letters?id=eq.1")) is None
+
+
+async def test_a_commit_outdates_and_a_rollback_does_not(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    await mark(served, "items")
+    await settle(served, "items?id=eq.7")
+    heard = cache_of(served).line.heard
+    transaction = database.transaction()
+    await transaction.start()
+    await database.execute("update items set name = 'undone' where id = 7")
+    await transaction.rollback()
+    await database.execute("update items set name = 'other' where id = 7")
+    await until(lambda: cache_of(served).line.heard > heard)
+    assert cache_of(served).line.heard == heard + 1
+    again = await get(served, "items?id=eq.7")
+    assert (status(again), again.json()[0]["name"]) == ("monohull; fwd=stale; stored", "other")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "truncate items cascade",
+        "delete from items where id = 7",
+        "insert into items (id) values (1000)",
+        "copy items (id) from program 'echo 1001'",
+        "set session_replication_role = replica; update items set name = 'r'; reset session_replication_role",
+        "with gone as (delete from items where id = 7 returning 1) select count(*) from gone",
+    ],
+)
+async def test_every_way_to_write_is_told_of(
+    served: Served,
+    database: asyncpg.Connection,
+    statement: str,  # noqa: F811
+) -> None:
+    await mark(served, "items")
+    before = await settle(served, "items?order=id&select=id,name")
+    heard = cache_of(served).line.heard
+    await database.execute(statement)
+    await until(lambda: cache_of(served).line.heard > heard)
+    after = await get(served, "items?order=id&select=id,name")
+    assert status(after) == "monohull; fwd=stale; stored"
+    assert after.content != before.content
+
+
+async def test_what_a_foreign_key_does_is_told_of(served: Served, database: asyncpg.Connection) -> None:  # noqa: F811
+    await mark(served, "notes")
+    assert len((await settle(served, "notes?order=id&select=id")).json()) == 1
+    heard = cache_of(served).line.heard
+    await database.execute("delete from items where id = 3")
+    await until(lambda: cache_of(served).line.heard > heard)
+    assert (await get(served, "notes?order=id&select=id")).json() == []
+
+
+async def test_users_are_kept_apart_by_the_claim_that_the_policy_reads(served: Served) -> None:
+    await mark(served, "notes", "items")
+    for number, body in ((1, "of one"), (2, "of two"), (9, None)):
+        for _ in range(3):
+            response = await get(served, "notes?select=body", person(number))
+            assert response.json() == ([] if body is None else [{"body": body}])
+        assert status(response) == "monohull; hit"
+    assert (await settle(served, "notes?select=body")).json() == [{"body": "of nobody"}]
+    assert len((await settle(served, "notes?select=body", SERVICE)).json()) == 3
+    renewed = await get(served, "notes?select=body", person(1, session_id="another", iat=1))
+    assert (status(renewed), renewed.json()) == ("monohull; hit", [{"body": "of one"}]), (
+        "another token of theirs"
+    )
+
+
+async def test_a_policy_that_reads_all_claims_keeps_tokens_apart(served: Served) -> None:
+    await mark(served, "letters")
+    for tenant in ("a", "b", None):
+        more = {} if tenant is None else {"tenant": tenant}
+        for _ in range(3):
+            response = await get(served, "letters?select=body", person(1, **more))
+            assert response.json() == ([] if tenant is None else [{"body": f"to {tenant}"}])
+        assert status(response) == "monohull; hit"
+
+
+async def test_policies_that_read_more_than_the_row_are_not_cached_and_it_is_said_why(served: Served) -> None:
+    await mark(served, "posts", "notes")
+    for headers in ({}, person(1)):
+        for _ in range(3):
+            assert status(await get(served, "posts?select=id", headers)) is None
+    [posts] = [
+        one for one in await CachedTables(served.runtime.database).list() if one.table == "public.posts"
+    ]
+    told = {role.role: role.reason for role in posts.roles}
+    assert told["service_role"] is None
+    assert "now()" in str(told["anon"])
+    assert "reads other tables" in str(told["authenticated"])
+    assert status(await settle(served, "posts?select=id", SERVICE)) == "monohull; hit"
+
+
+async def test_a_function_of_somebody_else_in_the_place_of_ours_is_not_trusted(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    await mark(served, "notes")
+    await settle(served, "notes?select=body", person(1))
+    body = await database.fetchval("select pg_get_functiondef('auth.uid()'::regprocedure)")
+    await database.execute(
+        "create or replace function auth.uid() returns uuid language sql stable as "
+        "$$ select (current_setting('request.headers')::json ->> 'x-user')::uuid $$"
+    )
+    try:
+        two = person(1) | {"X-User": "00000000-0000-0000-0000-000000000002"}
+        await asyncio.sleep(1.0)
+        for _ in range(3):
+            response = await get(served, "notes?select=body", two)
+            assert (status(response), response.json()) == (None, [{"body": "of two"}])
+    finally:
+        await database.execute(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("items?select=id,shout&id=eq.1", {}),
+        ("items?select=name::timestamptz&id=eq.0", {}),
+        ("items?id=eq.1", {"Prefer": "count=exact"}),
+        ("items?id=eq.1", {"Cookie": "a=b"}),
+        ("items?id=eq.1", {"If-None-Match": '"x"'}),
+        ("posts?select=id", {}),
+        ("items?select=id,letters(id)", {}),
+    ],
+)
+async def test_reads_that_depend_on_more_are_not_cached(
+    served: Served, path: str, headers: dict[str, str]
+) -> None:
+    await mark(served, "items")
+    for _ in range(3):
+        assert status(await get(served, path, headers)) is None
+
+
+async def test_an_embed_is_outdated_by_its_own_table(served: Served, database: asyncpg.Connection) -> None:  # noqa: F811
+    await mark(served, "items", "notes")
+    path = "items?select=id,notes(body)&id=eq.3"
+    assert (await settle(served, path)).json() == [{"id": 3, "notes": [{"body": "of nobody"}]}]
+    heard = cache_of(served).line.heard
+    await database.execute("update notes set body = 'changed' where id = 3")
+    await until(lambda: cache_of(served).line.heard > heard)
+    assert (await get(served, path)).json() == [{"id": 3, "notes": [{"body": "changed"}]}]
+
+
+async def test_times_relative_to_now_are_not_kept(served: Served) -> None:
+    await mark(served, "items")
+    for _ in range(3):
+        response = await get(served, "items?seen_at=lt.now&select=id&limit=1")
+    assert status(response) == "monohull; fwd=bypass; detail=relative-time"
+
+
+@pytest.mark.parametrize("control", ["no-cache", "no-store", "max-age=0", "Max-Age=0, no-transform"])
+async def test_a_client_may_want_an_answer_of_the_database(served: Served, control: str) -> None:
+    await mark(served, "items")
+    await settle(served, "items?id=eq.7")
+    response = await get(served, "items?id=eq.7", {"Cache-Control": control})
+    assert status(response) == "monohull; fwd=request"
+    assert status(await get(served, "items?id=eq.7", {"Cache-Control": "max-age=600"})) == "monohull; hit"
