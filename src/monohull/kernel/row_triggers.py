@@ -125,7 +125,8 @@ def trigger_statements(table: WatchedTable, watches: Iterable[Watch]) -> dict[st
     wanted = {operation for watch in watches for operation in watch.operations}
     operations = [operation for operation in OPERATIONS if operation in wanted]
     if table.by_row:
-        name = "monohull_rows_" + "_".join(operation.lower() for operation in operations)
+        # Partitions get a copy of it under the same name, and may be watched themselves.
+        name = "_".join(("monohull_rows", str(table.oid), *(one.lower() for one in operations)))
         return {
             name: f"create trigger {name} after {' or '.join(operations)} on {table.name} "
             f"for each row execute function {table.function}()"

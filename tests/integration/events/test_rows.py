@@ -283,6 +283,69 @@ async def test_partitions_tell_under_the_name_of_the_whole(rows: Rows) -> None:
     assert await rows.told("insert into parted values (5, '2026-02-01')", "drop table parted_c") == []
 
 
+async def test_partitions_that_come_and_go(rows: Rows) -> None:
+    """Attached later, parted themselves, and detached: what belongs to the whole at that moment is told."""
+    await rows.connection.execute(
+        "create table public.late (id int not null, day date not null, primary key (id, day))"
+    )
+    await rows.watch("late", "test:2")
+    await rows.watch("parted")
+    await rows.connection.execute(
+        "alter table parted attach partition late for values from ('2028-01-01') to ('2029-01-01')"
+    )
+    await rows.sync()  # who watches the part alone hears within a minute of what is written by the other name
+    statements = (
+        (
+            "create table public.parted_d partition of parted for values from ('2029-01-01') to ('2030-01-01') "
+            "partition by range (id)"
+        ),
+        "create table public.parted_d1 partition of parted_d for values from (0) to (100)",
+        "insert into late values (10, '2028-02-01')",
+        "insert into parted values (11, '2028-02-01'), (12, '2029-02-01')",
+        "insert into parted_d1 values (13, '2029-02-01')",
+        "update parted set id = id + 50 where id in (11, 13)",
+    )
+    by_watcher = {"test:1": [], "test:2": []}  # type: dict[str, list[tuple[str, str | None]]]
+    for event in await rows.events(*statements):
+        for watcher in event.watchers or ():
+            by_watcher[watcher].append((event.name, event.key))
+    assert by_watcher["test:1"] == [
+        ("rows.inserted", "public.parted:10,2028-02-01"),
+        ("rows.inserted", "public.parted:11,2028-02-01"),
+        ("rows.inserted", "public.parted:12,2029-02-01"),
+        ("rows.inserted", "public.parted:13,2029-02-01"),
+        ("rows.updated", "public.parted:61,2028-02-01"),
+        ("rows.updated", "public.parted:63,2029-02-01"),
+    ]
+    assert [name for name, _ in by_watcher["test:2"]] == ["rows.inserted", "rows.inserted", "rows.updated"]
+    await rows.sync()
+    assert len(await rows.events("insert into parted values (14, '2028-03-01')")) == 2
+    events = await rows.events(
+        "alter table parted detach partition late", "insert into late values (15, '2028-02-01')"
+    )
+    assert [event.watchers for event in events] == [("test:2",)]
+    await rows.sync()
+    assert len(await rows.events("insert into late values (16, '2028-02-01')")) == 1
+    await rows.unwatch("test:1")
+    await rows.unwatch("test:2")
+    await rows.connection.execute("drop table late, parted_d; delete from parted")
+
+
+@pytest.mark.parametrize("first", ["parted", "parted_b"])
+async def test_a_whole_and_its_part_are_watched(rows: Rows, first: str) -> None:
+    """Whichever was first; each watcher hears of a row once."""
+    for name in (first, "parted_b" if first == "parted" else "parted"):
+        await rows.watch(name, f"test:{name}")
+    events = await rows.events("insert into parted values (20, '2026-08-01'), (21, '2026-02-01')")
+    told = sorted(watcher for event in events for watcher in event.watchers or ())
+    assert told == ["test:parted", "test:parted", "test:parted_b"]
+    await rows.sync()
+    assert len(await rows.events("insert into parted_b values ('2026-08-02', 22)")) == 2
+    for name in ("parted", "parted_b"):
+        await rows.unwatch(f"test:{name}")
+    assert await rows.told("delete from parted") == []
+
+
 async def test_odd_names_and_no_key(rows: Rows) -> None:
     await rows.watch("Odd ' \\ Na\"me", columns=("c'd",))
     await rows.watch("loose")

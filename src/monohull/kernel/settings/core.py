@@ -73,7 +73,8 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
         Secret | None,
         Meta(
             description="External Redis or Valkey >= 6.2, also sentinels "
-            "(`redis+sentinel://host,host/service`) and clusters (`redis+cluster://host,host`); unset: the embedded one."
+            "(`redis+sentinel://host,host/service`) and clusters (`redis+cluster://host,host`); "
+            "unset: the embedded one."
         ),
     ] = None
     anon_key: Annotated[
