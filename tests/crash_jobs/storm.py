@@ -1,8 +1,9 @@
-"""Everything is killed while rows are written and webhooks are told of them; then the accounts are compared.
+"""Everything is killed while rows are written and webhooks and sinks are told; then accounts are compared.
 
     writers, SQL ──┐                                ┌─ plain      each event of the writers
                    ├─→ entries, outbox → relay → …  ├─ ordered    the same, in the order of each key
-    API, REST   ───┘                                └─ rows       each row, whoever wrote it
+    API, REST   ───┘                                ├─ rows       each row, whoever wrote it
+                                                    └─ sinks of `tests.crash_jobs.harbour`
 
 Each transaction has a mark of its own, which it puts into the row and into the event: what is in the table
 was committed, and nothing else. Some transactions are rolled back, some events are too large to be sent. A
@@ -40,6 +41,7 @@ from monohull.kernel.redis_connection import close_redis, open_redis
 from monohull.kernel.runtime import Runtime
 from monohull.kernel.tasks import beside
 from tests.application import service_key
+from tests.crash_jobs.harbour import Harbour
 from tests.crash_jobs.module import Entered
 
 if TYPE_CHECKING:
@@ -55,12 +57,18 @@ KEYS: Final = 20
 WORKERS: Final = 2
 WRITERS: Final = 2
 PATIENCE_SECONDS: Final = 180.0
+STARTING_SECONDS: Final = 10.0
+STEP: Final = 10
+"""So many entries are written between two kills, or none for so long."""
 LARGE: Final = "x" * 5000
 SETTINGS: Final = {
     "outbound_allowed": "127.0.0.1",
     "webhooks_max_body_bytes": "4000",
     "webhooks_retry_base_seconds": "0.05",
     "webhooks_retry_max_seconds": "0.5",
+    "streams_retry_base_seconds": "0.05",
+    "streams_retry_max_seconds": "0.5",
+    "streams_timeout_seconds": "5",
     "worker_concurrency": "5",
     "log_level": "error",
 }
@@ -87,7 +95,19 @@ SETTLED: Final = """
         and not exists (select from monohull.jobs where name = 'rest.call' and done_at is null)
         and (select sequence from monohull.feed_readers where name = 'webhooks.fanout')
             >= (select sequence from monohull.feed_end)
+        and not exists (
+            select from monohull.feed_readers as r, monohull.feed_end as e
+            where r.name like 'streams.%' and r.sequence < e.sequence
+        )
 """
+WAITING: Final = (
+    "select state, reason, count(*), min(due_at) from monohull.webhook_deliveries group by 1, 2",
+    (
+        "select s.name, s.last_error, r.sequence, e.sequence from monohull.feed_end as e, "
+        "monohull.stream_sinks as s join monohull.feed_readers as r on r.name = 'streams.' || s.id"
+    ),
+)
+IDS: Final = "select payload ->> 'mark' as mark, id::text from monohull.outbox where name = 'storm.entered'"
 
 
 class Line(Struct, frozen=True, array_like=True):
@@ -109,6 +129,8 @@ class Report(Struct, kw_only=True):
     taken: int
     distinct: int
     dead: int
+    carried: int
+    carried_distinct: int
     kills: dict[str, int]
 
     def __str__(self) -> str:
@@ -116,6 +138,7 @@ class Report(Struct, kw_only=True):
         return (
             f"{self.committed} transactions in {self.seconds:.1f} s, settled {self.settling_seconds:.1f} s "
             f"later; {self.taken} requests taken of {self.distinct} deliveries, {self.dead} dead letters; "
+            f"{self.carried} entries in brokers of {self.carried_distinct} events; "
             f"killed: {kills}"
         )
 
@@ -148,6 +171,7 @@ class Storm:
         self._connections = connections
         self._redis = redis
         self._book = folder / "taken"
+        self._harbour = Harbour(folder)
         self._events = events
         self._dice = random.Random(seed)
         self._pause_seconds = pause_seconds
@@ -164,6 +188,7 @@ class Storm:
             AssertionError: Something is lost, came out of nothing, or is out of order.
         """
         connection = await asyncpg.connect(self._connections.owner_url)
+        self._harbour.start()
         try:
             await connection.execute(TABLES)
             endpoints = await self._endpoints()
@@ -184,6 +209,7 @@ class Storm:
             )
         finally:
             await connection.close()
+            self._harbour.stop()
 
     async def _endpoints(self) -> Mapping[str, UUID]:
         environ = {"MONOHULL_ENV": "test"} | {
@@ -206,6 +232,7 @@ class Storm:
         ]
         async with runtime.running():
             made = [await build_endpoints(runtime).create(one, SYSTEM) for one in wanted]
+            await self._harbour.make_sinks(runtime)
         return {one.endpoint.name: one.endpoint.id for one in made}
 
     def _start(self, name: str) -> None:
@@ -225,13 +252,14 @@ class Storm:
 
     async def _rage(self, connection: asyncpg.Connection) -> None:
         """Kill one of them now and then until there is enough; empty Redis in the middle."""
-        deadline = monotonic_seconds() + PATIENCE_SECONDS + self._events / 20
+        deadline = monotonic_seconds() + PATIENCE_SECONDS + self._events / 2
         is_emptied = False
-        names = ("worker", "writer", "receiver", "api", "redis")
+        names = ("worker", "writer", "receiver", "api", "redis", *self._harbour.names)
         turns: list[str] = []
-        while (count := await connection.fetchval("select count(*) from public.entries")) < self._events:
+        while (count := await self._entries(connection)) < self._events:
             assert monotonic_seconds() < deadline, f"{count} entries after {dict(self.kills)}"
             await asyncio.sleep(self._dice.uniform(0.3, 1.0))
+            await self._go_on(connection, count)
             if not is_emptied and count > self._events / 2:
                 await self._empty()
                 is_emptied = True
@@ -241,6 +269,15 @@ class Storm:
         assert is_emptied
         assert all(self.kills[name] for name in names), self.kills
 
+    async def _go_on(self, connection: asyncpg.Connection, count: int) -> None:
+        """Let something happen before the next is killed: a slow machine takes seconds to start a process."""
+        until = monotonic_seconds() + STARTING_SECONDS
+        while monotonic_seconds() < until and await self._entries(connection) < count + STEP:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+    async def _entries(self, connection: asyncpg.Connection) -> int:
+        return int(await connection.fetchval("select count(*) from public.entries"))
+
     async def _kill(self, name: str) -> None:
         self.kills[name] += 1
         if name == "redis":
@@ -248,6 +285,11 @@ class Storm:
                 os.kill(self._redis.pid, signal.SIGKILL)
             await asyncio.sleep(0.2)
             await asyncio.to_thread(self._redis.start)
+            return
+        if name in self._harbour.names:
+            self._harbour.kill(name)
+            await asyncio.sleep(self._dice.uniform(0.1, 1.0))
+            self._harbour.start_again(name)
             return
         victim = self._dice.choice(self._running[name])
         self._running[name].remove(victim)
@@ -288,10 +330,7 @@ class Storm:
         """Wait until everything was relayed, called and delivered."""
         deadline = monotonic_seconds() + PATIENCE_SECONDS
         while not await connection.fetchval(SETTLED):
-            assert monotonic_seconds() < deadline, await connection.fetch(
-                "select endpoint_id, state, reason, count(*), min(due_at) from monohull.webhook_deliveries "
-                "group by 1, 2, 3"
-            )
+            assert monotonic_seconds() < deadline, [await connection.fetch(query) for query in WAITING]
             await asyncio.sleep(0.1)
 
     async def _compare(self, connection: asyncpg.Connection, endpoints: Mapping[str, UUID]) -> dict[str, int]:
@@ -301,12 +340,8 @@ class Storm:
         large = {row["mark"] for row in entries if row["is_large"]}
         committed = Counter(row["mark"] for row in entries)
         lines = [msgspec.json.decode(line, type=Line) for line in whole_lines(self._book)]
-        told = {
-            row["mark"]
-            for row in await connection.fetch(
-                "select payload ->> 'mark' as mark from monohull.outbox where name = 'storm.entered'"
-            )
-        }
+        ids = {row["mark"]: row["id"] for row in await connection.fetch(IDS)}
+        told = set(ids)
         assert max(committed.values()) == 1, "a function that nobody waited for took effect twice"
         assert self.answered <= committed.keys(), "acknowledged and not there"
         assert self.promised <= committed.keys(), "promised and never called"
@@ -327,7 +362,15 @@ class Storm:
             assert ledger.get("dead", 0) == len(marks & large), "dead letters"
             distinct, dead = distinct + ledger.get("delivered", 0), dead + ledger.get("dead", 0)
         check_order([line for line in lines if line.path == "/ordered"])
-        return {"committed": len(entries), "taken": len(lines), "distinct": distinct, "dead": dead}
+        carried, events = await self._harbour.compare(connection, ids, set(committed))
+        return {
+            "committed": len(entries),
+            "taken": len(lines),
+            "distinct": distinct,
+            "dead": dead,
+            "carried": carried,
+            "carried_distinct": events,
+        }
 
 
 def check_taken(name: str, taken: Sequence[Line], wanted: set[str]) -> None:

@@ -1,4 +1,6 @@
-"""The storm of `tests.crash_jobs.storm` with more events: everything is killed while 10,000 flow to webhooks.
+"""The storm of `tests.crash_jobs.storm` with more events: everything is killed while 10,000 flow.
+
+They flow to webhooks, to a Redis that workers do not use, and to NATS where it is installed.
 
     make load OF=storm
     python -m tests.load.storm [--events 10000] [--seed 6]

@@ -57,12 +57,15 @@ _MOVE: Final = """
 _TOOK: Final = """
     with moved as (
         update monohull.feed_readers set sequence = $2, moved_at = now() where name = $1 and sequence = $3
+        returning 1
     )
     update monohull.stream_sinks
-    set delivered = delivered + $5, last_delivered_at = now(), consecutive_failures = 0,
+    set delivered = delivered + case when exists (select from moved) then $5 else 0 end,
+        last_delivered_at = now(), consecutive_failures = 0,
         failing_since = null, next_attempt_at = null
     where id = $4
 """
+"""What was sent twice because two led for a moment is counted by the one that moved the place."""
 _FAILED: Final = """
     update monohull.stream_sinks
     set consecutive_failures = consecutive_failures + 1, failing_since = coalesce(failing_since, now()),

@@ -295,10 +295,8 @@ async def test_partitions_that_come_and_go(rows: Rows) -> None:
     )
     await rows.sync()  # who watches the part alone hears within a minute of what is written by the other name
     statements = (
-        (
-            "create table public.parted_d partition of parted for values from ('2029-01-01') to ('2030-01-01') "
-            "partition by range (id)"
-        ),
+        """create table public.parted_d partition of parted
+            for values from ('2029-01-01') to ('2030-01-01') partition by range (id)""",
         "create table public.parted_d1 partition of parted_d for values from (0) to (100)",
         "insert into late values (10, '2028-02-01')",
         "insert into parted values (11, '2028-02-01'), (12, '2029-02-01')",
