@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from msgspec.structs import replace
-
 from modules.query import (
     Compiled,
     Compiler,
@@ -266,9 +264,8 @@ class Answering:
             transaction = counting_anew(transaction, end)
             watch.lap("plan")
             try:
-                await nested.write(source, transaction)
-                transaction = replace(transaction, settings=(), before=())  # they hold
-                result = await execute_request(source, compiled, nested.values, transaction)
+                left = await nested.write(source, transaction)
+                result = await execute_request(source, compiled, nested.values, left)
             except PostgresError as error:
                 if error.is_stale_statement:  # whoever began the transaction begins anew
                     raise

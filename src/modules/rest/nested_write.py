@@ -176,29 +176,30 @@ class NestedWrite:
         """The values of `closing`, once all is written."""
         return (*self._request.values, self._keys())
 
-    async def write(self, source: DataSource, transaction: Transaction) -> None:
-        """Write all rows.
+    async def write(self, source: DataSource, transaction: Transaction) -> Transaction:
+        """Write all rows; return what the transaction still has to be told: all, where there are no rows.
 
         Raises:
             NestedInvalid: MH116, the body contradicts itself. NestedRowMissing: MH118.
             PostgresError: The server refused a row; the whole transaction is over.
         """
-        settings, before = transaction.settings, transaction.before
+        left = transaction
         pairs = zip(self.rows, self._compiled, strict=True)
         for _, group in groupby(pairs, key=lambda pair: pair[0].stage):
             stage = list(group)
             statements = [_statement(row, compiled, transaction) for row, compiled in stage]
             try:
                 results = await source.run_batch(
-                    (*before, *statements), settings=settings, commit=transaction.commit
+                    (*left.before, *statements), settings=left.settings, commit=transaction.commit
                 )
             except PostgresError as error:
-                place = None if error.statement is None else error.statement - len(before)
+                place = None if error.statement is None else error.statement - len(left.before)
                 self._failed = stage[place][0] if place is not None and place >= 0 else None
                 raise
-            for (row, _), result in zip(stage, results[len(before) :], strict=True):
+            for (row, _), result in zip(stage, results[len(left.before) :], strict=True):
                 row.values = result.rows[0] if result.rows else None
-            settings, before = (), ()
+            left = replace(transaction, settings=(), before=())
+        return left
 
     def locate(self, problem: Problem, error: PostgresError) -> Problem:
         """Say in ``problem`` which place of the body the server refused."""

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_known import SERVICE, person
 
 if TYPE_CHECKING:
@@ -291,6 +292,21 @@ async def test_a_table_without_a_key_at_the_top(till: Served, database: asyncpg.
             else:
                 assert (answer.status_code, answer.json()["code"]) == (400, code), answer.text
     assert await database.fetchval("select count(distinct ware_id) from jots") == 4
+
+
+async def test_no_rows_at_all(connections: Connections, database: asyncpg.Connection) -> None:
+    """What runs before each request, and the caller's role, hold where nothing is written too."""
+    await database.execute(
+        """create function before() returns void language plpgsql as $$ begin
+               perform set_config('response.headers',
+                   json_build_array(json_build_object('X-Role', current_user))::text, true); end $$"""
+    )
+    async with serving(connections, rest_pre_request="before") as served:
+        bodies: tuple[list[Any], ...] = ([], [{"sale_lines": [{}]}])
+        for body in bodies:
+            answer = await send(served, "sales?columns=note,sale_lines&select=note", body)
+            assert (answer.status_code, len(answer.json())) == (201, len(body)), answer.text
+            assert answer.headers["x-role"] == "authenticated"
 
 
 async def test_nothing_is_explained_of_it(till: Served) -> None:

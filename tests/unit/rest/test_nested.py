@@ -133,7 +133,8 @@ def test_limits() -> None:
     for _ in range(3):
         chain = {"products": [chain]}
     assert len(read("products", chain, depth=3, rows=4)) == 4
-    for limits in ({"depth": 2}, {"rows": 3}):
+    few: tuple[dict[str, Any], ...] = ({"depth": 2}, {"rows": 3})
+    for limits in few:
         with pytest.raises(NestedTooLarge) as refused:
             read("products", chain, **limits)
         assert refused.value.path == "/products/0/products/0/products/0"
