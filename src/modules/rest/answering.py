@@ -250,7 +250,7 @@ class Answering:
         Raises:
             Problem: As `answer` raises it, with its place in the body.
         """
-        outcome: NestedOutcome = "refused"
+        outcome: NestedOutcome | None = "refused"
         rows = 0
         try:
             nested = await self._plan_nested(request, principal)
@@ -268,14 +268,16 @@ class Answering:
                 result = await execute_request(source, compiled, nested.values, left)
             except PostgresError as error:
                 if error.is_stale_statement:  # whoever began the transaction begins anew
+                    outcome = None
                     raise
                 raise nested.locate(self._refused(error, request, principal), error) from error
             watch.lap("transaction")
             answer = await self._conclude(end, compiled, result)
             outcome = "written"
         finally:
-            request_id: str = scope["state"]["request_id"]
-            self._observer.observe(NestedWritten(outcome=outcome, rows=rows, request_id=request_id))
+            if outcome is not None:
+                request_id: str = scope["state"]["request_id"]
+                self._observer.observe(NestedWritten(outcome=outcome, rows=rows, request_id=request_id))
         return answer
 
     async def _plan_nested(self, request: ApiRequest, principal: Principal) -> NestedWrite:
