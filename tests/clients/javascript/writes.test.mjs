@@ -1,7 +1,7 @@
 // Writes with the official client, unmodified. Each test leaves the rows as it found them.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ada, rows, service } from './client.mjs'
+import { ada, nesting, rows, service } from './client.mjs'
 
 const equal = assert.deepEqual
 const makers = () => service.from('makers')
@@ -107,6 +107,9 @@ test('a tree in one request', async () => {
   read.goods[0].price = 3
   const merged = await makers().upsert(read).setHeader('Prefer', 'resolution=merge-duplicates, nested=upsert').select('id,goods(name,price)').single()
   equal([merged.status, merged.data], [200, { id: read.id, goods: [{ name: 'leaf', price: 3 }, { name: 'twig', price: 1.5 }] }])
+  // a client that always nests; what has nothing below it is written as ever
+  equal(await rows(nesting.from('makers').insert({ name: 'Six', goods: [{ name: 'g' }] }).select('name,goods(name)')), [{ name: 'Six', goods: [{ name: 'g' }] }])
+  equal(await rows(nesting.from('makers').upsert({ name: 'Six', since: '2026-02-02' }, { onConflict: 'name' }).select('since')), [{ since: '2026-02-02' }])
   const refused = await makers().insert({ name: 'Five', goods: [{ name: 'a' }, { name: 'b', price: 'dear' }] }).setHeader(...nested('insert')).select()
   equal([refused.status, refused.error.code, refused.error.path], [400, '22P02', '/goods/1'])
   equal((await makers().insert(tree)).error.code, 'PGRST204')
