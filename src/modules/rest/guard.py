@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from modules.query import Call, Embed, Estimate, advice_on, ask_planner
+from modules.query import Embed, Estimate, Mutation, Read, advice_on, ask_planner
 from modules.rest.guard_errors import EmbedsTooDeep, QueryTooCostly, TooManyRowsExpected
 from modules.rest.metrics import GUARD
 from monohull.kernel import clock
@@ -25,7 +25,7 @@ from monohull.kernel.principal import PrincipalKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from modules.query import Advice, Catalog, Compiled, DataSource, Plan, Selection, Transaction
+    from modules.query import Advice, Catalog, Compiled, DataSource, Plan, Request, Selection, Transaction
     from modules.rest.request import ApiRequest
     from monohull.kernel.metrics import Metrics
     from monohull.kernel.observation import Observer, Reader
@@ -169,7 +169,7 @@ class Guard:
         if ceilings.depth is not None and depth > ceilings.depth:
             self._note(asked, "depth")
             raise EmbedsTooDeep(depth, ceilings.depth)
-        if isinstance(asked.request.asked, Call) or (ceilings.cost is None and ceilings.rows is None):
+        if not _is_estimated(asked.request.asked) or (ceilings.cost is None and ceilings.rows is None):
             return
         known = await self._known(asked)
         cost, rows = known.found.cost, known.found.rows
@@ -217,6 +217,11 @@ class Guard:
                 index=None if advice is None else advice.index,
             )
         )
+
+
+def _is_estimated(request: Request) -> bool:
+    """Say whether the planner has something to say: it knows no function, and no number of new rows."""
+    return isinstance(request, Read) or (isinstance(request, Mutation) and request.action != "insert")
 
 
 def depth_of(selection: Selection) -> int:

@@ -196,6 +196,9 @@ async def test_writes_conditions_and_batches_are_guarded(site: Served, database:
     assert await database.fetchval("select count(*) from books") == before
     written = await ask(site, "books?id=eq.1", SERVICE, "PATCH", {"shelf": 5})
     assert written.status_code == 204
+    own = {"id": 99_999, "owner": "00000000-0000-0000-0000-000000000001"}
+    for path, more in (("own", {}), ("own", {"Prefer": "resolution=merge-duplicates"})):
+        assert (await ask(site, path, person(1) | more, "POST", own)).status_code in (200, 201)
 
 
 async def test_the_planner_is_asked_once_for_a_kind_of_request(site: Served) -> None:
