@@ -25,18 +25,18 @@ if connection is None:
     raise CommandError("run `monohull migrate`; alembic alone has no connection and no lock here")
 
 
-def remember_demand(*, step: Any, **_: Any) -> None:
+def remember_demand(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:  # noqa: ARG001 alembic's names
     """Write down, with each revision, which code may serve the database from now on."""
-    if not step.is_upgrade:  # code that knew the revision which was taken back knows those before it
+    if not step.is_upgrade:  # which of the revisions that are left expand was not kept
         reached = step.destination_revision_ids
         if reached:
-            write_demand(connection, reached[0], reached[0])
+            write_demand(ctx.connection, reached[0], reached[0])
         return
     [script] = step.up_revisions
-    before = read_demand(connection, script.down_revision) if script.down_revision else None
+    before = read_demand(ctx.connection, script.down_revision) if script.down_revision else None
     expands = getattr(script.module, "expands", False)
     demanded = demand_of(script.revision, script.down_revision, before, expands=expands)
-    write_demand(connection, script.revision, demanded)
+    write_demand(ctx.connection, script.revision, demanded)
 
 
 context.configure(

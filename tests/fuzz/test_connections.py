@@ -38,7 +38,8 @@ ATTACKS: Final = {
 }
 NONSENSE: Final = {
     "two lengths": b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n[1]",
-    "length and chunks": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /evil HTTP/1.1\r\n\r\n",
+    "length and chunks": b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
     "negative length": b"Content-Length: -1\r\n\r\n",
     "length of words": b"Content-Length: many\r\n\r\n",
     "other coding": b"Transfer-Encoding: gzip, chunked, what\r\n\r\n",
@@ -58,7 +59,7 @@ async def api(connections: Connections, tmp_path: Path) -> AsyncIterator[Process
     await database.close()
     port = free_port()
     settings = {"rest_max_rows": "100000", "log_level": "error"}
-    with Process(connections, tmp_path, "api", *COMMANDS["serve"], port=port, **settings) as process:
+    with Process(connections, tmp_path, "api", *COMMANDS["serve"], port=port, settings=settings) as process:
         await asyncio.to_thread(process.wait_ready)
         yield process
         assert await asyncio.to_thread(process.stop) == 0, process.log.read_text()

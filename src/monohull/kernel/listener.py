@@ -56,7 +56,7 @@ async def stop_listening() -> None:
         await asyncio.sleep(HANDSHAKE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(QUEUE_SECONDS):
-                while any(_queued(one) for _, one in found):
+                while any(_queued(one) for _, one in found):  # noqa: ASYNC110 the kernel tells nobody
                     await asyncio.sleep(HANDSHAKE_SECONDS)
         for number, one in found:
             # what the server holds is a socket that nobody can reach, and it notices nothing

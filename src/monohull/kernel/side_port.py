@@ -22,9 +22,7 @@ NOT_FOUND: Final[Answer] = (b"404 Not Found", "text/plain", b"")
 OK: Final = b"200 OK"
 
 
-async def listen(
-    host: str, port: int, answer: Callable[[bytes], Awaitable[Answer]]
-) -> asyncio.Server:
+async def listen(host: str, port: int, answer: Callable[[bytes], Awaitable[Answer]]) -> asyncio.Server:
     """Listen on a port and answer each GET with what ``answer`` returns for its path.
 
     Raises:

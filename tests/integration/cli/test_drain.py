@@ -80,3 +80,47 @@ async def test_what_was_accepted_is_finished(connections: Connections, tmp_path:
         await asyncio.to_thread(process.wait)
         await database.close()
     assert log.read_text().count("process.stopped") == int(workers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the listening socket closes with the server")
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_the_lame_duck_serves_and_sends_everybody_elsewhere(
+    connections: Connections, tmp_path: Path, workers: str
+) -> None:
+    """Not ready, each answer closes its connection, and a connection that was idle gets its answer too."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    log = tmp_path / "serve.log"
+    settings = {"database_url": connections.owner_url, "redis_url": connections.redis_url}
+    with log.open("w") as stream:
+        process = subprocess.Popen(  # noqa: ASYNC220 waited for in a thread
+            [sys.executable, "-m", "monohull", "serve", "--port", str(port), "--workers", workers],
+            cwd=tmp_path,
+            env=environment(**settings, lame_duck_seconds="5"),
+            stderr=stream,
+        )
+    try:
+        await asyncio.to_thread(wait_ready, process, url, log)
+        await asyncio.sleep(3 * SERVES_SECONDS)
+        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+            kept = await client.get("/health/live")
+            assert "connection" not in kept.headers
+            process.terminate()
+            async with asyncio.timeout(START_SECONDS):
+                while log.read_text().count("process.leaving") < int(workers):  # noqa: ASYNC110 another process
+                    await asyncio.sleep(0.02)
+            on_the_idle_one = await client.get("/health/live")
+            assert (on_the_idle_one.status_code, on_the_idle_one.headers["connection"]) == (200, "close")
+            answers = [
+                await client.get(path) for path in ("/health/ready", "/health/startup", "/rest/v1/none")
+            ]
+            assert [answer.status_code for answer in answers[:2]] == [503, 503]
+            assert answers[2].status_code in (401, 404)  # served as ever, and not refused as while it drains
+            assert {answer.headers["connection"] for answer in answers} == {"close"}
+        assert await asyncio.to_thread(process.wait, 30) == 0
+        async with httpx.AsyncClient() as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(url)
+    finally:
+        process.kill()
+        await asyncio.to_thread(process.wait)

@@ -27,7 +27,9 @@ START_SECONDS = 60
 def worker(connections: Connections, folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     settings = {"worker_health_port": str(port), "drain_seconds": "5"}
     environ = environment(connections, **settings)
-    with subprocess.Popen(COMMANDS["monohull"], env=environ, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        COMMANDS["monohull"], env=environ, cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -37,6 +39,10 @@ def worker(connections: Connections, folder: Path, port: int) -> Iterator[subpro
 def ask(port: int, path: str) -> tuple[int, Any]:
     answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10)
     return answer.status_code, answer.json() if answer.content else None
+
+
+def posted(port: int, path: str) -> int:
+    return httpx.post(f"http://127.0.0.1:{port}{path}").status_code
 
 
 def until(port: int, path: str, status: int) -> Any:
@@ -63,7 +69,7 @@ async def test_from_start_to_stop(connections: Connections, tmp_path: Path, unus
         assert all(check["ok"] for check in body["checks"].values())
         assert ask(port, "/health/live") == (200, {"status": "ok"})
         assert ask(port, "/metrics") == (404, None)
-        assert httpx.post(f"http://127.0.0.1:{port}/health/live").status_code == 405
+        assert posted(port, "/health/live") == 405
 
         version = await database.fetchval("select version_num from monohull.platform_version")
         await database.execute("update monohull.platform_version set version_num = '9999'")

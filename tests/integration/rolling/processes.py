@@ -49,7 +49,7 @@ class Process:
         name: str,
         *command: str,
         port: int | None = None,
-        **settings: str,
+        settings: Mapping[str, str],
     ) -> None:
         self.port = port
         self.log = folder / f"{name}.log"

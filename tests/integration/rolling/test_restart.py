@@ -75,7 +75,7 @@ class Fleet:
         self._settle_seconds = SETTLE_SECONDS[proxy]
         self.apis = [
             stack.enter_context(
-                Process(connections, folder, f"api-{port}", *COMMANDS[command], port=port, **SETTINGS)
+                Process(connections, folder, f"api-{port}", *COMMANDS[command], port=port, settings=SETTINGS)
             )
             for port in ports
         ]
@@ -85,8 +85,7 @@ class Fleet:
                 folder,
                 "worker",
                 *("-m", "monohull", "worker"),
-                drain_seconds=WORKER_DRAIN_SECONDS,
-                **SETTINGS,
+                settings={**SETTINGS, "drain_seconds": WORKER_DRAIN_SECONDS},
             )
         )
         for api in self.apis:
@@ -102,7 +101,9 @@ class Fleet:
 
     def upgrade(self, version: Path) -> None:
         """Migrate with another version, let that sink in, and put it in the place of this one."""
-        migrate = Process(self._connections, self._folder, "migrate", "-m", "monohull", "migrate", **SETTINGS)
+        migrate = Process(
+            self._connections, self._folder, "migrate", "-m", "monohull", "migrate", settings=SETTINGS
+        )
         migrate.use(version)
         assert migrate.run() == 0, migrate.log.read_text()
         for api in self.apis:
@@ -132,9 +133,7 @@ async def under_traffic(
     try:
         await database.execute(NOTES)
         with ExitStack() as stack:
-            fleet = await asyncio.to_thread(
-                Fleet, connections, folder, stack, proxy=proxy, command=command
-            )
+            fleet = await asyncio.to_thread(Fleet, connections, folder, stack, proxy=proxy, command=command)
             working = asyncio.ensure_future(work(fleet))
             traffic = Traffic(fleet.proxy.url, data_key=anon_key(), service_key=service_key())
             tally = await traffic.run(REQUESTS_PER_SECOND, working.done)
@@ -148,11 +147,15 @@ async def under_traffic(
         await database.close()
 
 
+def said(log: Path) -> str:
+    return log.read_text()[-4000:]
+
+
 async def until_done(database: asyncpg.Connection, asked: set[int], log: Path) -> None:
     """Wait until every job that was acknowledged has left its mark."""
     deadline = time.monotonic() + 60
     while lost := asked - {row["n"] for row in await database.fetch("select n from done")}:
-        assert time.monotonic() < deadline, f"{len(lost)} of {len(asked)} jobs lost: {log.read_text()[-4000:]}"
+        assert time.monotonic() < deadline, f"{len(lost)} of {len(asked)} jobs lost: {said(log)}"
         await asyncio.sleep(0.2)
 
 

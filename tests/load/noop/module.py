@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
+
 from monohull.kernel.module import Module
 from monohull.kernel.queues import job
+
+
+class Number(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    n: int
 
 
 @job("noop.run")
@@ -13,4 +19,9 @@ async def run(_: Any, *, n: int) -> None:
     """Do nothing."""
 
 
-module = Module(name="noop", jobs=(run,))
+@job("noop.asked", arguments=Number, is_public=True)
+async def asked(_: Any, *, n: int) -> None:
+    """Do nothing, for whoever asks by ``/platform/v1/jobs``."""
+
+
+module = Module(name="noop", jobs=(run, asked))

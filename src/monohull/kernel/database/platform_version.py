@@ -99,7 +99,7 @@ def write_demand(connection: Connection, revision: str, demanded: str) -> None:
 
 
 def read_demand(connection: Connection, revision: str) -> str | None:
-    """Return the revision that code has to know to serve a database at ``revision``; None: it does not say."""
+    """Return what code has to know to serve a database at ``revision``; None: it does not say."""
     comment = connection.exec_driver_sql(
         f"SELECT obj_description('{SCHEMA}.{VERSION_TABLE}'::regclass, 'pg_class')"
     ).scalar_one()

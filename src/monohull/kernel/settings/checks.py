@@ -72,7 +72,10 @@ def _network(core: CoreSettings) -> Iterator[Contradiction]:
     if core.metrics_port is not None and core.metrics_port == core.port:
         yield "metrics_port", f"{core.metrics_port} is the public port already; take another one"
     if core.worker_health_port is not None and core.worker_health_port == core.metrics_port:
-        yield "worker_health_port", f"{core.worker_health_port} is the metrics' port already; take another one"
+        yield (
+            "worker_health_port",
+            f"{core.worker_health_port} is the metrics' port already; take another one",
+        )
 
 
 def _services(core: CoreSettings) -> Iterator[Contradiction]:
