@@ -15,7 +15,7 @@ ENVIRON: Final = {
 }
 FRAMEWORKS: Final = {"litestar", "sqlalchemy", "asyncpg", "redis", "saq", "httpx", "modules"}
 MIGRATORS: Final = {"alembic", "mako"}
-NOBODYS: Final = {*UNUSED, "psutil", "google", "monohull.kernel.spans"} | MIGRATORS
+NOBODYS: Final = {*UNUSED, "psutil", "google", "requests"} | MIGRATORS
 
 
 def loaded_by(program: str) -> set[str]:
