@@ -102,6 +102,7 @@ test-all: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 first, so that nothing 
 .PHONY: clients
 clients: $(INSTALLED) ## install the official clients that tests/clients drives; without them it skips
 	-cd tests/clients/javascript && npm ci --omit=dev --no-audit --no-fund --loglevel=error
+	-cd tests/clients/descriptions && npm ci --no-audit --no-fund --loglevel=error
 	-$(BIN)/python -m venv tests/clients/python/.venv && \
 		tests/clients/python/.venv/bin/python -m pip install -q --disable-pip-version-check \
 		-r tests/clients/python/requirements.txt

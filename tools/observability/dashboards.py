@@ -165,6 +165,7 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
                 "ops",
                 {"{{outcome}}": rate(rest.NESTED_WRITES, "outcome"), "rows": rate(rest.NESTED_ROWS)},
             ),
+            Panel("Descriptions", "ops", {"{{kind}} {{outcome}}": rate(rest.DOCUMENTS, "kind, outcome")}),
         ),
     ),
     "auth": (

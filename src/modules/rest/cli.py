@@ -60,8 +60,8 @@ def types(  # noqa: PLR0913, PLR0917 each option is an argument
     async def work(runtime: Runtime) -> str:
         from modules.query import at_once  # noqa: PLC0415 start-up time
         from modules.rest.description.python import write_python  # noqa: PLC0415 start-up time
-        from modules.rest.description.reading import read_schemas  # noqa: PLC0415 start-up time
         from modules.rest.description.typescript import write_typescript  # noqa: PLC0415 start-up time
+        from modules.rest.generating import read_schemas  # noqa: PLC0415 start-up time
 
         known = await read_schemas(runtime, schemas, role)
         if language == "python":
@@ -120,7 +120,7 @@ def _document(
         from modules.rest.description.openapi import write_openapi  # noqa: PLC0415 start-up time
         from modules.rest.description.parts import Place  # noqa: PLC0415 start-up time
         from modules.rest.description.postman import write_postman  # noqa: PLC0415 start-up time
-        from modules.rest.description.reading import read_schemas  # noqa: PLC0415 start-up time
+        from modules.rest.generating import read_schemas  # noqa: PLC0415 start-up time
 
         known = await read_schemas(runtime, () if schema is None else (schema,), role)
         core = runtime.settings.core

@@ -119,8 +119,8 @@ class Schemas:
         wire = self._wire(column.type)
         examples = comment.values(*_KINDS.get(wire, ()), is_text=wire == "string")
         default = constant(column.default)
-        if wire == "json" and isinstance(default, str):
-            default = None
+        if isinstance(default, str) and wire != "string":
+            default = None  # an array or the like, as PostgreSQL writes it
         return {
             **schema,
             **({"description": comment.text} if comment.text else {}),
