@@ -76,6 +76,8 @@ lint: $(INSTALLED) ## format, ruff, types, import contracts, generated docs, fil
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tools.generate_reference --check
 	$(BIN)/python -m tools.deploy.write --check
+	$(BIN)/python -m tools.security.asvs --check
+	$(BIN)/python -m tools.security.rules
 	$(BIN)/python -m tools.check_lengths
 	@$(MAKE) --no-print-directory observability-check
 
@@ -149,6 +151,14 @@ chart: $(INSTALLED) $(DEPLOY_INSTALLED) ## check the chart against Kubernetes an
 	@mkdir -p dist
 	@$(DEPLOY_VENV)/bin/python -c 'import helm_python as helm; print(helm.Chart.load("deploy/helm/monohull").save("dist"))'
 
+.PHONY: security
+security: $(INSTALLED) $(DEPLOY_INSTALLED) ## audit of dependencies, secrets, source, fuzz and scan; OF="rules bandit" some of them; 3: not all could be checked
+	@$(BIN)/python -m tools.security $(OF) $(ARGS)
+
+.PHONY: asvs
+asvs: $(INSTALLED) ## count what of OWASP's ASVS holds, and see that each test named for it exists
+	@$(BIN)/python -m tools.security.asvs
+
 .PHONY: postgres-majors
 postgres-majors: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 for the tests
 	$(BIN)/python -m tools.postgres_majors
@@ -167,6 +177,7 @@ docs: $(INSTALLED) ## write docs/reference, alert rules, dashboards and what fol
 	$(BIN)/python -m tools.generate_reference
 	$(BIN)/python -m tools.observability
 	$(BIN)/python -m tools.deploy.write
+	$(BIN)/python -m tools.security.asvs --write
 
 .PHONY: lock
 lock: $(INSTALLED) ## resolve the dependencies of pyproject.toml into requirements.lock

@@ -38,7 +38,7 @@ def test_a_pipeline_calls_what_there_is(name: str) -> None:
     text = PIPELINES[name]
     assert unknown(text) == set()
     assert ".ci/run" in text
-    assert targets(text) >= {"chart", "contract", "image", "release", "sbom"}
+    assert targets(text) >= {"asvs", "chart", "contract", "image", "release", "sbom", "security"}
     assert set(re.findall(r"""["']([0-9]{2})["']""", text)) - {"30"} == MAJORS
 
 
