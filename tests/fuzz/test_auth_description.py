@@ -6,18 +6,13 @@ in the suite, thousands where somebody looks for more.
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
+from typing import TYPE_CHECKING, Final
 
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis.core.result import Ok
-from schemathesis.generation import GenerationMode
 
-from tests.application import anon_key, service_key
+from tests.fuzz.described import SERVICE, attack_all, signed_in
 from tests.integration.cli.serving import serve
 
 if TYPE_CHECKING:
@@ -28,9 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(3600)
 
-EXAMPLES: Final = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 PREFIX: Final = "/auth/v1"
-SERVICE: Final = {"Authorization": f"Bearer {service_key()}", "apikey": service_key()}
 WITHOUT_LIMITS: Final = {
     f"auth_rate_limit_{name}": "1000000"
     for name in (
@@ -76,53 +69,9 @@ def url(connections: Connections, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def signed_in(url: str) -> dict[str, str]:
-    """Sign somebody new in."""
-    link = httpx.post(
-        f"{url}{PREFIX}/admin/generate_link",
-        json={"type": "invite", "email": f"{uuid4().hex}@example.com"},
-        headers=SERVICE,
-    ).json()
-    answer = httpx.post(
-        f"{url}{PREFIX}/verify", json={"type": "invite", "token_hash": link["hashed_token"]}
-    ).json()
-    return {"Authorization": f"Bearer {answer['access_token']}", "apikey": anon_key()}
-
-
-def attack(
-    operation: Any, callers: tuple[dict[str, str], ...], mode: GenerationMode, faults: list[str]
-) -> None:
-    """Send what the description allows, or what it does not, as each of the callers."""
-
-    @given(case=operation.as_strategy(generation_mode=mode))
-    @settings(
-        max_examples=EXAMPLES,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    def send(case: Any) -> None:
-        for headers in callers:
-            answer = case.call(headers=headers)
-            if answer.status_code >= 500:
-                faults.append(f"{case.as_curl_command()}: {answer.status_code} {answer.text[:300]}")
-
-    send()
-
-
 def test_no_request_causes_a_500(url: str) -> None:
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json").include(path_regex=f"^{PREFIX}/")
-    faults: list[str] = []
-    seen = set()
-    for found in schema.get_all_operations():
-        assert isinstance(found, Ok), found
-        operation = found.ok()
-        seen.add(operation.label)
-        callers = (SERVICE, signed_in(url))
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-            attack(operation, callers, mode, faults)
+    seen, faults = attack_all(schema, (SERVICE, signed_in(url)))
     assert not faults, "\n".join(faults[:20])
     assert {f"POST {PREFIX}/signup", f"PUT {PREFIX}/user", f"GET {PREFIX}/admin/users"} <= seen
 
