@@ -84,7 +84,7 @@ _SETTING: Final = "current_setting('request.jwt.claims'::text, true)"
 
 def _claim(name: str) -> str:
     return (
-        f"NULLIF( CASE WHEN ({_SETTING} <> ''::text) THEN (({_SETTING})::jsonb ->> '{name}'::text) "
+        f"NULLIF(CASE WHEN ({_SETTING} <> ''::text) THEN (({_SETTING})::jsonb ->> '{name}'::text) "
         f"ELSE current_setting('request.jwt.claim.{name}'::text, true) END, ''::text)"
     )
 
@@ -180,6 +180,8 @@ async def read_facts(connection: asyncpg.Connection[Any]) -> Facts:
         OSError: The connection was lost.
     """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        # so that whatever is not PostgreSQL's own is written with its schema
+        await connection.execute("set local search_path = pg_catalog, pg_temp")
         rows = await connection.fetch(_TABLES)
         oids = [row["oid"] for row in rows]
         policies = await connection.fetch(_POLICIES, oids)
@@ -232,9 +234,13 @@ def _functions(rows: Iterable[Mapping[str, Any]]) -> dict[int, Function]:
     found: dict[int, Function] = {}
     for row in rows:
         body, claims = _BODIES.get(row["bare"], ("", None)) if row["is_of_auth"] else ("", None)
-        is_known = claims is not None and _BLANK.sub(" ", row["body"] or "").strip() == body
+        is_known = claims is not None and _without_blanks(row["body"] or "") == _without_blanks(body)
         found[row["oid"]] = Function(row["name"], row["is_immutable"], claims if is_known else None)
     return found
+
+
+def _without_blanks(text: str) -> str:
+    return _BLANK.sub("", text)
 
 
 def _closure(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:

@@ -1,0 +1,260 @@
+"""What the cache does when what it relies on changes, is cut off, stands still or is away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from modules.rest.cache.errors import NoSuchTable, TableNotCacheable
+from modules.rest.cache.line import APPLICATION_NAME, CHANNEL
+from modules.rest.cache.marking import CachedTables
+from modules.rest.cache.shared import PREFIX
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.redis_connection import close_redis, open_redis
+from tests.integration.rest.conftest import serving
+from tests.integration.rest.test_cache import SERVICE, SQL, cache_of, get, person, settle, status, until
+from tests.integration.standing import (  # noqa: F401 found by name
+    connections,
+    database,
+    platform_database,
+    standing,
+)
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from monohull.kernel.home import Connections
+    from tests.application import Served
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LISTENER = (
+    "select pid from pg_stat_activity "
+    f"where application_name = '{APPLICATION_NAME}' and datname = current_database()"
+)
+IDLE = "select state = 'idle' and wait_event = 'ClientRead' from pg_stat_activity where pid = $1"
+UNPROVEN = "monohull; fwd=bypass; detail=unproven"
+
+
+@pytest.fixture(scope="module")
+def tables() -> tuple[str, ...]:
+    return (SQL,)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(connections: Connections, standing: Standing) -> Served:  # noqa: F811, ARG001 a fresh one first
+    served = await standing.serve()
+    await until(lambda: cache_of(served).line.is_fresh)
+    return served
+
+
+async def test_a_listener_that_is_cut_off_proves_nothing_until_it_is_back(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    await settle(served, "items?id=eq.7")
+    line = cache_of(served).line
+    pid = await database.fetchval(LISTENER)
+    await database.execute("select pg_terminate_backend($1, 5000)", pid)
+    await until(lambda: not line.is_fresh)
+    await database.execute("update items set name = 'meanwhile' where id = 7")
+    assert (await get(served, "items?id=eq.7")).json()[0]["name"] == "meanwhile"
+    await until(lambda: line.is_fresh)
+    assert (await settle(served, "items?id=eq.7")).json()[0]["name"] == "meanwhile"
+    assert await database.fetchval(LISTENER) != pid
+
+
+async def test_a_listener_that_stands_still_is_not_believed_beyond_the_bound(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    await settle(served, "items?id=eq.7")
+    line = cache_of(served).line
+    pid = await database.fetchval(LISTENER)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        while not await database.fetchval(IDLE, pid):  # in the midst of a heartbeat it may hold a lock
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(0.05)
+            os.kill(pid, signal.SIGSTOP)
+        stopped = monotonic_seconds()
+        await database.execute("update items set name = 'unheard' where id = 7")
+        committed = monotonic_seconds()
+        while monotonic_seconds() < committed + 1.0:
+            asked = monotonic_seconds()
+            answer = await get(served, "items?id=eq.7")
+            assert answer.json()[0]["name"] == "unheard" or asked < committed + 1.0
+            await asyncio.sleep(0.02)
+        assert line.fresh_until <= stopped + 1.0
+        answer = await get(served, "items?id=eq.7")
+        assert (status(answer), answer.json()[0]["name"]) == (UNPROVEN, "unheard")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await until(lambda: line.is_fresh)
+    assert (await settle(served, "items?id=eq.7")).json()[0]["name"] == "unheard"
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "before", "after"),
+    [
+        ("alter policy all_see on items using (id > 10)", "items?select=id&id=eq.7", 1, 0),
+        ("create policy more on notes for select to anon using (true)", "notes?select=id", 1, 3),
+        ("drop policy open_ones on notes", "notes?select=id", 1, 0),
+        ("revoke select on items from anon", "items?select=id&id=eq.7", 1, None),
+        ("revoke select on items from anon; grant select (name) on items to anon", "items?id=eq.7", 1, None),
+        ("alter table items rename to others", "items?select=id&id=eq.7", 1, None),
+        ("alter table notes disable row level security", "notes?select=id", 1, None),
+    ],
+)
+async def test_what_decides_about_rows_is_seen_within_the_bound(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+    change: str,
+    path: str,
+    before: int,
+    after: int | None,
+) -> None:
+    assert len((await settle(served, path)).json()) == before
+    await database.execute(change)
+    await asyncio.sleep(1.0)
+    answer = await get(served, path)
+    if after is None:
+        assert answer.status_code in {401, 404}
+    else:
+        assert len(answer.json()) == after
+
+
+async def test_a_trigger_that_is_switched_off_ends_the_caching(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    await settle(served, "items?id=eq.7")
+    await database.execute("alter table items disable trigger monohull_cache")
+    await asyncio.sleep(1.0)
+    await database.execute("update items set name = 'untold' where id = 7")
+    answer = await get(served, "items?id=eq.7")
+    assert (status(answer), answer.json()[0]["name"]) == (None, "untold")
+    [table] = [one for one in await CachedTables(served.runtime.database).list() if "items" in one.table]
+    assert "switched off" in str(table.reason)
+
+
+async def test_a_table_that_becomes_a_parent_is_cached_no_more(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    assert len((await settle(served, "items?select=id&id=eq.500")).json()) == 0
+    await database.execute("create table more () inherits (items)")
+    await asyncio.sleep(1.0)
+    await database.execute("insert into more (id) values (500)")
+    answer = await get(served, "items?select=id&id=eq.500")
+    assert (status(answer), len(answer.json())) == (None, 1)
+
+
+async def test_tables_are_marked_and_unmarked_while_it_runs(served: Served) -> None:
+    marked, line = CachedTables(served.runtime.database), cache_of(served).line
+    view = await marked.mark("public.plain", 5)
+    assert (view.table, view.max_age_seconds, view.is_cached) == ("public.plain", 5, True)
+    await until(lambda: ("public", "plain") in line.facts.tables and line.is_fresh)
+    answer = await settle(served, "plain?select=id", SERVICE)
+    assert 0 <= int(answer.headers["cache-status"].rpartition("=")[2]) <= 5
+    assert (await marked.mark("plain", 7)).max_age_seconds == 7
+    await marked.unmark("public.plain")
+    await until(lambda: ("public", "plain") not in line.facts.tables)
+    assert status(await get(served, "plain?select=id", SERVICE)) is None
+    with pytest.raises(NoSuchTable):
+        await marked.unmark("public.plain")
+
+
+@pytest.mark.parametrize("name", ["public.nothing", "a.b.c.d", "", "no;name", "public.", "x" * 100, "\0"])
+async def test_what_is_no_table_is_not_found(served: Served, name: str) -> None:
+    with pytest.raises(NoSuchTable):
+        await CachedTables(served.runtime.database).mark(name, 60)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["logs", "logs_2026", "monohull.roles", "pg_catalog.pg_class", "auth.users", "information_schema.tables"],
+)
+async def test_tables_that_cannot_tell_everything_are_refused(served: Served, name: str) -> None:
+    with pytest.raises(TableNotCacheable, match="cannot be cached"):
+        await CachedTables(served.runtime.database).mark(name, 60)
+
+
+async def test_the_platform_route_is_guarded_and_says_for_whom(served: Served) -> None:
+    path = "/platform/v1/cache/tables"
+    assert (await served.client.get(path)).status_code == 401
+    assert (await served.client.get(path, headers=person(1))).status_code == 403
+    listed = (await served.client.get(path, headers=SERVICE)).json()["tables"]
+    letters = next(one for one in listed if one["table"] == "public.letters")
+    assert {role["role"]: role["claims"] for role in letters["roles"]}["anon"] == ["*"]
+    body = {"table": "public.plain", "max_age_seconds": 0}
+    assert (await served.client.post(path, json=body, headers=SERVICE)).status_code == 400
+    body = {"table": "public.logs"}
+    refused = await served.client.post(path, json=body, headers=SERVICE)
+    assert (refused.status_code, refused.json()["code"]) == (400, "table_not_cacheable")
+    made = await served.client.post(path, json={"table": "public.plain"}, headers=SERVICE)
+    assert (made.status_code, made.json()["max_age_seconds"]) == (200, 60)
+    assert (await served.client.delete(f"{path}/public.plain", headers=SERVICE)).status_code == 204
+    assert (await served.client.delete(f"{path}/public.plain", headers=SERVICE)).status_code == 404
+
+
+async def test_nonsense_on_the_channel_changes_nothing(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    await settle(served, "items?id=eq.7")
+    for payload in ("", "rows", "rows x", "rows -1 2", "hello", "marks no", "🙂"):
+        await database.execute("select pg_notify($1, $2)", CHANNEL, payload)
+    await asyncio.sleep(0.2)
+    assert status(await settle(served, "items?id=eq.7")) == "monohull; hit"
+
+
+async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_table(
+    served: Served,
+    connections: Connections,  # noqa: F811
+    database: asyncpg.Connection,  # noqa: F811
+) -> None:
+    del served  # a process without a second level is there as well
+    path, redis = "items?id=eq.7", open_redis(connections.redis_url)
+    async with (
+        serving(connections, rest_cache_redis="main") as one,
+        serving(connections, rest_cache_redis="main") as other,
+    ):
+        for process in (one, other):
+            await until(lambda process=process: cache_of(process).line.is_fresh)
+        await get(other, path)
+        await settle(one, path)
+        await until(lambda: not cache_of(one).second._writes)
+        [key] = [key async for key in redis.scan_iter(match=f"{PREFIX}*")]
+        kept = await redis.get(key)
+        assert b"item" not in kept
+        assert 0 < await redis.pttl(key) <= 60_000
+        answer = await get(other, path)
+        assert (answer.headers["cache-status"], answer.json()[0]["id"]) == ("monohull; hit; detail=redis", 7)
+        assert status(await get(other, path)) == "monohull; hit", "from memory"
+        heard = cache_of(other).line.heard
+        await database.execute("update items set name = 'new' where id = 7")
+        await until(lambda: cache_of(other).line.heard > heard)
+        answer = await get(other, path)
+        assert (status(answer), answer.json()[0]["name"]) == ("monohull; fwd=stale; stored", "new")
+        await until(lambda: not cache_of(other).second._writes)
+        for key in [key async for key in redis.scan_iter(match=f"{PREFIX}*")]:
+            await redis.set(key, kept)  # of another name
+        cache_of(other).clear()
+        answer = await get(other, path)
+        assert (status(answer), answer.json()[0]["name"]) == ("monohull; fwd=miss; stored", "new")
+    await close_redis(redis)
+
+
+async def test_without_redis_the_first_level_goes_on(connections: Connections) -> None:  # noqa: F811
+    async with serving(connections, rest_cache_redis="redis://127.0.0.1:1/0") as process:
+        await until(lambda: cache_of(process).line.is_fresh)
+        assert status(await settle(process, "items?id=eq.7")) == "monohull; hit"
+        answers = [await get(process, f"items?id=eq.{number}") for number in range(8, 12)]
+        assert {status(answer) for answer in answers} == {"monohull; fwd=miss; stored"}
