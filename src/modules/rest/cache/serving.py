@@ -40,7 +40,7 @@ Fill: TypeAlias = "Callable[[], Awaitable[Rows]]"
 
 HEADER: Final = b"cache-status"
 _HIT: Final = b"monohull; hit; ttl=%d"
-_SHARED: Final = (HEADER, b"monohull; hit; detail=redis")
+_SHARED: Final = b"monohull; hit; ttl=%d; detail=redis"
 _STORED: Final = (HEADER, b"monohull; fwd=miss; stored")
 _MISS: Final = (HEADER, b"monohull; fwd=miss")
 _STALE_STORED: Final = (HEADER, b"monohull; fwd=stale; stored")
@@ -259,7 +259,7 @@ class ResponseCache:
                 left = kept.until - kept_until(0)
                 self._keep(key, answer, tokens, way, left)
                 self._shared_hits.inc()
-                return _with(answer, _SHARED)
+                return _with(answer, (HEADER, _SHARED % int(left)))
             (self._outdated if was_there else self._misses).inc()
             rows = await fill()
             answer = known.answer(given, rows)
