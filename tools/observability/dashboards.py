@@ -166,6 +166,14 @@ DASHBOARDS: Final[dict[str, tuple[str, tuple[Panel, ...]]]] = {
                 {"{{outcome}}": rate(rest.NESTED_WRITES, "outcome"), "rows": rate(rest.NESTED_ROWS)},
             ),
             Panel("Descriptions", "ops", {"{{kind}} {{outcome}}": rate(rest.DOCUMENTS, "kind, outcome")}),
+            Panel("Reads of cached tables", "ops", {"{{outcome}}": rate(rest.CACHE_READS, "outcome")}),
+            Panel(
+                "Answers kept, and commits that outdate them",
+                "ops",
+                {"{{level}}": rate(rest.CACHE_STORES, "level"), "commits": rate(rest.CACHE_NOTICES)},
+            ),
+            Panel("Size of the response cache", "bytes", {"memory": total(rest.CACHE_BYTES)}),
+            Panel("Age of the cache's heartbeat", "s", {"oldest": f"max({rest.CACHE_HEARTBEAT.name})"}),
         ),
     ),
     "auth": (

@@ -325,15 +325,18 @@ class DataApi(Answering):
             DatabaseRefused, Unavailable: As `_serve_known` raises them.
         """
         answer = self._cache.find(way, given)
-        if answer is None:
-            known = lane.known
-            statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
-            fill = partial(self._source.run_known, statement, lane.settings)
-            try:
-                with self._departures.watch(receive):
-                    answer = await self._cache.answer(way, known, given, fill)
-            except PostgresError as error:
-                raise self._refused(error, known.request, lane.principal) from error
+        if answer is not None:
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+            return
+        known = lane.known
+        statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
+        fill = partial(self._source.run_known, statement, lane.settings)
+        try:
+            with self._departures.watch(receive):
+                answer = await self._cache.answer(way, known, given, fill)
+        except PostgresError as error:
+            raise self._refused(error, known.request, lane.principal) from error
         await send_answer(receive, send, answer)
 
     def _onlooker(self, principal: Principal) -> Onlooker:

@@ -116,17 +116,10 @@ class ResponseCache:
         self._shared = shared
         self._bound = bound_seconds
         self._flights: dict[Hashable, _Flight] = {}
-        reads, stores = metrics.counter(CACHE_READS), metrics.counter(CACHE_STORES)
-        self._hits = reads.labels("hit")
-        self._shared_hits = reads.labels("hit_shared")
-        self._misses = reads.labels("miss")
-        self._outdated = reads.labels("outdated")
-        self._collapsed = reads.labels("collapsed")
-        self._bypassed = reads.labels("bypassed")
-        self._unproven = reads.labels("unproven")
-        self._stored = stores.labels("memory")
-        self._stored_shared = stores.labels("redis")
-        self._refused = stores.labels("refused")
+        self._reads: dict[str, float] = {}
+        self._stores: dict[str, float] = {}
+        metrics.sample_each(CACHE_READS, self._reads.copy)
+        metrics.sample_each(CACHE_STORES, self._stores.copy)
         metrics.sample(CACHE_BYTES, lambda: float(self._store.bytes))
         metrics.sample(CACHE_HEARTBEAT, lambda: self.line.age_seconds)
         metrics.sample(CACHE_NOTICES, lambda: float(self.line.heard))
@@ -197,7 +190,7 @@ class ResponseCache:
         left = entry.until - moment
         if left <= 0:
             return None
-        self._hits.inc()
+        _count(self._reads, "hit")
         return Answer(_OK, [*entry.headers, (HEADER, _HIT % int(left))], entry.body)
 
     async def answer(self, way: Way, known: Known, given: Sequence[bytes], fill: Fill) -> Answer:
@@ -217,23 +210,23 @@ class ResponseCache:
                 return await self._lead(way, known, given, args, key, tokens, fill)
             await flight.over.wait()
             if flight.answer is not None:
-                self._collapsed.inc()
+                _count(self._reads, "collapsed")
                 return _with(flight.answer, _COLLAPSED)
             if not flight.has_left:  # what failed for one may do so for all, and not one after the other
                 break
-        self._misses.inc()
+        _count(self._reads, "miss")
         return _with(known.answer(given, await fill()), _MISS)
 
     def _aside(self, way: Way, args: Sequence[bytes]) -> tuple[bytes, bytes] | None:
         """Return what is said of a read that is neither looked for nor kept."""
         if way.is_refused:
-            self._bypassed.inc()
+            _count(self._reads, "bypassed")
             return _REQUEST
         if not self.line.is_fresh or way.verdict.facts is not self.line.facts:
-            self._unproven.inc()
+            _count(self._reads, "unproven")
             return _UNPROVEN
         if any(map(is_relative, args)):
-            self._bypassed.inc()
+            _count(self._reads, "bypassed")
             return _RELATIVE
         return None
 
@@ -258,9 +251,9 @@ class ResponseCache:
                 flight.answer = answer = Answer(_OK, headers, kept.document)
                 left = kept.until - kept_until(0)
                 self._keep(key, answer, tokens, way, left)
-                self._shared_hits.inc()
+                _count(self._reads, "hit_shared")
                 return _with(answer, (HEADER, _SHARED % int(left)))
-            (self._outdated if was_there else self._misses).inc()
+            _count(self._reads, "outdated" if was_there else "miss")
             rows = await fill()
             answer = known.answer(given, rows)
             seconds = float(way.verdict.max_age_seconds)
@@ -269,12 +262,12 @@ class ResponseCache:
                 flight.answer = answer
                 is_kept = self._keep(key, answer, tokens, way, seconds)
             else:
-                self._refused.inc()
+                _count(self._stores, "refused")
             if is_kept and name is not None and self._shared is not None:
                 assert isinstance(answer.body, bytes)
                 count = int(rows.rows[0][1] or 0)
                 if self._shared.put(name, Kept(count, kept_until(seconds), answer.body)):
-                    self._stored_shared.inc()
+                    _count(self._stores, "redis")
             if was_there:
                 return _with(answer, _STALE_STORED if is_kept else _STALE)
             return _with(answer, _STORED if is_kept else _MISS)
@@ -301,7 +294,7 @@ class ResponseCache:
             return False
         assert isinstance(answer.body, bytes)
         self._store.put(key, Entry(answer.headers, answer.body, tokens, expiry(seconds)))
-        self._stored.inc()
+        _count(self._stores, "memory")
         return True
 
     def _name(self, way: Way, args: Sequence[bytes]) -> str | None:
@@ -337,6 +330,10 @@ def refuses(control: bytes, bound_seconds: float) -> bool:
             if not seconds.isdigit() or int(seconds) < bound_seconds:
                 return True
     return False
+
+
+def _count(counts: dict[str, float], label: str) -> None:
+    counts[label] = counts.get(label, 0.0) + 1.0
 
 
 def _digest_of(naming: bytes, known: Known, view: View, facts: Facts) -> Any:
