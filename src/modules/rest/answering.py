@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from msgspec.structs import replace
+
 from modules.query import (
     Compiled,
     Compiler,
