@@ -240,3 +240,17 @@ async def test_nested_writes_know_no_hidden_columns(clinic: Clinic, database: as
         assert SECRET not in said(refused)
     assert await database.fetchval("select count(*) from patients where id >= 10") == 0
     assert await database.fetchval("select count(*) from staff where id >= 10") == 0
+async def test_pages_by_cursor_know_no_hidden_column(clinic: Clinic) -> None:
+    """No page is ordered by one, none needs one to tell rows apart, and no cursor brings one."""
+    paged = {"Prefer": "pagination=cursor"}
+    first = await clinic.ask("GET", "patients?order=ward.desc&limit=1", headers=paged)
+    assert [row["name"] for row in first.json()] == ["Rosa"]
+    target = first.headers["link"].partition("<")[2].partition(">")[0]
+    second = await clinic.ask("GET", f"patients{target}")
+    assert [row["name"] for row in second.json()] == ["Kurt"]
+    for name in ("insurance_no", "diary", "number_of"):
+        refused = await clinic.ask("GET", f"patients?order={name}", headers=paged)
+        assert (refused.status_code, refused.json()["code"]) == (400, "42703"), refused.text
+    keyless = await clinic.ask("GET", "cards?order=colour", headers=paged)
+    assert (keyless.status_code, keyless.json()["code"]) == (400, "MH122"), keyless.text
+    assert "serial" not in keyless.text
