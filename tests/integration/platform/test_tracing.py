@@ -28,7 +28,8 @@ TABLES: Final = """
             'shown', (select application_name from pg_stat_activity where pid = pg_backend_pid()),
             'told', current_setting('monohull.traceparent', true))
     $$;
-    grant execute on function public.seen() to anon, service_role;
+    create function public.said() returns json language sql as 'select public.seen()';
+    grant execute on function public.seen(), public.said() to anon, service_role;
 """
 
 
@@ -105,6 +106,25 @@ async def test_statements_are_spans_and_carry_the_trace(connections: Connections
             assert (span.parent_id, span.kind) == (server.span_id, Kind.CLIENT)
             assert span.attributes["db.system.name"] in {"postgresql", "redis"}
     assert len(prepared) == 1, "tags are values and no statements of their own"
+
+
+async def test_a_transaction_of_several_round_trips_carries_the_trace(connections: Connections) -> None:
+    await tables(connections)
+    headers = {"apikey": service_key(), "idempotency-key": "one", **SAMPLED}
+    with collecting() as collector:
+        async with running_app(connections, otlp_endpoint=collector.url) as served:
+            answer = await served.client.post("/rest/v1/rpc/said", headers=headers)
+            again = await served.client.post("/rest/v1/rpc/said", headers=headers)
+            plain = await served.client.get(
+                "/rest/v1/rpc/seen", headers={"apikey": service_key(), **UNSAMPLED}
+            )
+            await collected(collector, served)
+    assert answer.json()["shown"] == f"monohull-api trace_id={TRACE_ID}"
+    assert again.json() == answer.json()
+    assert plain.json()["shown"] == "monohull-api"
+    first = answer.headers["traceparent"].split("-")[2]
+    spans = [span for span in collector.of(TRACE_ID) if span.parent_id == first]
+    assert "TRANSACTION" in {span.name for span in spans}
 
 
 async def test_every_transaction_can_be_tagged_without_a_collector(connections: Connections) -> None:
