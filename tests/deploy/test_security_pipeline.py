@@ -65,6 +65,11 @@ def test_what_is_right_is_left_alone(text: str, path: str) -> None:
     assert list(rules.judge(text, path)) == []
 
 
+def test_a_token_without_a_signature_is_found() -> None:
+    (place,) = rules.judge('decode(token, algorithms=["HS256", "none"])\n', "modules/a.py")
+    assert (place.rule, place.found) == ("loose-algorithm", "none")
+
+
 def test_an_excused_place_excuses_no_other() -> None:
     text = 'c.execute(f"drop table {table}")\nc.execute(f"drop table {other}")\n'
     found = unexcused(rules.judge(text, "modules/audit/partitions.py"), exceptions())
@@ -248,7 +253,7 @@ def test_the_code_tells_found_from_not_checked(results: list[Result], offline: b
 def test_the_command_says_what_it_could_not_check(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(pipeline.CHECKS, "dependencies", lambda: undecided("no advisories were reached"))  # type: ignore[arg-type]
+    monkeypatch.setitem(pipeline.CHECKS, "dependencies", lambda: undecided("no advisories were reached"))
     assert pipeline.main(["dependencies"]) == 3
     assert "UNDECIDED" in (said := capsys.readouterr().out)
     assert "not checked: no advisories were reached" in said

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from tools.security import asvs
+from tools.security.places import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ def test_the_files_of_its_tests_are_there_and_define_them() -> None:
     for item in ITEMS:
         for test in item.tests:
             file, *_, name = test.split("::")
-            path = asvs.ROOT / file
+            path = ROOT / file
             if not path.is_file() or f"def {name}(" not in path.read_text(encoding="utf-8"):
                 absent.append(f"{item.id}: {test}")
     assert absent == []
@@ -90,13 +91,13 @@ def test_it_is_counted(tmp_path: Path) -> None:
 
 
 def test_the_threat_model_names_tests_that_there_are() -> None:
-    text = (asvs.ROOT / "docs/explanation/threat-model.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/explanation/threat-model.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::([\w:]+)`", text)
     assert len(named) > 40
     absent = [
         f"{file}::{test}"
         for file, test in named
-        if not (path := asvs.ROOT / file).is_file()
+        if not (path := ROOT / file).is_file()
         or f"def {test.rpartition(':')[2]}(" not in path.read_text(encoding="utf-8")
     ]
     assert absent == []

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import schemathesis
 from litestar import Litestar, get
+from litestar.params import FromQuery
 
 from tests.fuzz.described import SERVICE, attack_all, signed_in
 from tests.integration.cli.serving import serve
@@ -71,11 +72,11 @@ def test_the_data_api_answers_no_500(url: str) -> None:
 
 def test_a_planted_500_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     @get("/things", sync_to_thread=False)
-    def things(limit: int) -> dict[str, Any]:
+    def things(limit: FromQuery[int]) -> dict[str, Any]:
         return {"pages": 100 // limit}  # nothing, when it is 0
 
     @get("/others", sync_to_thread=False)
-    def others(limit: int) -> dict[str, Any]:
+    def others(limit: FromQuery[int]) -> dict[str, Any]:
         return {"limit": limit}
 
     app = Litestar([things, others])

@@ -16,9 +16,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tools.security import bandit, dependencies, fuzz, scan, secrets
-from tools.security.places import exceptions, unexcused, unused
+from tools.security.places import SOURCE, exceptions, unexcused, unused
 from tools.security.result import Result
-from tools.security.rules import SOURCE, look_through
+from tools.security.rules import look_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

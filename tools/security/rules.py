@@ -165,10 +165,14 @@ def unchecked_certificate(node: ast.AST, _: str) -> Found:
 
 def loose_algorithm(node: ast.AST, _: str) -> Found:
     """A token says which algorithm it has, and we say which we take: never none."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.lower() == "none":
-        parent = getattr(node, "parent", None)
-        if isinstance(parent, ast.keyword) and parent.arg in ("algorithms", "alg", "algorithm"):
-            yield node.lineno, "none", "a token without a signature would be taken; name the algorithms"
+    if isinstance(node, ast.keyword) and node.arg in ("algorithms", "alg", "algorithm"):
+        for part in ast.walk(node.value):
+            if (
+                isinstance(part, ast.Constant)
+                and str(part.value).lower() == "none"
+                and part.value is not None
+            ):
+                yield part.lineno, "none", "a token without a signature would be taken; name the algorithms"
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values, strict=True):
             if isinstance(key, ast.Constant) and key.value == "verify_signature" and _is_false(value):
@@ -208,9 +212,6 @@ def names_in(node: ast.AST) -> Iterator[str]:
 def judge(text: str, path: str) -> Iterator[Place]:
     """Return the places of one file; ``path`` is relative to the source."""
     tree = ast.parse(text, path)
-    for node in ast.walk(tree):
-        for child in ast.iter_child_nodes(node):
-            child.parent = node  # type: ignore[attr-defined] for the rules that look upwards
     for node in ast.walk(tree):
         for rule, look in RULES.items():
             yield from (Place(path, line, rule, what, message) for line, what, message in look(node, path))

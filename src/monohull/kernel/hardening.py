@@ -222,7 +222,7 @@ def _networks(settings: Settings) -> Iterator[Finding]:
         if _is_wide(network):
             message = f"{network} lets webhooks reach all that is private here; name single networks"
             yield _refused(settings, "MONOHULL_OUTBOUND_ALLOWED", message)
-        elif any(network.version == each.version and network.overlaps(each) for each in METADATA):  # type: ignore[arg-type] of one version
+        elif any(_meet(network, each) for each in METADATA):
             message = f"{network} holds a cloud's metadata service, which hands out credentials; take it out"
             yield _refused(settings, "MONOHULL_OUTBOUND_ALLOWED", message)
     if found := sorted(hosts & METADATA_HOSTS):
@@ -231,6 +231,12 @@ def _networks(settings: Settings) -> Iterator[Finding]:
     if core.body_limit_bytes > MAX_BODY_BYTES:
         message = f"bodies of this size fill the memory; at most {MAX_BODY_BYTES} is sensible"
         yield _refused(settings, "MONOHULL_BODY_LIMIT_BYTES", message)
+
+
+def _meet(one: Network, other: Network) -> bool:
+    return (
+        one.network_address in other or other.network_address in one
+    )  # of two that meet, one holds the other
 
 
 def _is_wide(network: Network) -> bool:
