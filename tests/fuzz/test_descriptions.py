@@ -14,7 +14,7 @@ import httpx
 import pytest
 import schemathesis
 from litestar import Litestar, get
-from litestar.params import FromQuery
+from litestar.params import FromQuery  # noqa: TC002 Litestar reads it
 
 from tests.fuzz.described import SERVICE, attack_all, signed_in
 from tests.integration.cli.serving import serve

@@ -24,7 +24,16 @@ HASH_CHARACTERS: Final = 12
 PASSED_OVER: Final = (".lock", "package-lock.json", ".svg", ".png", ".ico", ".min.js")
 """Hashes of packages, and pictures."""
 VENDORED: Final = ("src/modules/platform/static/",)
-MADE_UP: Final = ("tests/", "docs/", "examples/", "changes/", "CHANGELOG.md", "README.md")
+MADE_UP: Final = (
+    "tests/",
+    "docs/",
+    "examples/",
+    "changes/",
+    "CHANGELOG.md",
+    "README.md",
+    "tools/security/known_secrets.toml",
+)
+"""Full of what only looks like a secret."""
 BY_GUESS: Final = ("KeywordDetector", "Base64HighEntropyString", "HexHighEntropyString", "BasicAuthDetector")
 NEVER: Final = ("IPPublicDetector",)
 
