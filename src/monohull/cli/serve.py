@@ -31,6 +31,8 @@ MAX_CONNECTIONS: Final = 20_000
 OWN_FILES: Final = 1_000
 HEADER_MILLISECONDS: Final = 30_000
 """For the header of a request; the same for a connection that waits for its next one."""
+MAX_HEADER_BYTES: Final = 128 * 1024
+"""Of a request; Granian begins anew with each part that comes, so that larger ones hold its loop up."""
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Read by the metrics library when it is imported; see `monohull.kernel.metrics`."""
 
@@ -143,7 +145,9 @@ def run(core: CoreSettings, workers: int) -> None:
         log_dictconfig=logging_dictionary(core, process="api"),
         log_access=False,
         backpressure=connections_allowed(),
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_MILLISECONDS, max_buffer_size=MAX_HEADER_BYTES
+        ),
         respawn_failed_workers=True,
         respawn_interval=RESPAWN_SECONDS,
         workers_kill_timeout=max(1, int(stop_seconds(core)) + KILL_AFTER_DRAIN_SECONDS),

@@ -13,7 +13,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 60.0
 CONNECTIONS: Final = 40
 LONG_SECONDS: Final = 3.0
 
@@ -55,10 +55,12 @@ class Traffic:
         self.tally = Tally()
 
     async def run(self, per_second: float, until: Callable[[], bool]) -> Tally:
-        """Begin a request each ``1 / per_second`` seconds, whatever became of those before."""
+        """Begin a request each ``1 / per_second`` seconds, unless too many have no answer yet."""
         running: set[asyncio.Task[None]] = set()
         due = time.monotonic()
         while not until():
+            if len(running) > CONNECTIONS:
+                _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.create_task(self._one(next(self._numbers)))
             running.add(task)
             task.add_done_callback(running.discard)
