@@ -100,7 +100,7 @@ def test_prometheus_reads_its_configuration() -> None:
 
 
 def test_the_yaml_is_tidy() -> None:
-    files = [DEPLOY / "compose.yaml", DEPLOY / "observability", DEPLOY / "elk", DEPLOY / "helm" / "values"]
+    files = [DEPLOY / "compose.yaml", DEPLOY / "observability", DEPLOY / "helm" / "values"]
     rules = {
         **dict.fromkeys(("line-length", "document-start", "braces"), "disable"),
         "comments": {"min-spaces-from-content": 1},

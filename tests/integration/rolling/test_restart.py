@@ -1,8 +1,8 @@
 """A rolling restart behind nginx and Caddy fails no request, and loses no job.
 
 Two processes of the API and a worker are restarted, each in its turn, while requests come through the proxy,
-most of which must not be sent twice: 60 a second, and 200 a second in the tests that take a minute. The proxies
-have the configurations that are shipped.
+most of which must not be sent twice: 60 a second, and 200 a second in the tests that take a minute. The
+proxies have the configurations that are shipped.
 """
 
 from __future__ import annotations
