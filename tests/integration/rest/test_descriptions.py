@@ -163,6 +163,7 @@ async def test_a_document_is_kept_and_known(served: Served, database: asyncpg.Co
         200, b"", first.headers["content-length"],
     )  # fmt: skip
     await database.execute("comment on column public.gauges.secret is 'Told now.'")
+    answer = known
     for _ in range(100):
         answer = await served.client.get(DOCUMENT, headers={**SERVICE, "If-None-Match": tag})
         if answer.status_code == 200:
