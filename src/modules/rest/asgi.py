@@ -16,6 +16,7 @@ from modules.query import guarded
 from modules.rest.answering import Answering
 from modules.rest.batch import PATH as BATCH
 from modules.rest.batch_errors import BatchMethodNotAllowed
+from modules.rest.cache.learning import Learning
 from modules.rest.description.serving import DOCUMENTS_AT
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
@@ -100,6 +101,7 @@ class DataApi(Answering):
         self._batch = batch
         self._documents = documents
         self._cache = cache
+        self._learning = Learning()
         self._deferral: Deferral = NEVER
         self._departures = Departures()
         super().__init__(config, live, source, surroundings, publish, observer, cursors, guard)
@@ -131,6 +133,8 @@ class DataApi(Answering):
                     if lane.way is not None:
                         return self._serve_cached(lane, lane.way, given, receive, send)
                     return self._serve_known(lane, given, receive, send)
+                if pieces[0].rpartition(b"/")[2] in self._cache.facts.names:
+                    return self._serve_first(scope, pieces, given, principal, receive, send)
         elif scope["method"] in METHODS and not self._is_timed:
             return self._serve_write(scope, principal, receive, send)
         return self._serve(scope, principal, receive, send)
@@ -315,6 +319,36 @@ class DataApi(Answering):
             await send({"type": "http.response.body", "body": answer.body})
         else:
             await send_answer(receive, send, answer)
+
+    async def _serve_first(  # noqa: PLR0913, PLR0917 a request has these parts
+        self,
+        scope: Scope,
+        pieces: Pieces,
+        given: list[bytes],
+        principal: Principal,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a read of a marked table whose kind is not known: the whole way, and once for all of it.
+
+        Raises:
+            Problem: As `answer` raises it.
+        """
+        serve = partial(self._serve, scope, principal, receive, send)
+        memory, headers = self._vantage_of(principal).memory.reads, scope["state"]["headers"]
+        kind = memory.kind(headers, pieces)
+        if kind is None:
+            await serve()
+            return
+        if await self._learning.first(kind, serve, lambda: memory.find(headers, pieces) is not None):
+            return
+        lane = self._recall(scope, pieces, principal)
+        if lane is None:
+            await serve()
+        elif lane.way is None:
+            await self._serve_known(lane, given, receive, send)
+        else:
+            await self._serve_cached(lane, lane.way, given, receive, send)
 
     async def _serve_cached(
         self, lane: Lane, way: Way, given: list[bytes], receive: Receive, send: Send

@@ -200,6 +200,11 @@ class Memory:
         key = _key(headers, pieces)
         return None if key is None else self._known.get(key)
 
+    def kind(self, headers: HeaderSet, pieces: Pieces) -> tuple[object, Key] | None:
+        """Return what stands for all GETs that are known by the same; None where they are not looked for."""
+        key = _key(headers, pieces)
+        return None if key is None else (self.mark, key)
+
     def learn(
         self, scope: Mapping[str, Any], request: ApiRequest, compiled: Compiled, answer: Answer
     ) -> None:

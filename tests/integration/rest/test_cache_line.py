@@ -220,6 +220,17 @@ async def test_nonsense_on_the_channel_changes_nothing(
     assert status(await settle(served, "items?id=eq.7")) == "monohull; hit"
 
 
+async def proven(served: Served) -> None:
+    await until(lambda: cache_of(served).line.is_fresh)
+
+
+async def written(served: Served) -> None:
+    """Wait until nothing is on its way to Redis."""
+    second = cache_of(served).second
+    assert second is not None
+    await until(lambda: not second._writes)
+
+
 async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_table(
     served: Served,
     connections: Connections,  # noqa: F811
@@ -232,12 +243,13 @@ async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_ta
         serving(connections, rest_cache_redis="main") as other,
     ):
         for process in (one, other):
-            await until(lambda process=process: cache_of(process).line.is_fresh)
+            await proven(process)
         await get(other, path)
         await settle(one, path)
-        await until(lambda: not cache_of(one).second._writes)
+        await written(one)
         [key] = [key async for key in redis.scan_iter(match=f"{PREFIX}*")]
         kept = await redis.get(key)
+        assert isinstance(kept, bytes)
         assert b"item" not in kept
         assert 0 < await redis.pttl(key) <= 60_000
         answer = await get(other, path)
@@ -249,7 +261,7 @@ async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_ta
         await until(lambda: cache_of(other).line.heard > heard)
         answer = await get(other, path)
         assert (status(answer), answer.json()[0]["name"]) == ("monohull; fwd=stale; stored", "new")
-        await until(lambda: not cache_of(other).second._writes)
+        await written(other)
         for key in [key async for key in redis.scan_iter(match=f"{PREFIX}*")]:
             await redis.set(key, kept)  # of another name
         cache_of(other).clear()

@@ -144,6 +144,7 @@ class Facts(Struct, frozen=True, eq=False):
         memberships: Roles that each role is a member of, whatever it inherits.
         bypassing: Roles that no policy applies to.
         fingerprint: Changes with any of this, and with the rights to the tables.
+        names: Of the tables, without their schemas.
     """
 
     tables: Mapping[tuple[str, str], CachedTable] = {}
@@ -151,6 +152,7 @@ class Facts(Struct, frozen=True, eq=False):
     memberships: Mapping[str, frozenset[str]] = {}
     bypassing: frozenset[str] = frozenset()
     fingerprint: str = ""
+    names: frozenset[bytes] = frozenset()
 
     def reading(self, key: tuple[str, str], role: str) -> Reading:
         """Return what decides about the rows of a marked table that ``role`` sees."""
@@ -202,6 +204,7 @@ async def read_facts(connection: asyncpg.Connection[Any]) -> Facts:
         memberships=_closure((row["member"], row["role"]) for row in members),
         bypassing=frozenset(row[0] for row in bypassing),
         fingerprint=fingerprint,
+        names=frozenset(table.name.encode() for table in tables),
     )
 
 
