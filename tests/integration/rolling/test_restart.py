@@ -126,7 +126,7 @@ def is_installed(name: str) -> None:
         pytest.skip(f"{name} is not installed (on Debian: apt-get install {name})")
 
 
-async def under_traffic(
+async def under_traffic(  # noqa: PLR0913 (named arguments of one call)
     connections: Connections,
     folder: Path,
     proxy: str,
