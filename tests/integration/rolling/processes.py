@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[3]
 PROXIES: Final = ROOT / "deploy" / "proxy"
-STOP_SECONDS: Final = 45
+STOP_SECONDS: Final = 120
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "serve": ["-m", "monohull", "serve", "--port", "{port}"],
     "litestar": ["-m", "litestar", "--app", "monohull.asgi:create_app", "run", "--port", "{port}"],

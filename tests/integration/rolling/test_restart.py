@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
+pytestmark = pytest.mark.timeout(900)  # seconds; a process takes two to start, and thirty where all are busy
+
 NOTES: Final = """
     create table notes (id bigint primary key, text text not null);
     insert into notes values (0, 'the first');
