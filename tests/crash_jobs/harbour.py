@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 EVENTS: Final = ["storm.*"]
 ROWS: Final = [{"table": "entries", "operations": ["INSERT"]}]
 STREAM: Final = "storm"
-BATCH: Final = 500
 
 
 class Arrived(Struct, frozen=True):
@@ -124,7 +123,8 @@ class Harbour:
             arrived = await self._arrived(name)
             ids = ids_of(name, arrived)
             wanted = committed if name == "redis_rows" else set(told)
-            assert not wanted - ids.keys(), f"{name}: {len(wanted - ids.keys())} events are lost"
+            lost = wanted - ids.keys()
+            assert not lost, f"{name}: {len(lost)} events are lost of {delivered[name]} that were taken"
             assert not ids.keys() - wanted, f"{name}: {len(ids.keys() - wanted)} events of nothing"
             if name != "redis_rows":
                 assert ids == told, f"{name}: other ids than the outbox has"
@@ -146,15 +146,14 @@ class Harbour:
 
     async def _in_nats(self) -> list[Arrived]:
         assert self._nats
-        found: list[Arrived] = []
         async with await nats_client.connect(self._nats.url) as client:
             jetstream = client.jetstream()
-            number = (await jetstream.stream_info(STREAM)).state.messages
-            reader = await jetstream.pull_subscribe(f"{STREAM}.>", stream=STREAM)
-            while len(found) < number:
-                messages = await reader.fetch(min(BATCH, number - len(found)), timeout=30)
-                found += [read(message.data) for message in messages]
-        return found
+            state = (await jetstream.stream_info(STREAM)).state
+            messages = [
+                await jetstream.get_msg(STREAM, sequence)
+                for sequence in range(state.first_seq, state.last_seq + 1)
+            ]
+        return [read(message.data or b"") for message in messages]
 
 
 def read(body: bytes) -> Arrived:

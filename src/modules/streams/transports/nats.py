@@ -5,11 +5,12 @@ Source: CloudEvents' NATS binding; ADR-42 of NATS for ``Nats-Msg-Id``.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import nats
+
+from modules.streams.transports.together import all_taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,9 +55,7 @@ class NatsTransport:
         self._jetstream: JetStreamContext = client.jetstream(timeout=timeout_seconds)
 
     async def send(self, messages: Sequence[Message]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for message in messages:
-                group.create_task(self._publish(message))
+        await all_taken(self._publish(message) for message in messages)
 
     async def _publish(self, message: Message) -> None:
         headers = {name: quote(value, safe=SAFE) for name, value in message.prefixed("ce-").items()}

@@ -5,13 +5,13 @@ Source: the RabbitMQ binding of CloudEvents, github.com/knative-extensions/event
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aio_pika
 from aio_pika.exceptions import DeliveryError
 
 from modules.streams.transports.protocols import NotTaken
+from modules.streams.transports.together import all_taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +57,7 @@ class RabbitMqTransport:
         self._timeout = timeout_seconds
 
     async def send(self, messages: Sequence[Message]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for message in messages:
-                group.create_task(self._publish(message))
+        await all_taken(self._publish(message) for message in messages)
 
     async def _publish(self, message: Message) -> None:
         headers: HeadersType = dict[str, Any](message.prefixed("ce-"))
