@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modules.query import Compiled
-    from modules.rest.cache.facts import Facts
-    from modules.rest.cache.serving import Verdict, Way
     from modules.rest.request import ApiRequest
     from modules.rest.response import RawHeaders
     from monohull.kernel.database.role import SettingsTemplate
@@ -120,7 +118,7 @@ class Known(Struct, frozen=True):
     headers: RawHeaders
     is_single: bool
     views: dict[str, View]
-    verdicts: dict[str, tuple[Facts, Verdict | None]] = {}
+    verdicts: dict[str, tuple[object, Any]] = {}
 
     def view(self, role: str, settings: SettingsTemplate) -> View:
         """Remember and return how ``role`` sends it."""
@@ -173,7 +171,7 @@ class Lane(Struct, frozen=True):
         key: Under which connections keep the statement.
         settings: All that it runs under.
         facts: By which was found out whether it is cached.
-        way: How it is cached; None where it is not.
+        way: How it is cached, a `cache.serving.Way`; None where it is not.
     """
 
     mark: object
@@ -181,8 +179,8 @@ class Lane(Struct, frozen=True):
     principal: Principal
     key: str
     settings: BoundSettings
-    facts: Facts
-    way: Way | None
+    facts: object
+    way: Any
 
 
 class Memory:

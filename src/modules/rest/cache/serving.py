@@ -150,7 +150,7 @@ class ResponseCache:
         found = known.verdicts.get(principal.role)
         if found is None or found[0] is not facts:
             found = known.verdicts[principal.role] = facts, self._judge(known, view, compiler, principal.role)
-        verdict = found[1]
+        verdict: Verdict | None = found[1]
         if verdict is None:
             return None
         control = None if headers is None else headers.get(b"cache-control")
