@@ -1,7 +1,7 @@
 """Cached tables: a trigger function that tells which table a transaction has changed.
 
-Revision ID: 0033
-Revises: 0026
+Revision ID: 0028
+Revises: 0027
 
 A table is marked by a trigger that calls it, so on the way back the marks go.
 """
@@ -12,8 +12,8 @@ from typing import Final
 
 from alembic import op
 
-revision: Final = "0033"
-down_revision: Final = "0026"
+revision: Final = "0028"
+down_revision: Final = "0027"
 branch_labels: Final = None
 depends_on: Final = None
 
