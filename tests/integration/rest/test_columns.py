@@ -240,6 +240,8 @@ async def test_nested_writes_know_no_hidden_columns(clinic: Clinic, database: as
         assert SECRET not in said(refused)
     assert await database.fetchval("select count(*) from patients where id >= 10") == 0
     assert await database.fetchval("select count(*) from staff where id >= 10") == 0
+
+
 async def test_pages_by_cursor_know_no_hidden_column(clinic: Clinic) -> None:
     """No page is ordered by one, none needs one to tell rows apart, and no cursor brings one."""
     paged = {"Prefer": "pagination=cursor"}
