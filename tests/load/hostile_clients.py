@@ -136,7 +136,7 @@ CLIENTS: Final[dict[str, tuple[Client, int]]] = {
     "slow_head": (slow_head, 200),
     "slow_body": (slow_body, 100),
     "slow_chunks": (slow_chunks, 100),
-    "deaf": (deaf, 20),
+    "deaf": (deaf, 12),
     "pipelining": (pipelining, 30),
     "large_head": (large_head, 5),
     "large_body": (large_body, 2),
