@@ -24,10 +24,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from monohull.kernel.home import by_socket
 from tests.load.generator import CONNECTIONS, HERE, _answer, _get
 from tests.load.instance import serving
 from tests.load.refresh import server_seconds
-from tests.load.run import by_socket, cpu_seconds, psql
+from tests.load.run import cpu_seconds, psql
 from tests.services import start_services
 
 if TYPE_CHECKING:

@@ -57,11 +57,16 @@ PARAMETERS: Final[dict[str, Object]] = {
         "Range", "Rows from and to, from 0 on: `0-19`. Together with limit and offset.", examples=["0-19"]
     ),
     "Range-Unit": _header("Range-Unit", "The unit of Range.", default="items"),
-    "Prefer.read": _header("Prefer", f"{_ETAG_WISH}{_COUNT}", examples=["count=exact"]),
+    "Prefer.read": _header(
+        "Prefer",
+        f"`pagination=cursor` has Link lead to the pages before and after. {_ETAG_WISH}{_COUNT}",
+        examples=["count=exact"],
+    ),
     "Prefer.insert": _header(
         "Prefer",
         f"{_RETURN}`resolution=merge-duplicates` updates rows that are there, "
-        f"`resolution=ignore-duplicates` leaves them. {_COUNT}",
+        "`resolution=ignore-duplicates` leaves them. `nested=insert` and `nested=upsert` take rows of "
+        f"related tables in the body, under the names of relationships. {_COUNT}",
         examples=["return=representation"],
     ),
     "Prefer.update": _header(
@@ -110,6 +115,17 @@ HEADERS: Final[dict[str, Object]] = {
         "schema": {"type": "string"},
     },
     "Location": {"description": "Where the new row is.", "schema": {"type": "string"}},
+    "Link": {
+        "description": (
+            "The pages beside this one, for `Prefer: pagination=cursor`: "
+            '`<?limit=20&cursor=AQx…>; rel="next"`.'
+        ),
+        "schema": {"type": "string"},
+    },
+    "Cache-Status": {
+        "description": "Whether the answer came from the cache, for cached tables (RFC 9211).",
+        "schema": {"type": "string"},
+    },
     "Preference-Applied": {"description": "What of Prefer was done.", "schema": {"type": "string"}},
     "ETag": {"description": "The version of what was answered.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to say who asks.", "schema": {"type": "string"}},
@@ -219,8 +235,8 @@ RESPONSES: Final[dict[str, Object]] = {
         "headers": {"ETag": {"$ref": "#/components/headers/ETag"}},
     },
     "400": _refusal(
-        "The request does not fit: its query (`PGRST100`), its body (`PGRST102`), an unknown column "
-        "(`PGRST204`), a value of the wrong type (`22P02`), a constraint (`23502`, `23514`), or a function "
+        "The request does not fit: its query (`PGRST100`), its cursor (`MH120` to `MH123`), its body "
+        "(`PGRST102`, `MH116`, `MH119`), an unknown column (`PGRST204`), a value of the wrong type (`22P02`), a constraint (`23502`, `23514`), or a function "
         "refused it (`P0001`)."
     ),
     "401": _refusal(
@@ -228,7 +244,7 @@ RESPONSES: Final[dict[str, Object]] = {
     ),
     "403": _refusal(
         "The caller may not: grants and policies (`42501`), the key's scopes (`MH103`), closed tables "
-        "(`MH100`), columns (`MH104`)."
+        "(`MH100`), columns (`MH104`), what a request may cost (`MH124` to `MH126`)."
     ),
     "404": _refusal("There is no such table (`PGRST205`) or function (`PGRST202`)."),
     "406": _refusal(

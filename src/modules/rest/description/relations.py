@@ -267,7 +267,9 @@ class RelationPaths(Writer):
         one = self._rows(relation)
         answer = {
             "description": "The rows; 206 when there are more, as Content-Range says.",
-            "headers": headers_of("Content-Range", "Content-Location", "Preference-Applied", "ETag"),
+            "headers": headers_of(
+                "Content-Range", "Content-Location", "Link", "Cache-Status", "Preference-Applied", "ETag"
+            ),
             "content": {
                 "application/json": {"schema": {"type": "array", "items": one}},
                 OBJECT_MEDIA: {"schema": one},
