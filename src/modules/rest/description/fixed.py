@@ -236,8 +236,8 @@ RESPONSES: Final[dict[str, Object]] = {
     },
     "400": _refusal(
         "The request does not fit: its query (`PGRST100`), its cursor (`MH120` to `MH123`), its body "
-        "(`PGRST102`, `MH116`, `MH119`), an unknown column (`PGRST204`), a value of the wrong type (`22P02`), a constraint (`23502`, `23514`), or a function "
-        "refused it (`P0001`)."
+        "(`PGRST102`, `MH116`, `MH119`), an unknown column (`PGRST204`), a value of the wrong type "
+        "(`22P02`), a constraint (`23502`, `23514`), or a function refused it (`P0001`)."
     ),
     "401": _refusal(
         "A credential is missing (`PGRST302`) or does not hold (`PGRST301`, `PGRST303`).", "WWW-Authenticate"
