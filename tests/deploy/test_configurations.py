@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import yaml
@@ -23,7 +24,10 @@ SECRETS = {
     "MONOHULL_DATABASE_URL": "postgresql://owner:0f1e2d3c4b5a69788796@database:5432/app",
     "MONOHULL_REDIS_URL": "redis+sentinel://:0f1e2d3c4b5a69788796@a:26379,b:26379/mymaster/0",
     "MONOHULL_AUTH_SMTP_PASS": "0f1e2d3c4b5a69788796",
+    "MONOHULL_OTLP_HEADERS": "authorization=Bearer%20d4c3b2a1f0e9d8c7",
 }
+DEFAULT: Final = re.compile(r"\$\{\w+:-([^}]*)\}")
+"""What Compose puts in for a variable that is not set."""
 
 
 def config_check(folder: Path, environ: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
@@ -78,7 +82,7 @@ def test_compose_and_swarm_pass_with_the_secrets_that_are_made(tmp_path: Path, f
     services = yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))["services"]
     for service in ("api", "worker"):
         given = {
-            name: str(value).replace("/run/secrets", str(folder))
+            name: DEFAULT.sub(r"\1", str(value)).replace("/run/secrets", str(folder))
             for name, value in services[service]["environment"].items()
         }
         given |= {"MONOHULL_PUBLIC_URL": "https://api.example.com", "MONOHULL_OTLP_ENDPOINT": ""}
