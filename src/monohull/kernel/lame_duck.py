@@ -18,6 +18,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Final
 
+from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.listener import stop_listening
 from monohull.kernel.observation import ProcessLeaving
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from monohull.kernel.observation import Observer
 
 END: Final = signal.SIGINT
+SAME_SECONDS: Final = 1.0
+"""Within this time a second signal is the first once more: ``litestar run`` sends it to all processes, and
+the server passes on to its workers what it got."""
 
 
 class LameDuck:
@@ -44,6 +48,7 @@ class LameDuck:
         self._seconds = seconds
         self._parent = parent
         self._leaving: asyncio.Task[None] | None = None
+        self._left_at = 0.0
 
     def watch(self) -> None:
         """Take SIGTERM over from the server; inside its running loop, once it serves."""
@@ -52,9 +57,14 @@ class LameDuck:
             loop.add_signal_handler(signal.SIGTERM, self._leave, loop)
 
     def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._lifecycle.is_leaving or os.getppid() != self._parent:
-            self._end()  # who asks twice does not want to wait
+        if os.getppid() != self._parent:
+            self._end()
             return
+        if self._lifecycle.is_leaving:
+            if monotonic_seconds() - self._left_at > SAME_SECONDS:
+                self._end()  # who asks twice does not want to wait
+            return
+        self._left_at = monotonic_seconds()
         self._lifecycle.leave()
         self._observer.observe(ProcessLeaving(process="api", seconds=self._seconds))
         self._leaving = loop.create_task(self._last(), name="lame duck")
