@@ -38,6 +38,8 @@ GOAL_PER_SECOND: Final = 300
 CORES: Final = 2
 DEVICES: Final = 16
 OPTIONS: Final = {
+    # production would refuse to trust addresses, and to let one client ask so often
+    "MONOHULL_ENV": "test",
     "MONOHULL_AUTH_RATE_LIMIT_TOKEN_REFRESH": "100000000",
     "MONOHULL_AUTH_RATE_LIMIT_OTP": "100000000",
     "MONOHULL_AUTH_MAILER_AUTOCONFIRM": "true",
