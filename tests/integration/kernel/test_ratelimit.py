@@ -72,7 +72,9 @@ async def test_two_processes_share_a_bucket_exactly(client: Redis, running_redis
     other = open_redis(running_redis.url, name="other")
     limit = Limit("shared", 50, 0.001)
     one, two = (RateLimits(redis, timeout_seconds=30) for redis in (client, other))
-    decisions = await asyncio.gather(*(each.take(limit, "k") for each in (one, two) * 60))
+    decisions = []
+    for _ in range(10):  # twelve at a time: a busy machine has no second for a hundred connections
+        decisions += await asyncio.gather(*(each.take(limit, "k") for each in (one, two) * 6))
     await close_redis(other)
     assert sum(d.allowed for d in decisions) == 50
 
