@@ -20,7 +20,6 @@ from modules.query import (
     Mutation,
     RelationNotFound,
     RelationshipNotFound,
-    ResultSet,
     RoutineNotFound,
     Transaction,
     execute_request,

@@ -83,20 +83,32 @@ async def test_what_was_accepted_is_finished(connections: Connections, tmp_path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the listening socket closes with the server")
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("command", "workers"),
+    [
+        (("monohull", "serve", "--workers", "1"), 1),
+        (("monohull", "serve", "--workers", "2"), 2),
+        (("litestar", "--app", "monohull.asgi:create_app", "run"), 1),
+    ],
+    ids=["1", "2", "litestar"],
+)
 async def test_the_lame_duck_serves_and_sends_everybody_elsewhere(
-    connections: Connections, tmp_path: Path, workers: str
+    connections: Connections, tmp_path: Path, command: tuple[str, ...], workers: int
 ) -> None:
-    """Not ready, each answer closes its connection, and a connection that was idle gets its answer too."""
+    """Not ready, each answer closes its connection, and a connection that was idle gets its answer too.
+
+    ``litestar run`` signals the whole process group, and the server its workers once more.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     log = tmp_path / "serve.log"
     settings = {"database_url": connections.owner_url, "redis_url": connections.redis_url}
     with log.open("w") as stream:
         process = subprocess.Popen(  # noqa: ASYNC220 waited for in a thread
-            [sys.executable, "-m", "monohull", "serve", "--port", str(port), "--workers", workers],
+            [sys.executable, "-m", *command, "--port", str(port)],
             cwd=tmp_path,
             env=environment(**settings, lame_duck_seconds="5"),
+            stdout=stream,
             stderr=stream,
         )
     try:
@@ -107,7 +119,7 @@ async def test_the_lame_duck_serves_and_sends_everybody_elsewhere(
             assert "connection" not in kept.headers
             process.terminate()
             async with asyncio.timeout(START_SECONDS):
-                while log.read_text().count("process.leaving") < int(workers):  # noqa: ASYNC110 another process
+                while log.read_text().count("process.leaving") < workers:  # noqa: ASYNC110 another process
                     await asyncio.sleep(0.02)
             on_the_idle_one = await client.get("/health/live")
             assert (on_the_idle_one.status_code, on_the_idle_one.headers["connection"]) == (200, "close")
