@@ -12,6 +12,7 @@ from msgspec import Struct
 from monohull.kernel.database.data import DataPool
 from monohull.kernel.database.urls import parse_url
 from monohull.kernel.observation import Observation, Observer
+from tests.integration.data.backends import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -101,7 +102,7 @@ def make_pool(place: Place, admin: object, seen: Seen) -> Any:
     async def make(url: str = place.login_url, **options: Any) -> AsyncIterator[DataPool]:
         options = {
             "size": 2,
-            "timeout_seconds": 5.0,
+            "timeout_seconds": WAIT_SECONDS,
             "observer": Observer(seen.observations.append),
             **options,
         }

@@ -9,6 +9,7 @@ import pytest
 
 from monohull.kernel.database.data import AS_LOGIN, PostgresError, Statement
 from monohull.kernel.errors import DatabaseUnavailable
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -29,9 +30,7 @@ async def one(source: Any, sql: str, *args: str, **options: Any) -> bytes | None
 
 
 async def idle(pool: DataPool) -> None:
-    async with asyncio.timeout(20):
-        while pool.in_use:  # noqa: ASYNC110 nothing tells of it
-            await asyncio.sleep(0.005)
+    await eventually(lambda: not pool.in_use)
 
 
 @pytest.fixture
@@ -111,7 +110,7 @@ async def test_one_that_is_left_while_it_asks(single: DataPool) -> None:
     async def ask() -> None:
         async with single.conversation() as talk:
             await talk.run_batch(said("insert into said values (1)"), settings=AS_ANON)
-            await talk.run_batch(said("select pg_sleep(30)"))
+            await talk.run_batch(said("select pg_sleep(600)"))
 
     task = asyncio.create_task(ask())
     await asyncio.sleep(0.1)

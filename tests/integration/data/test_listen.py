@@ -10,6 +10,7 @@ import pytest
 
 from monohull.kernel.database.listen import Listener
 from monohull.kernel.observation import Observer
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,7 +34,7 @@ async def heard(place: Any, admin: object, seen: Any) -> AsyncIterator[asyncio.Q
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(listener.running())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await listener.wait_connected()
         assert listener.is_connected
         yield queue
@@ -41,7 +42,7 @@ async def heard(place: Any, admin: object, seen: Any) -> AsyncIterator[asyncio.Q
 
 
 async def get(queue: asyncio.Queue[Any]) -> Any:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await queue.get()
 
 
@@ -61,6 +62,7 @@ async def test_after_a_gap_everybody_is_told(
     for _ in range(2):
         await admin.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'data-listener'"
+            " and datname = current_database()"
         )
         assert {await get(heard), await get(heard)} == {("pgrst", None), ("Other Channel", None)}
         await admin.execute("notify pgrst, 'reload config'")
@@ -87,6 +89,7 @@ async def test_a_server_that_is_away_is_asked_again(seen: Any) -> None:
         observer=Observer(seen.observations.append),
     )
     async with listener.running():
+        await eventually(lambda: seen.events)
         await asyncio.sleep(0.25)
         assert not listener.is_connected
     assert seen.events == ["dependency.lost"]

@@ -9,6 +9,7 @@ import pytest
 
 from monohull.kernel.database.data import DataPool, PostgresError, ResultExceedsCeiling, Rows, Statement
 from monohull.kernel.errors import InvalidRequest
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -19,9 +20,7 @@ ANN = (("role", "authenticated"), ("request.jwt.claims", '{"sub":"ann"}'))
 
 async def idle(pool: DataPool) -> None:
     """Wait until every connection is at rest."""
-    async with asyncio.timeout(10):
-        while pool.in_use:  # noqa: ASYNC110 nothing tells of it
-            await asyncio.sleep(0.005)
+    await eventually(lambda: not pool.in_use)
 
 
 async def one(pool: DataPool, sql: str, *args: str | bytes | None, **options: Any) -> bytes | None:
