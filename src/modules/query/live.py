@@ -184,15 +184,20 @@ class LiveCatalog:
         return None if self._current is not None else "the structure of the database was not read yet"
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Keep the catalog fresh while the block runs; it begins when a first read was tried."""
+    async def running(self, *, is_patient: bool = False) -> AsyncIterator[None]:
+        """Keep the catalog fresh while the block runs; it begins when a first read was tried.
+
+        Args:
+            is_patient: Wait for the first read as long as it takes, as a command does that can do
+                nothing without; a server begins after `FIRST_READ_SECONDS` and says that it is not ready.
+        """
         async with (
             self._listener.running(),
             beside(self._keep(), name="catalog"),
             beside(self._reload_once_listening(), name="catalog, late listener"),
         ):
             with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_READ_SECONDS):
+                async with asyncio.timeout(None if is_patient else FIRST_READ_SECONDS):
                     await self._tried.wait()
             try:
                 yield

@@ -98,7 +98,7 @@ class DataService:
     @asynccontextmanager
     async def standing_by(self) -> AsyncIterator[DataApi]:
         """Keep catalog and configuration fresh while the block runs, for commands that serve nobody."""
-        async with self._live.running(), self.config.running():
+        async with self._live.running(is_patient=True), self.config.running():
             yield self.api
 
 

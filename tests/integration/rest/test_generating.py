@@ -62,3 +62,10 @@ def test_what_is_refused(connections: Connections, tmp_path: Path) -> None:
     ):
         done = call(connections, *arguments)
         assert (done.exit_code, text in done.output) == (code, True), done.output
+
+
+def test_a_slow_database_is_waited_for(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server begins without the catalog after a while; a command would have nothing to write."""
+    monkeypatch.setattr("modules.query.live.FIRST_READ_SECONDS", 0.0)
+    done = call(connections, "types", "--lang", "python")
+    assert (done.exit_code, "class Gauges(TypedDict):" in done.output) == (0, True), done.output
