@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.configuration import Configuration, load
 from monohull.kernel.module import load_modules
 from monohull.kernel.runtime import Runtime
 from monohull.kernel.settings import BUILTIN_MODULES
 from monohull.worker import SideWorker, WorkerProcess
 from tests.application import JWT_SECRET
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from monohull.kernel.module import Module
     from monohull.kernel.observation import Observation
 
-PATIENCE_SECONDS: Final = 30.0
 _SCHEDULED: Final = ", ".join(
     sorted({f"'{cron.job.name}'" for module in load_modules(BUILTIN_MODULES) for cron in module.cron})
 )
@@ -66,12 +65,9 @@ class Workbench:
             worker.event.set()
             await started
 
-    async def until(self, holds: Callable[[], object], *, seconds: float = PATIENCE_SECONDS) -> None:
+    async def until(self, holds: Callable[[], object]) -> None:
         """Wait until ``holds()`` is true."""
-        deadline = monotonic_seconds() + seconds
-        while not holds():
-            assert monotonic_seconds() < deadline, f"not within {seconds} s; seen: {self.names()[-20:]}"
-            await asyncio.sleep(0.02)
+        await eventually(holds, said=lambda: f"seen: {self.names()[-20:]}")
 
     async def rows(self, query: str, *arguments: Any) -> list[Any]:
         """Ask the database, as its owner."""
@@ -80,13 +76,7 @@ class Workbench:
 
     async def until_rows(self, query: str, check: Callable[[list[Any]], bool]) -> list[Any]:
         """Repeat ``query`` until its rows pass ``check``, and return them."""
-        deadline = monotonic_seconds() + PATIENCE_SECONDS
-        while True:
-            rows = await self.rows(query)
-            if check(rows):
-                return rows
-            assert monotonic_seconds() < deadline, f"{query}: {rows}"
-            await asyncio.sleep(0.05)
+        return await eventually(lambda: self.rows(query), check)
 
     async def all_done(self) -> list[Any]:
         """Wait until no job is left, and return the ledger, without what modules' schedules put into it."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tests.application import Served, running_app
 from tests.fuzz.hostile import Hostile, draw
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -139,8 +140,8 @@ async def send(served: Served, request: Hostile) -> Result:
 
 async def assert_nothing_is_left(served: Served, database: asyncpg.Connection) -> None:
     """Look at the pool and at the server: no connection in use, no transaction open."""
-    for _ in range(50):
-        if served.runtime.data.in_use == 0 and not await database.fetch(OPEN):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError((served.runtime.data.in_use, await database.fetch(OPEN)))
+
+    async def look() -> tuple[int, list[asyncpg.Record]]:
+        return served.runtime.data.in_use, await database.fetch(OPEN)
+
+    await eventually(look, lambda found: found == (0, []))

@@ -14,6 +14,7 @@ import asyncpg
 from modules.auth.tokens import TokenCodec
 from modules.query.live import live_catalog
 from tests.application import JWT_SECRET, Served, running_app, service_key
+from tests.patience import PATIENCE_SECONDS
 from tests.property.reduction import reduce
 from tests.property.reference import Answer, Rows, answer, is_same, visible
 from tests.property.schema import World, write_world
@@ -67,7 +68,7 @@ class Bench:
         live = live_catalog(self._served.runtime)
         before = live.current()
         live.request_reload()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (  # noqa: ASYNC110  the catalog tells nobody
                 live.current() is before
                 or ("public", next(iter(world.tables))) not in live.current().relations

@@ -17,6 +17,7 @@ from monohull.kernel.redis_connection import close_redis, open_redis
 from monohull.kernel.settings import CoreSettings
 from tests.application import running_app
 from tests.integration.api_keys.keyring import PATH, SERVICE, ask, changed, made, make
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +111,7 @@ async def test_only_the_hash_is_anywhere(
             await make(served, {"apikey": text}, name="no")
         await served.client.delete(f"{PATH}/{ids[-1]}", headers=SERVICE)
         await ask(served, texts[-1])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while "mh:quota:" not in await everything_in_redis(redis_url):  # noqa: ASYNC110 other processes write it
                 await asyncio.sleep(0.1)
     places = {

@@ -16,6 +16,7 @@ from monohull.kernel import clock
 from monohull.kernel.outbox import publish
 from tests.application import running_app, service_key
 from tests.integration.audit.log import CaseGlanced, CaseOpened, make_log
+from tests.patience import PATIENCE_SECONDS
 from tests.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def test_two_writers_write_everything_once(log: Log) -> None:
             if number % 5 == 2:
                 await end_the_writer(log)
             await asyncio.sleep(0.05)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await waiting(log):  # noqa: ASYNC110 the database tells
                 await asyncio.sleep(0.05)
     entries = await log.entries()

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
-from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.configuration import load
 from monohull.worker import SideWorker, WorkerProcess
 from tests.application import JWT_SECRET, running_app
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.people import V2, People, Person
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -58,8 +58,6 @@ IN_PRODUCTION: Final = {
 """Over `CONFIRMING`: production takes neither limits that do not limit nor codes that never change."""
 """Addresses have to be confirmed, and nothing but the tests' own limits is reached."""
 
-PATIENCE_SECONDS: Final = 20.0
-
 
 def new_email() -> str:
     return f"{uuid4().hex}@example.com"
@@ -90,10 +88,7 @@ class Post(People):
 
     async def letter(self, to: str, *, number: int = 1) -> dict[str, Any]:
         """Wait for the ``number``-th message to ``to`` and return it."""
-        deadline = monotonic_seconds() + PATIENCE_SECONDS
-        while len(found := await self.letters(to)) < number:
-            assert monotonic_seconds() < deadline, f"{to} got {len(found)} messages"
-            await asyncio.sleep(0.02)
+        found = await eventually(lambda: self.letters(to), lambda found: len(found) >= number)
         assert len(found) == number, [message["template"] for message in found]
         return found[0]
 

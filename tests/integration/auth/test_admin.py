@@ -11,6 +11,7 @@ from monohull.kernel.clock import monotonic_seconds
 from tests.application import anon_key, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.post import SITE, arrival, new_email, new_phone
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import httpx
@@ -306,7 +307,7 @@ async def test_everything_is_in_the_audit_log(post: Post) -> None:
     await post.sign_in(email)
     await admin(post, "DELETE", f"/admin/users/{user['id']}")
     wanted = ["user_deleted", "login", "user_confirmed", "user_signedup"]
-    deadline = monotonic_seconds() + 30
+    deadline = monotonic_seconds() + PATIENCE_SECONDS
     while True:
         answer = await admin(post, "GET", f"/admin/audit?per_page=100&query={user['id']}")
         entries = answer.json()

@@ -15,6 +15,7 @@ from tests.application import anon_key, running_app, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.people import People
 from tests.integration.auth.post import CONFIRMING, Post, new_email
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -183,7 +184,7 @@ async def test_a_provider_that_is_away_or_silent_refuses_in_time(connections: Co
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     async with server:
         silent = settings(url, auth_security_captcha_timeout="1s")
-        async with asyncio.timeout(30), running_app(connections, **silent) as served:
+        async with asyncio.timeout(PATIENCE_SECONDS), running_app(connections, **silent) as served:
             refused = await Post(served).call("POST", "/otp", email=new_email(), **RIGHT)
             assert (refused.status_code, refused.json()["code"]) == (503, "captcha_unavailable")
     async with running_app(connections, **settings(url)) as served:  # nobody listens there any more

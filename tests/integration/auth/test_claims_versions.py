@@ -18,6 +18,7 @@ from tests.application import Served, running_app, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.conftest import RELAXED
 from tests.integration.auth.people import People
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,7 +69,7 @@ async def reason(people: People, token: str) -> str | None:
 
 async def refused(people: People, token: str) -> str:
     """Wait until the application has heard of a change, and return why it refuses the token."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (why := await reason(people, token)) is None:  # noqa: ASYNC110 the application has no event for it
             await asyncio.sleep(0.005)
     return why

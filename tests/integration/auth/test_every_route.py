@@ -21,6 +21,7 @@ from tests.architecture.test_routes import handlers
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.authenticator_app import App
 from tests.integration.auth.people import V2, Person
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -252,7 +253,7 @@ async def ended(people: People) -> str:
     """A token whose session has ended, and everybody has heard of it."""
     person = await arrive(people)
     await people.client.post(f"{PREFIX}/logout", headers=person.bearer)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             answer = await people.client.get(f"{PREFIX}/admin/audit", headers=person.bearer)
             if answer.json()["code"] == "session_not_found":

@@ -16,6 +16,7 @@ from tests.application import service_key
 from tests.integration.auth.authenticator_app import challenge, enroll, strengthened
 from tests.integration.auth.people import V2, Person
 from tests.integration.auth.post import new_email, signed_in
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import httpx
@@ -332,7 +333,7 @@ async def test_administrators(post: Post) -> None:
 async def test_the_audit_log_knows(post: Post) -> None:
     person = await signed_in(post)
     await strengthened(post, person, await enroll(post, person))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             rows = await post.rows(
                 "select payload::jsonb ->> 'action' as action from auth.audit_log_entries"

@@ -18,6 +18,7 @@ from tests.integration.auth.hook_recorder import POINTS, Calls, Refuse
 from tests.integration.auth.people import People, Person
 from tests.integration.auth.post import CONFIRMING, Post, new_email, new_phone, running_post
 from tests.integration.auth.test_hooks import SECRET
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -41,7 +42,7 @@ class Hooked(Struct, frozen=True):
 
     async def told(self, point: str, number: int = 1) -> Mapping[str, Any]:
         """Wait for the ``number``-th call of a point."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(found := await self.calls(point)) < number:  # noqa: ASYNC110 a hook tells nobody
                 await asyncio.sleep(0.02)
         assert len(found) == number, found
@@ -118,7 +119,7 @@ async def test_what_each_point_is_told_and_does(hooked: Hooked) -> None:
 
 async def given_up(post: Post) -> str:
     """Wait until a message is given up, and return why."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (found := await post.rows("delete from monohull.dead_letters returning error")):  # noqa: ASYNC110 the table tells nobody
             await asyncio.sleep(0.02)
     return str(found[0]["error"])

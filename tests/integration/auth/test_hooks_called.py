@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import pytest
 
-from monohull.kernel.clock import monotonic_seconds
 from tests.application import running_app, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.people import People
 from tests.integration.auth.post import CONFIRMING, Post, new_email, new_phone, running_post
 from tests.integration.auth.test_hooks import endpoint, http
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Connections
 
 ADMIN: Final = {"Authorization": f"Bearer {service_key()}"}
-SOON_SECONDS: Final = 20.0
 
 FUNCTIONS: Final = """
 create table public.asked (event jsonb);
@@ -138,10 +136,7 @@ async def test_an_endpoint_and_a_python_function_decide_too(connections: Connect
 
 
 async def arrived(requests: list[Any], number: int) -> list[dict[str, Any]]:
-    deadline = monotonic_seconds() + SOON_SECONDS
-    while len(requests) < number:
-        assert monotonic_seconds() < deadline, f"the hook was called {len(requests)} times"
-        await asyncio.sleep(0.02)
+    await eventually(lambda: len(requests), lambda found: found >= number)
     return [json.loads(body) for _, _, body in requests]
 
 
@@ -199,10 +194,7 @@ async def test_a_function_in_the_database_sends_the_text_messages(connections: C
     async with running_post(connections, **(CONFIRMING | hook)) as post:
         phone = new_phone()
         assert (await post.call("POST", "/otp", phone=phone)).status_code == 200
-        deadline = monotonic_seconds() + SOON_SECONDS
-        while not (found := await post.rows("select event from public.asked")):
-            assert monotonic_seconds() < deadline
-            await asyncio.sleep(0.02)
+        found = await eventually(lambda: post.rows("select event from public.asked"))
         event = json.loads(found[0]["event"])
         assert (event["user"]["phone"], event["sms"]["phone"]) == (phone, phone)
         answer = await post.call("POST", "/verify", type="sms", phone=phone, token=event["sms"]["otp"])
@@ -218,9 +210,6 @@ async def test_what_a_hook_does_not_send_is_sent_by_nobody(connections: Connecti
         email = new_email()
         assert (await post.call("POST", "/signup", email=email, password=PASSWORD)).status_code == 200
         await arrived(requests, 2)
-        deadline = monotonic_seconds() + SOON_SECONDS
-        while not (dead := await post.rows("select error from monohull.dead_letters")):
-            assert monotonic_seconds() < deadline
-            await asyncio.sleep(0.05)
+        dead = await eventually(lambda: post.rows("select error from monohull.dead_letters"))
         assert "not to them" in dead[0]["error"]
         assert not await post.letters(email)

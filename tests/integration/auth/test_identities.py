@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -26,6 +25,7 @@ from tests.integration.auth.journeys import (
 )
 from tests.integration.auth.people import V2, People
 from tests.integration.auth.post import CONFIRMING, Post, new_email, running_post, signed_in
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -259,15 +259,12 @@ async def test_the_log_names_what_happened(people: Post) -> None:
     landing(await link(people, person.bearer))
     await people.letter(person.email, number=2)
     headers = {"Authorization": f"Bearer {service_key()}"}
-    found: list[Any] = []
-    for _ in range(100):
-        entries = (
-            await people.client.get("/auth/v1/admin/audit?query=identity_linked", headers=headers)
-        ).json()
-        found = [entry for entry in entries if entry["payload"]["actor_id"] == str(person.id)]
-        if found:
-            break
-        await asyncio.sleep(0.05)
+
+    async def look() -> list[Any]:
+        answer = await people.client.get("/auth/v1/admin/audit?query=identity_linked", headers=headers)
+        return [entry for entry in answer.json() if entry["payload"]["actor_id"] == str(person.id)]
+
+    found = await eventually(look)
     assert found[0]["payload"]["traits"]["provider"] == "google"
 
 

@@ -12,6 +12,7 @@ from monohull.kernel.home import Connections
 from monohull.kernel.settings import Secret
 from tests.application import running_app
 from tests.integration.auth.people import V2, People
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import pytest
@@ -31,7 +32,7 @@ async def status(served: Served, person: Person) -> tuple[int, str]:
 async def refused_after(served: Served, person: Person) -> float:
     """Seconds until the data API refuses the person's token."""
     began = time.monotonic()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await status(served, person))[0] != 401:  # noqa: ASYNC110 the application has no event for it
             await asyncio.sleep(0.005)
     return time.monotonic() - began
@@ -125,7 +126,7 @@ async def test_a_changed_user_has_its_new_claims_at_once(connections: Connection
             '{"plan": "pro"}',
         )
         claims: dict[str, Any] = {}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while "plan" not in claims.get("app_metadata", {}):
                 claims = dict(await people.claims(person.tokens["access_token"]))
                 await asyncio.sleep(0.01)
@@ -140,7 +141,7 @@ async def test_a_lifted_ban_lets_tokens_pass_again(connections: Connections) -> 
         await people.execute(WAYS["banned"], person.id)
         await refused_after(served, person)
         await people.execute("update auth.users set banned_until = null where id = $1", person.id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await status(served, person))[0] == 401:  # noqa: ASYNC110 as above
                 await asyncio.sleep(0.01)
 

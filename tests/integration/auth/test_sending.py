@@ -13,10 +13,10 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from monohull.kernel.clock import monotonic_seconds
 from tests.application import anon_key, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.post import CONFIRMING, IN_PRODUCTION, Post, new_email, new_phone, running_post
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import ssl
@@ -55,10 +55,7 @@ class Inbox:
         return "250 OK"
 
     async def one(self) -> Any:
-        deadline = monotonic_seconds() + 30
-        while not self.mails:
-            assert monotonic_seconds() < deadline
-            await asyncio.sleep(0.02)
+        await eventually(lambda: self.mails)
         return self.mails[0]
 
 
@@ -146,11 +143,7 @@ async def _hurry(post: Post) -> None:
 
 
 async def _until(post: Post, query: str) -> list[Any]:
-    deadline = monotonic_seconds() + 30
-    while not (rows := list(await post.rows(query))):
-        assert monotonic_seconds() < deadline, query
-        await asyncio.sleep(0.05)
-    return rows
+    return list(await eventually(lambda: post.rows(query), said=lambda: query))
 
 
 async def test_a_refused_recipient_is_a_dead_letter_without_secrets(

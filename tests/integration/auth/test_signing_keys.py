@@ -21,10 +21,9 @@ from monohull.kernel.home import Connections
 from monohull.kernel.settings import Secret
 from tests.application import anon_key, running_app
 from tests.integration.auth.people import V2, People
+from tests.patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from tests.application import Served
 
 JWKS = "/auth/v1/.well-known/jwks.json"
@@ -40,16 +39,6 @@ async def published(served: Served) -> list[dict[str, Any]]:
     assert answer.headers["cache-control"] == "public, max-age=600"
     keys: list[dict[str, Any]] = answer.json()["keys"]
     return keys
-
-
-async def eventually(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until what a background task of the application does shows from outside."""
-    async with asyncio.timeout(60):
-        while True:
-            found = holds()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.02)
 
 
 async def test_a_new_installation_signs_with_a_key_of_its_own(connections: Connections) -> None:

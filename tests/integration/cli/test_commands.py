@@ -20,6 +20,7 @@ import pytest
 from monohull import __version__
 from monohull.kernel.embedded.process import wait_gone
 from tests.application import JWT_SECRET
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,7 +179,7 @@ def test_serve_with_two_processes(serving: tuple[subprocess.Popen[str], str]) ->
         )
     line = 'monohull_http_requests_total{method="GET",route="/platform/v1/whoami",status="200"} 20.0'
     # the numbers of both processes are added up, whichever is asked; the other's are a second old at most
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while line not in httpx.get(f"{url}/metrics").text:
         assert time.monotonic() < deadline
         time.sleep(0.1)

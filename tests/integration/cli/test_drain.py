@@ -14,6 +14,7 @@ import pytest
 from tests.application import anon_key
 from tests.integration.cli.serving import START_SECONDS, free_port, wait_ready
 from tests.integration.cli.test_commands import environment
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ async def sleepers(connection: asyncpg.Connection) -> int:
 
 
 async def until(connection: asyncpg.Connection, number: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await sleepers(connection) != number:  # noqa: ASYNC110 another process is waited for
             await asyncio.sleep(0.05)
 
@@ -69,7 +70,7 @@ async def test_what_was_accepted_is_finished(connections: Connections, tmp_path:
             assert await asyncio.to_thread(process.wait, 20) == 0
             with pytest.raises(httpx.TransportError):
                 await client.get("/health/live")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await database.fetchval(  # noqa: ASYNC110
                 "select count(*) from pg_stat_activity "
                 "where datname = current_database() and application_name like 'monohull%'"

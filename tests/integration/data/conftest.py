@@ -12,7 +12,7 @@ from msgspec import Struct
 from monohull.kernel.database.data import DataPool
 from monohull.kernel.database.urls import parse_url
 from monohull.kernel.observation import Observation, Observer
-from tests.integration.data.backends import WAIT_SECONDS
+from tests.integration.backends import WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,7 @@ import pytest
 from monohull.kernel.database.pool import PROBE_INTERVAL_SECONDS
 from monohull.kernel.embedded import EmbeddedPostgres, discard
 from monohull.kernel.errors import DatabaseUnavailable, Draining, PoolExhausted
-from tests.integration.data.backends import END_ASLEEP, HELD, WAIT_SECONDS, until_asleep, until_held
+from tests.integration.backends import END_ASLEEP, HELD, WAIT_SECONDS, until_asleep, until_held
 from tests.patience import eventually
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from monohull.kernel.database.role import settings_template
 from monohull.kernel.database.statements import BoundSettings, Statement
 from monohull.kernel.errors import DatabaseUnavailable
 from monohull.kernel.principal import Principal, PrincipalKind, anonymous
-from tests.integration.data.backends import END_ASLEEP, HELD, asleep, until_asleep, until_held
+from tests.integration.backends import END_ASLEEP, HELD, asleep, until_asleep, until_held
 from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:

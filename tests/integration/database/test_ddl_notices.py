@@ -13,6 +13,7 @@ from monohull.kernel.database import ddl
 from monohull.kernel.database.engine import Database
 from monohull.kernel.database.migrations import downgrade, upgrade
 from tests.integration.database.cluster import LOGIN
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,7 +94,7 @@ class Ear:
         return [said async for said in self._until("that is all")]
 
     async def _until(self, end: str) -> AsyncIterator[str]:
-        while (said := await asyncio.wait_for(self._heard.get(), 5)) != end:
+        while (said := await asyncio.wait_for(self._heard.get(), PATIENCE_SECONDS)) != end:
             yield said
 
 

@@ -13,6 +13,7 @@ from monohull.kernel.database.engine import Database
 from monohull.kernel.database.errors import MigrationRefused
 from monohull.kernel.database.migrations import Patience
 from monohull.kernel.errors import DatabaseUnavailable
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,7 +226,7 @@ async def test_whoever_caches_the_schema_is_told(database: Database, tmp_path: P
         await connection.add_listener("pgrst", listen)
         write(tmp_path, m0001_a="create table t (id int)", m0002_b="create table u (id int)")
         await apply(database, tmp_path, NAME)
-        await asyncio.wait_for(told.wait(), 5)
+        await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
         await apply(database, tmp_path, NAME)
     assert heard == ["reload schema"]
 

@@ -13,11 +13,11 @@ import pytest
 from monohull.kernel.claims import Claims
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.engine import Database
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
-PATIENCE_SECONDS = 60.0
 STILL_SECONDS = 6.0
 
 
@@ -67,13 +67,6 @@ class Wheels(Claims[Turning]):
 
 def things(number: int) -> dict[UUID, int]:
     return {UUID(int=at): 1 for at in range(number)}
-
-
-async def until(holds: Callable[[], bool], said: Callable[[], object]) -> None:
-    deadline = monotonic_seconds() + PATIENCE_SECONDS
-    while not holds():
-        assert monotonic_seconds() < deadline, said()
-        await asyncio.sleep(0.02)
 
 
 class Fleet:
@@ -131,7 +124,7 @@ async def test_those_that_start_later_get_their_share(
 ) -> None:
     wanted = things(number)
     await fleet.start(wanted)
-    await until(lambda: fleet.numbers() == [number], fleet.numbers)
+    await eventually(lambda: fleet.numbers() == [number], said=fleet.numbers)
     for _ in range(processes - 1):
         await fleet.start(wanted)
     await fleet.comes_to(*expected)
@@ -142,16 +135,16 @@ async def test_the_others_go_on_for_one_that_ends(fleet: Fleet) -> None:
     wanted = things(6)
     first = await fleet.start(wanted)
     await fleet.start(wanted)
-    await until(lambda: fleet.numbers() == [3, 3], fleet.numbers)
+    await eventually(lambda: fleet.numbers() == [3, 3], said=fleet.numbers)
     await fleet.stop(first)
-    await until(lambda: fleet.numbers() == [6], fleet.numbers)
+    await eventually(lambda: fleet.numbers() == [6], said=fleet.numbers)
 
 
 @pytest.mark.slow
 async def test_a_lost_connection_is_a_lost_claim(fleet: Fleet, platform_database: str) -> None:
     wanted = things(4)
     first, second = await fleet.start(wanted), await fleet.start(wanted)
-    await until(lambda: fleet.numbers() == [2, 2], fleet.numbers)
+    await eventually(lambda: fleet.numbers() == [2, 2], said=fleet.numbers)
     connection = await asyncpg.connect(platform_database)
     lock = first.lock(next(iter(wanted)))
     holders = await connection.fetch(
@@ -162,7 +155,7 @@ async def test_a_lost_connection_is_a_lost_claim(fleet: Fleet, platform_database
     )
     await connection.close()
     assert len(holders) == 1
-    await until(lambda: any(member.errors for member in fleet.members), fleet.numbers)
+    await eventually(lambda: any(member.errors for member in fleet.members), said=fleet.numbers)
     first.errors.clear()
     second.errors.clear()
     await fleet.comes_to(2, 2)
@@ -181,9 +174,9 @@ async def test_what_one_is_unable_to_do_others_do(fleet: Fleet) -> None:
 async def test_what_is_changed_or_gone_is_begun_anew_or_ended(fleet: Fleet) -> None:
     wanted = things(3)
     member = await fleet.start(wanted)
-    await until(lambda: fleet.numbers() == [3], fleet.numbers)
+    await eventually(lambda: fleet.numbers() == [3], said=fleet.numbers)
     wanted[UUID(int=1)] = 2
     del wanted[UUID(int=2)]
-    await until(lambda: sorted(work.revision for work in member.works) == [1, 2], fleet.numbers)
+    await eventually(lambda: sorted(work.revision for work in member.works) == [1, 2], said=fleet.numbers)
     wanted.clear()
-    await until(lambda: fleet.numbers() == [0], fleet.numbers)
+    await eventually(lambda: fleet.numbers() == [0], said=fleet.numbers)

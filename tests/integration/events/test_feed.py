@@ -24,6 +24,7 @@ from monohull.kernel.feed_reader import (
 from monohull.kernel.housekeeping import find_event, purge
 from monohull.kernel.ids import uuid7
 from monohull.kernel.observation import Observer
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -214,12 +215,12 @@ class Reading:
             yield self
 
     async def until(self, event: str, *, times: int = 1) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while [seen.event for seen in self.seen].count(event) < times:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def until_heard(self, last: int) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while last not in self.heard:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -251,7 +252,7 @@ async def test_a_reader_does_its_work_once(bench: Workbench, connection: asyncpg
     await happen(connection, bench, 1, 3)
     reading = Reading(bench, batch=4)
     async with reading.running():
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await place(connection) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await happen(connection, bench, 4, 13)
@@ -279,7 +280,7 @@ async def test_a_new_reader_may_begin_with_the_oldest(
     reading = Reading(bench, from_beginning=True, patterns=("test.*",))
     async with reading.running():
         await reading.until_heard(3)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await place(connection) != 4:  # noqa: ASYNC110 what it does not want is passed, too
                 await asyncio.sleep(0.01)
     assert reading.heard == [1, 2, 3]
@@ -319,7 +320,7 @@ async def test_a_reader_is_rewound(bench: Workbench, connection: asyncpg.Connect
         await reading.until_heard(4)
         await connection.execute("truncate public.done")
         assert await rewind_reader(connection, "test.reader", 2)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(reading.heard) < 6:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert reading.heard == [1, 2, 3, 4, 3, 4]
@@ -348,7 +349,7 @@ async def test_lags_are_visible(bench: Workbench, connection: asyncpg.Connection
 
 async def until_scraped(bench: Workbench, line: str) -> str:
     """Scrape until ``line`` is there: on a machine that is busy, numbers may not come in time once."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while line not in (text := (await bench.runtime.metrics.exposition()).decode()):
             pass
     return text

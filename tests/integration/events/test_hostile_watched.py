@@ -20,6 +20,7 @@ from monohull.kernel.row_keeping import RowWatchesNotKept, keeping_row_watches
 from monohull.kernel.row_refusals import RowsInUse, RowsNotWatchable
 from monohull.kernel.rows import sync_watches, unwatch, watch
 from tests.application import on_database
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -306,7 +307,7 @@ async def test_the_keeper_outlives_what_nobody_expected(
     )
     try:
         async with keeping_row_watches(watching.database, Observer(read)):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await twice.wait()
     finally:
         await watching.ours.execute(hidden)

@@ -17,6 +17,7 @@ from monohull.kernel.outbox import outbox_lag, outbox_lag_seconds, publish
 from monohull.kernel.queues import GiveUp
 from monohull.kernel.relay import LOCK
 from monohull.kernel.trace import current_trace, new_trace
+from tests.patience import PATIENCE_SECONDS
 from tests.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ async def test_text_survives_as_it_is(bench: Workbench) -> None:
 async def relay_all(connection: asyncpg.Connection, events: EventRegistry, count: int) -> None:
     """Relay exactly ``count`` events; transactions of other databases on the server may hold them back."""
     relayed = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (relayed := relayed + await relay_events(connection, events)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert relayed == count
@@ -234,7 +235,7 @@ async def test_one_relay_leads_and_another_takes_over(bench: Workbench) -> None:
             assert bench.names().count("relay.leads") == 1
             (holder,) = await bench.rows(HOLDER, LOCK)
             await bench.rows("select pg_terminate_backend($1)", holder["pid"])
-            await bench.until(lambda: bench.names().count("relay.leads") == 2, seconds=5)
+            await bench.until(lambda: bench.names().count("relay.leads") == 2)
             assert "relay.stopped" in bench.names()
             await say(bench, 1)
             await bench.until(lambda: len(HEARD) == 3)

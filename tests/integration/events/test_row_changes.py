@@ -219,7 +219,8 @@ async def test_nobody_notifies_during_a_vigil(changes: Changes) -> None:
         assert len(heard) == 2
         held = await changes.connection.fetchval(
             "select count(*) from pg_locks "
-            "where locktype = 'advisory' and (classid::bigint << 32 | objid::bigint) = $1",
+            "where locktype = 'advisory' and (classid::bigint << 32 | objid::bigint) = $1 "
+            "and database = (select oid from pg_database where datname = current_database())",
             LOCK,
         )
         assert held == 0

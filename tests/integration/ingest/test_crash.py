@@ -67,7 +67,7 @@ async def leader(desk: Desk, tap: Tap, workers: Sequence[subprocess.Popen[bytes]
     key = lock_of(f"ingest.{tap.id}")
     rows = await desk.rows(
         "select a.client_port from pg_locks as l join pg_stat_activity as a on a.pid = l.pid "
-        "where l.locktype = 'advisory' and l.granted and l.objsubid = 1 "
+        "where l.locktype = 'advisory' and l.granted and l.objsubid = 1 and a.datname = current_database() "
         "and (l.classid::bigint << 32) + l.objid::bigint = $1",
         key,
     )

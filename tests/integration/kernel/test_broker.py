@@ -11,6 +11,7 @@ from monohull.kernel.broker import Broker, Gap, Message, Notice, SubscriberTooSl
 from monohull.kernel.errors import RedisUnavailable
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.redis_connection import RedisTimeouts, close_redis, open_redis
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +40,7 @@ async def broker(client: Redis, seen: list[Observation]) -> AsyncIterator[Broker
 
 
 async def following(subscription: Subscription) -> Notice:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return await anext(subscription)
 
 
@@ -144,7 +145,7 @@ async def test_closing_ends_every_iteration(client: Redis) -> None:
     await broker.publish("a", b"last")
     await asyncio.sleep(0.05)
     await broker.close()
-    assert await asyncio.wait_for(reading, 5) == [Message("a", b"last")]
+    assert await asyncio.wait_for(reading, PATIENCE_SECONDS) == [Message("a", b"last")]
     async with broker.subscribe("a") as again:
         await broker.publish("a", b"open again")
         assert await following(again) == Message("a", b"open again")
@@ -202,7 +203,9 @@ async def test_subscribing_while_redis_is_away(client: Redis, running_redis: Emb
         waiting = asyncio.create_task(anext_of(broker))
         await asyncio.sleep(0.1)
         running_redis.start()
-        assert await asyncio.wait_for(waiting, 5) == Message("late", b"x"), "no gap: it heard nothing before"
+        assert await asyncio.wait_for(waiting, PATIENCE_SECONDS) == Message("late", b"x"), (
+            "no gap: it heard nothing before"
+        )
 
 
 async def anext_of(broker: Broker) -> Notice:

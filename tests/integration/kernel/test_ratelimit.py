@@ -13,6 +13,7 @@ from monohull.kernel.errors import RateLimited, RedisUnavailable
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.ratelimit import Limit, RateLimits, headers
 from monohull.kernel.redis_connection import close_redis, open_redis
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -141,7 +142,7 @@ class TestWithoutRedis:
         local = [await limits.take(LOCAL, "a") for _ in range(5)]
         assert [d.allowed for d in local] == [True] * 4 + [False]
         running_redis.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(seen) < 2:
                 await asyncio.sleep(0.05)
                 await limits.take(LOCAL, "b")

@@ -13,6 +13,7 @@ from monohull.kernel.embedded.binaries import redis_binary
 from monohull.kernel.embedded.ports import free_port
 from monohull.kernel.ratelimit import Limit, RateLimits
 from monohull.kernel.redis_connection import RedisTimeouts, close_redis, open_redis, ping
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +32,7 @@ def spawn(folder: Path, *lines: str, sentinel: bool = False) -> subprocess.Popen
 
 
 async def wait_for(client: Redis) -> None:
-    async with asyncio.timeout(10):
-        while await ping(client) is not None:  # noqa: ASYNC110 another process has no event
-            await asyncio.sleep(0.05)
+    await eventually(lambda: ping(client), lambda found: found is None)
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ async def cluster(tmp_path: Path, ended: list[subprocess.Popen[bytes]]) -> str:
     await wait_for(node)
     untyped: Any = node
     await untyped.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while b"cluster_state:ok" not in await untyped.execute_command("CLUSTER", "INFO"):  # noqa: ASYNC110 the same
             await asyncio.sleep(0.05)
     await close_redis(node)
@@ -119,7 +118,7 @@ async def test_a_cluster_has_commands_limits_and_broker(cluster: str) -> None:
     assert (await RateLimits(client).take(Limit("x", 3, 0.01), "a")).remaining == 2
     async with Broker(client).running() as broker, broker.subscribe("a") as subscription:
         await broker.publish("a", b"x")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await anext(subscription) == Message("a", b"x")
     await close_redis(client)
 

@@ -11,6 +11,7 @@ from monohull.kernel.span import Kind
 from monohull.kernel.trace_export import TracesNotTaken, TracesTaken
 from tests.application import running_app, service_key
 from tests.collector import Collector, collecting
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Connections
@@ -188,7 +189,7 @@ async def test_a_collector_that_never_answers_holds_nobody_up(connections: Conne
     with collecting() as collector:
         collector.is_stuck = True
         async with running_app(connections, otlp_endpoint=collector.url) as served:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 for _ in range(600):
                     await served.client.get("/health/live", headers=SAMPLED)
             assert collector.headers != [] or len(served.runtime.tracing.exporter or ()) == 600

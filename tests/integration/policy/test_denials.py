@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import pytest_asyncio
 from modules.auth.tokens import TokenCodec
 from tests.application import JWT_SECRET, Served, anon_key, service_key
 from tests.integration.policy.refusals import ANN, BOB
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -60,12 +60,10 @@ async def test_a_refusal_in_development(developing: Served) -> None:
 
 async def test_a_closed_table(developing: Served, database: asyncpg.Connection) -> None:
     await database.execute("create table public.bare (id int); notify pgrst")
-    answer = await developing.client.get("/rest/v1/bare", headers=as_ann() | WISH)
-    for _ in range(100):
-        if answer.status_code == 403:
-            break
-        await asyncio.sleep(0.1)
-        answer = await developing.client.get("/rest/v1/bare", headers=as_ann() | WISH)
+    answer = await eventually(
+        lambda: developing.client.get("/rest/v1/bare", headers=as_ann() | WISH),
+        lambda found: found.status_code == 403,
+    )
     assert answer.json()["code"] == "MH100"
     assert [one["kind"] for one in told(answer)["culprits"]] == ["exposure"]
 

@@ -14,6 +14,7 @@ from modules.policy.cli import policy
 from tests.application import Served, running_app
 from tests.integration.auth.people import People
 from tests.integration.policy.test_refusals import SERVICE, Context, explained
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +150,7 @@ async def test_rate_and_quota_of_a_key(limiting: Served) -> None:
 
 async def told(served: Served, caller: str) -> None:
     """Wait until the processes agreed on what was counted, which they do once a second."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = await explained(served, "GET /rest/v1/people", caller=caller)
             if blamed(found) == [("rate", None, ()), ("rate", None, ())]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.application import JWT_SECRET
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ def test_leaves_with_3_when_something_is_away(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert result.returncode == 3, result.stderr
@@ -69,7 +70,7 @@ def test_leaves_with_2_for_a_wrong_setting(connections: Connections, tmp_path: P
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert result.returncode == 2
@@ -80,7 +81,7 @@ def test_leaves_with_2_for_a_wrong_setting(connections: Connections, tmp_path: P
 def test_stops_quietly(connections: Connections, tmp_path: Path, signum: signal.Signals) -> None:
     with subprocess.Popen(
         [*COMMANDS["monohull"], "--concurrency", "2"],
-        env=environment(connections, log_level="info", log_format="json"),
+        env=environment(connections, log_level="info", log_format="json", drain_seconds="240"),
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
@@ -94,7 +95,7 @@ def test_stops_quietly(connections: Connections, tmp_path: Path, signum: signal.
         asked_at = time.monotonic()
         process.send_signal(signum)
         lines += process.stderr
-        assert process.wait(timeout=10) == 0
-    assert time.monotonic() - asked_at < 5
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+    assert time.monotonic() - asked_at < PATIENCE_SECONDS, "it does not wait for what is not there to finish"
     assert all('"level":"info"' in line for line in lines), lines
     assert '"process.stopped"' in lines[-1]

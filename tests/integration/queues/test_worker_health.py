@@ -13,14 +13,13 @@ import asyncpg
 import httpx
 
 from tests.integration.queues.test_worker_command import COMMANDS, environment
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from monohull.kernel.home import Connections
-
-START_SECONDS = 60
 
 
 @contextmanager
@@ -37,16 +36,16 @@ def worker(connections: Connections, folder: Path, port: int) -> Iterator[subpro
 
 
 def ask(port: int, path: str) -> tuple[int, Any]:
-    answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=10)
+    answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_SECONDS)
     return answer.status_code, answer.json() if answer.content else None
 
 
 def posted(port: int, path: str) -> int:
-    return httpx.post(f"http://127.0.0.1:{port}{path}").status_code
+    return httpx.post(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_SECONDS).status_code
 
 
 def until(port: int, path: str, status: int) -> Any:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             found, body = ask(port, path)
@@ -81,7 +80,7 @@ async def test_from_start_to_stop(connections: Connections, tmp_path: Path, unus
         until(port, "/health/ready", 200)
 
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     await database.close()
 
 
@@ -91,7 +90,7 @@ def test_a_port_that_is_taken_is_said(connections: Connections, tmp_path: Path) 
         other.listen()
         port = other.getsockname()[1]
         with worker(connections, tmp_path, port) as process:
-            _, said = process.communicate(timeout=START_SECONDS)
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     assert f"MONOHULL_WORKER_HEALTH_PORT: cannot listen on 127.0.0.1:{port}" in said
     assert "Traceback" not in said

@@ -17,6 +17,7 @@ from monohull.kernel.settings import Secret
 from tests.application import running_app
 from tests.integration.rbac.conftest import RELAXED
 from tests.integration.rbac.staff import SERVICE, Staff
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from tests.integration.auth.people import Person
@@ -31,7 +32,7 @@ async def code(staff: Staff, person: Person) -> int:
 async def until(staff: Staff, person: Person, status: int) -> float:
     """Seconds until a guarded route answers with ``status``."""
     began = time.monotonic()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await code(staff, person) != status:  # noqa: ASYNC110 the application has no event for it
             await asyncio.sleep(0.005)
     return time.monotonic() - began

@@ -14,6 +14,7 @@ from modules.rbac.cli import roles
 from tests.application import running_app
 from tests.integration.api_keys.test_cli import ENVIRON, Context, printed
 from tests.integration.rbac.staff import Staff
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Connections
@@ -64,7 +65,7 @@ def test_a_running_server_hears_of_it(there: Connections, person: Person) -> Non
             for verb, status in (("assign", 200), ("revoke", 403)):
                 result = await asyncio.to_thread(call, there, verb, "viewer", "--user", str(person.id))
                 assert result.exit_code == 0, result.output
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     while (await staff.call("GET", "/status", by=person)).status_code != status:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
                 found.append(status)

@@ -22,6 +22,7 @@ from monohull.kernel.ratelimit import Limit, RateLimits
 from monohull.kernel.redis_connection import close_redis, get_each, open_redis, server_infos
 from monohull.kernel.runtime_metrics import read_redis
 from tests.application import running_app
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -105,7 +106,7 @@ async def test_a_broker_is_the_first_to_use_its_client(redis_url: str) -> None:
     async with Broker(client).running() as broker, broker.subscribe("a") as subscription:
         other = open_redis(redis_url)
         await Broker(other).publish("a", b"x")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await anext(subscription) == Message("a", b"x")
         await close_redis(other)
     await close_redis(client)

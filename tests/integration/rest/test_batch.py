@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.integration.rest.test_known import SERVICE, person
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import asyncpg
@@ -164,7 +165,7 @@ async def test_what_fails_at_the_end_undoes_all_of_it(till: Served, database: as
     await database.execute("notify pgrst, 'reload schema'")
     steps = insert("carts", {}), insert("lines", {"cart_id": 999, "quantity": 1})
     answer = await send(till, *steps)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while answer.json()["code"] == "42501":  # the catalog is read anew
             await asyncio.sleep(0.02)
             answer = await send(till, *steps)
@@ -184,7 +185,7 @@ async def test_limits(till: Served, database: asyncpg.Connection) -> None:
     )
     steps = insert("carts", {}), *[{"method": "POST", "path": "/rpc/nap"}] * 5
     slow = await send(till, *steps)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while slow.status_code == 404:  # the catalog is read anew
             await asyncio.sleep(0.02)
             slow = await send(till, *steps)

@@ -18,6 +18,7 @@ from tests.integration.standing import (  # noqa: F401 found by name
     platform_database,
     standing,
 )
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,18 +94,12 @@ def tables() -> tuple[str, ...]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def served(connections: Connections, standing: Standing) -> Served:  # noqa: F811, ARG001
     served = await standing.serve()
-    await until(lambda: cache_of(served).line.is_fresh)
+    await eventually(lambda: cache_of(served).line.is_fresh)
     return served
 
 
 def cache_of(served: Served) -> RunningCache:
     return data_service(served.runtime).cache
-
-
-async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 what is waited for tells nobody
-            await asyncio.sleep(0.01)
 
 
 async def get(served: Served, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -177,7 +172,7 @@ async def test_a_commit_outdates_and_a_rollback_does_not(
     await database.execute("update items set name = 'undone' where id = 7")
     await transaction.rollback()
     await database.execute("update items set name = 'other' where id = 7")
-    await until(lambda: cache_of(served).line.heard > heard)
+    await eventually(lambda: cache_of(served).line.heard > heard)
     assert cache_of(served).line.heard == heard + 1
     again = await get(served, "items?id=eq.7")
     assert (status(again), again.json()[0]["name"]) == ("monohull; fwd=stale; stored", "other")
@@ -202,7 +197,7 @@ async def test_every_way_to_write_is_told_of(
     before = await settle(served, "items?order=id&select=id,name")
     heard = cache_of(served).line.heard
     await database.execute(statement)
-    await until(lambda: cache_of(served).line.heard > heard)
+    await eventually(lambda: cache_of(served).line.heard > heard)
     after = await get(served, "items?order=id&select=id,name")
     assert status(after) == "monohull; fwd=stale; stored"
     assert after.content != before.content
@@ -212,7 +207,7 @@ async def test_what_a_foreign_key_does_is_told_of(served: Served, database: asyn
     assert len((await settle(served, "notes?order=id&select=id")).json()) == 1
     heard = cache_of(served).line.heard
     await database.execute("delete from items where id = 3")
-    await until(lambda: cache_of(served).line.heard > heard)
+    await eventually(lambda: cache_of(served).line.heard > heard)
     assert (await get(served, "notes?order=id&select=id")).json() == []
 
 
@@ -297,7 +292,7 @@ async def test_an_embed_is_outdated_by_its_own_table(served: Served, database: a
     assert (await settle(served, path)).json() == [{"id": 3, "notes": [{"body": "of nobody"}]}]
     heard = cache_of(served).line.heard
     await database.execute("update notes set body = 'changed' where id = 3")
-    await until(lambda: cache_of(served).line.heard > heard)
+    await eventually(lambda: cache_of(served).line.heard > heard)
     assert (await get(served, path)).json() == [{"id": 3, "notes": [{"body": "changed"}]}]
 
 
@@ -334,12 +329,12 @@ async def test_who_comes_after_a_commit_waits_for_no_read_from_before(
     await settle(served, "items?id=eq.7")
     reading, may_answer = hold_reads(served, monkeypatch, is_late=True)
     early = asyncio.create_task(get(served, "items?id=eq.12"))
-    await until(lambda: reading() == 1)
+    await eventually(lambda: reading() == 1)
     heard = cache_of(served).line.heard
     await database.execute("update items set name = 'new' where id = 12")
-    await until(lambda: cache_of(served).line.heard > heard)
+    await eventually(lambda: cache_of(served).line.heard > heard)
     late = asyncio.create_task(get(served, "items?id=eq.12"))
-    await until(lambda: reading() == 2)
+    await eventually(lambda: reading() == 2)
     may_answer.set()
     assert (await early).json()[0]["name"] == "item 12", "it had asked before"
     assert (await late).json()[0]["name"] == "new"
@@ -350,11 +345,11 @@ async def test_whoever_leaves_takes_nobody_along(served: Served, monkeypatch: py
     await settle(served, "items?id=eq.7")
     reading, may_answer = hold_reads(served, monkeypatch)
     first = asyncio.create_task(get(served, "items?id=eq.13"))
-    await until(lambda: reading() == 1)
+    await eventually(lambda: reading() == 1)
     others = [asyncio.create_task(get(served, "items?id=eq.13")) for _ in range(5)]
     await asyncio.sleep(0.05)
     first.cancel()
-    await until(lambda: reading() == 2)
+    await eventually(lambda: reading() == 2)
     may_answer.set()
     answers = await asyncio.gather(*others)
     assert [answer.json()[0]["id"] for answer in answers] == [13] * 5

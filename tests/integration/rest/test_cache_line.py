@@ -18,13 +18,14 @@ from modules.rest.cache.shared import PREFIX
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.redis_connection import close_redis, open_redis
 from tests.integration.rest.conftest import serving
-from tests.integration.rest.test_cache import SERVICE, SQL, cache_of, get, person, settle, status, until
+from tests.integration.rest.test_cache import SERVICE, SQL, cache_of, get, person, settle, status
 from tests.integration.standing import (  # noqa: F401 found by name
     connections,
     database,
     platform_database,
     standing,
 )
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -51,7 +52,7 @@ def tables() -> tuple[str, ...]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def served(connections: Connections, standing: Standing) -> Served:  # noqa: F811, ARG001 a fresh one first
     served = await standing.serve()
-    await until(lambda: cache_of(served).line.is_fresh)
+    await eventually(lambda: cache_of(served).line.is_fresh)
     return served
 
 
@@ -63,10 +64,10 @@ async def test_a_listener_that_is_cut_off_proves_nothing_until_it_is_back(
     line = cache_of(served).line
     pid = await database.fetchval(LISTENER)
     await database.execute("select pg_terminate_backend($1, 5000)", pid)
-    await until(lambda: not line.is_fresh)
+    await eventually(lambda: not line.is_fresh)
     await database.execute("update items set name = 'meanwhile' where id = 7")
     assert (await get(served, "items?id=eq.7")).json()[0]["name"] == "meanwhile"
-    await until(lambda: line.is_fresh)
+    await eventually(lambda: line.is_fresh)
     assert (await settle(served, "items?id=eq.7")).json()[0]["name"] == "meanwhile"
     assert await database.fetchval(LISTENER) != pid
 
@@ -97,7 +98,7 @@ async def test_a_listener_that_stands_still_is_not_believed_beyond_the_bound(
         assert (status(answer), answer.json()[0]["name"]) == (UNPROVEN, "unheard")
     finally:
         os.kill(pid, signal.SIGCONT)
-    await until(lambda: line.is_fresh)
+    await eventually(lambda: line.is_fresh)
     assert (await settle(served, "items?id=eq.7")).json()[0]["name"] == "unheard"
 
 
@@ -165,12 +166,12 @@ async def test_tables_are_marked_and_unmarked_while_it_runs(served: Served) -> N
     marked, line = CachedTables(served.runtime.database), cache_of(served).line
     view = await marked.mark("public.plain", 5)
     assert (view.table, view.max_age_seconds, view.is_cached) == ("public.plain", 5, True)
-    await until(lambda: ("public", "plain") in line.facts.tables and line.is_fresh)
+    await eventually(lambda: ("public", "plain") in line.facts.tables and line.is_fresh)
     answer = await settle(served, "plain?select=id", SERVICE)
     assert 0 <= int(answer.headers["cache-status"].rpartition("=")[2]) <= 5
     assert (await marked.mark("plain", 7)).max_age_seconds == 7
     await marked.unmark("public.plain")
-    await until(lambda: ("public", "plain") not in line.facts.tables)
+    await eventually(lambda: ("public", "plain") not in line.facts.tables)
     assert status(await get(served, "plain?select=id", SERVICE)) is None
     with pytest.raises(NoSuchTable):
         await marked.unmark("public.plain")
@@ -221,14 +222,14 @@ async def test_nonsense_on_the_channel_changes_nothing(
 
 
 async def proven(served: Served) -> None:
-    await until(lambda: cache_of(served).line.is_fresh)
+    await eventually(lambda: cache_of(served).line.is_fresh)
 
 
 async def written(served: Served) -> None:
     """Wait until nothing is on its way to Redis."""
     second = cache_of(served).second
     assert second is not None
-    await until(lambda: not second._writes)
+    await eventually(lambda: not second._writes)
 
 
 async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_table(
@@ -258,7 +259,7 @@ async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_ta
         assert status(await get(other, path)) == "monohull; hit", "from memory"
         heard = cache_of(other).line.heard
         await database.execute("update items set name = 'new' where id = 7")
-        await until(lambda: cache_of(other).line.heard > heard)
+        await eventually(lambda: cache_of(other).line.heard > heard)
         answer = await get(other, path)
         assert (status(answer), answer.json()[0]["name"]) == ("monohull; fwd=stale; stored", "new")
         await written(other)
@@ -272,7 +273,7 @@ async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_ta
 
 async def test_without_redis_the_first_level_goes_on(connections: Connections) -> None:  # noqa: F811
     async with serving(connections, rest_cache_redis="redis://127.0.0.1:1/0") as process:
-        await until(lambda: cache_of(process).line.is_fresh)
+        await eventually(lambda: cache_of(process).line.is_fresh)
         assert status(await settle(process, "items?id=eq.7")) == "monohull; hit"
         answers = [await get(process, f"items?id=eq.{number}") for number in range(8, 12)]
         assert {status(answer) for answer in answers} == {"monohull; fwd=miss; stored"}

@@ -26,6 +26,7 @@ from tests.integration.standing import (  # noqa: F401 found by name
     platform_database,
     standing,
 )
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -111,7 +112,7 @@ async def serving(environ: Mapping[str, str], home: Path) -> AsyncIterator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with httpx.AsyncClient() as client, asyncio.timeout(60):
+        async with httpx.AsyncClient() as client, asyncio.timeout(PATIENCE_SECONDS):
             while not await is_ready(client, url):
                 assert process.poll() is None, (home / "log").read_text()[-3000:]
                 await asyncio.sleep(0.2)

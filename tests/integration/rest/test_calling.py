@@ -14,6 +14,7 @@ import pytest
 from monohull.kernel.clock import monotonic_seconds
 from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_reading import ADA, SERVICE, token
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import asyncpg
@@ -199,7 +200,7 @@ async def test_a_new_function_is_found_at_once(functions: Served, database: asyn
     assert (await functions.client.get("/rest/v1/rpc/fresh", headers=SERVICE)).status_code == 404
     await database.execute("create function fresh() returns int language sql as 'select 5'")
     await database.execute("notify pgrst, 'reload schema'")
-    deadline = monotonic_seconds() + 10
+    deadline = monotonic_seconds() + PATIENCE_SECONDS
     while (response := await functions.client.get("/rest/v1/rpc/fresh", headers=SERVICE)).status_code != 200:
         assert monotonic_seconds() < deadline
         await asyncio.sleep(0.05)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,25 +9,20 @@ import pytest
 
 from modules.query import CatalogMissing, LiveCatalog
 from modules.query.introspect import introspect
+from modules.query.live import RETRY_SECONDS
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import DatabaseUnavailable
 from tests.application import service_key
+from tests.patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     import asyncpg
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
-
-
-async def eventually(holds: Callable[[], Any]) -> None:
-    until = monotonic_seconds() + 5
-    while not await holds():
-        assert monotonic_seconds() < until, "it did not happen"
-        await asyncio.sleep(0.02)
 
 
 async def test_what_is_read(database: asyncpg.Connection) -> None:
@@ -77,21 +71,21 @@ async def test_what_is_read(database: asyncpg.Connection) -> None:
 
 
 async def test_a_database_that_is_away_is_waited_for() -> None:
-    attempts = 0
+    attempts: list[float] = []
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Any]:
-        nonlocal attempts
-        attempts += 1
+        attempts.append(monotonic_seconds())
         if attempts:
             raise DatabaseUnavailable("away")
         yield
 
     live = LiveCatalog(connect, "postgresql://127.0.0.1:1/none")
     async with live.running():
-        await asyncio.sleep(1.3)
+        await eventually(lambda: len(attempts) >= 2)
         with pytest.raises(CatalogMissing) as caught:
             live.current()
     assert caught.value.status == 503
     assert caught.value.headers["Retry-After"] == "1"
-    assert attempts == 2
+    first, second, *_ = attempts
+    assert second - first >= RETRY_SECONDS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from tests.integration.backends import HELD, until_held
 from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_known import person
 
@@ -178,16 +179,18 @@ async def test_a_writer_without_a_condition_is_seen_too(site: Served, database: 
     """It changes the row after its version was looked at, and commits before the conditional write does."""
     await database.execute("""
         create function stall() returns trigger language plpgsql as
-        $$ begin perform pg_sleep(0.3); return null; end $$;
+        $$ begin perform pg_advisory_xact_lock_shared(4712); return null; end $$;
         create trigger stall before update on pages for each statement
             when (current_setting('request.headers', true)::json->>'x-slow' = 'yes') execute function stall()
     """)
+    await database.execute("select pg_advisory_lock($1)", HELD)
     tag = await tag_of(site, "pages?id=eq.1")
     slow = asyncio.create_task(
         ask(site, "PATCH", "pages?id=eq.1", {"If-Match": tag, "X-Slow": "yes"}, {"title": "slow"})
     )
-    await asyncio.sleep(0.1)
+    await until_held(database)
     assert (await ask(site, "PATCH", "pages?id=eq.1", {}, {"title": "quick"})).status_code == 204
+    await database.execute("select pg_advisory_unlock($1)", HELD)
     lost = await slow
     assert (lost.status_code, lost.json()["code"]) == (412, "MH114")
     assert await database.fetchval("select title from pages where id = 1") == "quick"

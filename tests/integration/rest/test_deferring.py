@@ -19,9 +19,11 @@ from monohull.kernel.configuration import Configuration
 from monohull.worker import SideWorker, WorkerProcess
 from tests.application import anon_key
 from tests.integration.auth.conftest import shared_connections  # noqa: F401 found by name
+from tests.integration.backends import until_asleep
 from tests.integration.rest.conftest import SHOP, serving
 from tests.integration.rest.test_reading import ADA, SERVICE, token
 from tests.integration.rest.test_scopes import key
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -57,7 +59,7 @@ create function dots() returns "image/x-dots" language sql volatile as $$ select
 create function huge() returns text language sql volatile as $$ select repeat('x', 5000000) $$;
 create function tick() returns int language sql volatile as 'select 1';
 create function slow() returns int language plpgsql as $$ begin
-    perform pg_sleep(30); return 1; end $$;
+    perform pg_sleep(600); return 1; end $$;
 """
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -102,7 +104,7 @@ class Desk:
         return await self.served.client.get(location, headers=by or self.ada)
 
     async def over(self, location: str, by: dict[str, str] | None = None, *, state: str = "") -> Any:
-        deadline = monotonic_seconds() + 20
+        deadline = monotonic_seconds() + PATIENCE_SECONDS
         while True:
             found = (await self.see(location, by)).json()
             if found["state"] in ((state,) if state else ("succeeded", "dead", "cancelled")):
@@ -186,10 +188,7 @@ async def test_what_becomes_of_calls(desk: Desk) -> None:
         answer = await desk.served.client.post(f"/platform/v1/jobs/{job_id}/cancel", headers=SERVICE)
         assert answer.status_code == 200
         assert (await desk.over(slow))["state"] == "cancelled"
-        running = "select count(*) from pg_stat_activity where state = 'active' and wait_event = 'PgSleep'"
-        async with asyncio.timeout(10):  # the server ends it after it was told to
-            while await desk.database.fetchval(running):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        await until_asleep(desk.database, 0)  # the server ends it after it was told to
 
 
 async def test_who_may_see_a_call(desk: Desk) -> None:
@@ -299,7 +298,7 @@ async def test_they_can_be_switched_off(desk: Desk) -> None:
     name = await desk.database.fetchval("select current_database()")
     change = f"alter role authenticator in database {name} %s pgrst.async_timeout_seconds"
     await desk.database.execute(change % "set" + " = '0'; notify pgrst, 'reload config'")
-    deadline = monotonic_seconds() + 10
+    deadline = monotonic_seconds() + PATIENCE_SECONDS
     while (answer := await desk.call("tick")).status_code != 200:
         assert (answer.status_code, monotonic_seconds() < deadline) == (202, True)
         await asyncio.sleep(0.05)

@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.application import Served, service_key
 from tests.integration.rest.conftest import serving
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -163,12 +164,10 @@ async def test_a_document_is_kept_and_known(served: Served, database: asyncpg.Co
         200, b"", first.headers["content-length"],
     )  # fmt: skip
     await database.execute("comment on column public.gauges.secret is 'Told now.'")
-    answer = known
-    for _ in range(100):
-        answer = await served.client.get(DOCUMENT, headers={**SERVICE, "If-None-Match": tag})
-        if answer.status_code == 200:
-            break
-        await asyncio.sleep(0.05)
+    answer = await eventually(
+        lambda: served.client.get(DOCUMENT, headers={**SERVICE, "If-None-Match": tag}),
+        lambda found: found.status_code == 200,
+    )
     assert "Told now." in answer.text
     assert answer.headers["etag"] != tag
 

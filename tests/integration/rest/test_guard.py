@@ -13,6 +13,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.principal import SYSTEM, Principal, PrincipalKind
 from tests.application import service_key
 from tests.integration.rest.test_known import person
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import asyncpg
@@ -144,7 +145,7 @@ async def test_an_index_makes_the_request_pass(site: Served, database: asyncpg.C
     hint = (await ask(site, path)).json()["hint"]
     await database.execute(hint.removeprefix("This index would help: "))
     await database.execute("notify pgrst, 'reload schema'")
-    deadline = monotonic_seconds() + 20
+    deadline = monotonic_seconds() + PATIENCE_SECONDS
     while (answer := await ask(site, path)).status_code != 200:
         assert monotonic_seconds() < deadline, answer.text
     assert answer.json() == []
@@ -244,7 +245,7 @@ async def test_rows_are_limited_and_keys_have_ceilings_of_their_own(
     )
     try:
         await database.execute("notify pgrst, 'reload config'")
-        deadline = monotonic_seconds() + 20
+        deadline = monotonic_seconds() + PATIENCE_SECONDS
         while (answer := await ask(served, "books?select=id&pages=lt.200", two)).status_code == 200:
             assert monotonic_seconds() < deadline
         assert (answer.status_code, answer.json()["code"]) == (403, "MH125")

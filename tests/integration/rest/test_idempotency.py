@@ -17,6 +17,7 @@ from modules.rest.jobs import purge_answers
 from monohull.kernel.database.data import AS_LOGIN
 from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_known import OWN, SERVICE, person
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import httpx
@@ -53,7 +54,10 @@ TABLES = """
     end $$;
 """
 
-WAITS = "select count(*) from pg_locks where locktype = 'transactionid' and not granted"
+WAITS = (
+    "select count(*) from pg_locks join pg_stat_activity using (pid) "
+    "where locktype = 'transactionid' and not granted and datname = current_database()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +238,7 @@ async def test_one_that_is_not_answered_for_long(
     async with database.transaction():
         await database.execute("select from gate for update")
         task = asyncio.create_task(send(till, "POST", "rpc/slow", keyed("slow")))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await database.fetchval(WAITS):  # noqa: ASYNC110 nothing tells of it
                 await asyncio.sleep(0.02)
         refused = await send(till, "POST", "rpc/slow", keyed("slow"))
@@ -324,8 +328,11 @@ async def test_killed_between_commit_and_answer(
     assert process.stdin is not None
     process.stdin.write(json.dumps(message).encode())
     process.stdin.close()
-    waits = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711 and not granted"
-    async with asyncio.timeout(30):
+    waits = (
+        "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711 and not granted "
+        "and database = (select oid from pg_database where datname = current_database())"
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await database.fetchval(waits):  # noqa: ASYNC110 nothing tells of it
             await asyncio.sleep(0.02)
     process.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from modules.auth.tokens import TokenCodec
 from modules.query.live import live_catalog
 from modules.rest import asgi
-from monohull.kernel.clock import monotonic_seconds
 from tests.application import JWT_SECRET, service_key
 from tests.integration.rest.conftest import serving
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -109,10 +108,7 @@ async def test_a_new_catalog_is_obeyed(database: asyncpg.Connection, shop: Serve
     await database.execute("comment on table products is null; alter table products add column weight int")
     before = live.current()
     live.request_reload()
-    until = monotonic_seconds() + 10
-    while live.current() is before:
-        assert monotonic_seconds() < until
-        await asyncio.sleep(0.02)
+    await eventually(lambda: live.current() is not before)
     assert (await seen(shop, "products?id=eq.100", {}))[0] == 401, "it is closed now"
     assert b'"weight":null' in (await seen(shop, "products?id=eq.100", SERVICE))[2]
 

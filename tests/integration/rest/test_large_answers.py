@@ -16,6 +16,7 @@ from monohull.kernel.database import stream
 from monohull.kernel.observation import AnswerBroken, RequestFinished
 from tests.application import Served, service_key
 from tests.integration.cli.serving import serve
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+ANSWERING: Final = (
+    "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
+    "and query like '%\"big\"%'"
+)
 SERVICE: Final = {"Authorization": f"Bearer {service_key()}"}
 ROWS: Final = 12_000
 MIB: Final = 1024 * 1024
@@ -126,9 +131,7 @@ async def ask(
 
 async def at_rest(served: Served) -> None:
     pool = served.runtime.data
-    async with asyncio.timeout(10):
-        while pool.in_use or pool.waiting:  # noqa: ASYNC110 nothing tells of it
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not pool.in_use and not pool.waiting)
     assert pool._spools.used_bytes == 0
 
 
@@ -237,8 +240,8 @@ async def test_a_client_that_leaves(served: Served, database: asyncpg.Connection
         assert messages <= len(found.messages) <= messages + 20
         assert not found.is_whole
         await at_rest(served)
-    active = "select count(*) from pg_stat_activity where state = 'active' and query like '%\"big\"%'"
-    assert await database.fetchval(f"{active} and pid <> pg_backend_pid()") == 0
+    active = f"select count(*) {ANSWERING} and state = 'active'"
+    assert await database.fetchval(active) == 0
     assert served.runtime.data.lost_total == lost
 
 
@@ -247,11 +250,8 @@ async def test_a_slow_client_gets_it_all(
 ) -> None:
     monkeypatch.setattr(stream, "HOLD_SECONDS", 0.1)
     task = asyncio.create_task(ask(served, "big?order=id", delay=0.02))
-    async with asyncio.timeout(20):
-        while not served.runtime.data._spools.used_bytes:  # noqa: ASYNC110 nothing tells of it
-            await asyncio.sleep(0.01)
-        while served.runtime.data.in_use:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await eventually(lambda: served.runtime.data._spools.used_bytes)
+    await eventually(lambda: not served.runtime.data.in_use)
     assert not task.done()
     found = await task
     assert (found.body == document, found.is_whole) == (True, True)
@@ -293,16 +293,14 @@ async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
     return reader, writer
 
 
-STATES: Final = (
-    "select state, wait_event from pg_stat_activity where query like '%\"big\"%' and pid <> pg_backend_pid()"
-)
+STATES: Final = f"select state, wait_event {ANSWERING}"
 
 
-async def until(connection: asyncpg.Connection[Any], state: str, event: str, *, seconds: float = 10) -> None:
+async def until(connection: asyncpg.Connection[Any], state: str, event: str) -> None:
     """Wait until the backend that answered is as said."""
-    async with asyncio.timeout(seconds):
-        while [tuple(row) for row in await connection.fetch(STATES)] != [(state, event)]:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await eventually(
+        lambda: connection.fetch(STATES), lambda found: [tuple(row) for row in found] == [(state, event)]
+    )
 
 
 async def test_over_a_real_server(
@@ -310,10 +308,7 @@ async def test_over_a_real_server(
 ) -> None:
     """A client that stalls holds the connection for a moment; one that leaves, and a backend that ends."""
     # the application of the other tests has connections to this database, too
-    await database.execute(
-        "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity "
-        "where datname = current_database() and pid <> pg_backend_pid() and query like '%\"big\"%'"
-    )
+    await database.execute(f"select count(pg_terminate_backend(pid, 5000)) {ANSWERING}")
     with serve(
         connections, tmp_path, rest_max_rows="", pool_size="1", log_level="warning", log_format="json"
     ) as url:
@@ -321,14 +316,15 @@ async def test_over_a_real_server(
         with closing(writer):
             assert await read_head(reader) == (200, len(document))
             await until(database, "active", "ClientWrite")
-            await until(database, "idle", "ClientRead", seconds=stream.HOLD_SECONDS + 5)
+            await until(database, "idle", "ClientRead")
             assert await reader.readexactly(len(document)) == document
 
         reader, writer = await connect(url)
         assert await read_head(reader) == (200, len(document))
         await until(database, "active", "ClientWrite")
         writer.transport.abort()
-        await until(database, "idle", "ClientRead", seconds=2)
+        async with asyncio.timeout(stream.HOLD_SECONDS * 2 / 3):  # and not when that has passed
+            await until(database, "idle", "ClientRead")
 
         reader, writer = await connect(url)
         with closing(writer):

@@ -10,7 +10,9 @@ import pytest
 
 from monohull.kernel.departures import Departures
 from tests.application import service_key
+from tests.integration.backends import until_asleep
 from tests.integration.cli.serving import serve
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,14 +25,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SLOW: Final = """
 create table scraps (id int primary key, body text);
-create view slow_scraps with (security_invoker) as select id, body, pg_sleep(60)::text as slept from scraps;
+create view slow_scraps with (security_invoker) as select id, body, pg_sleep(600)::text as slept from scraps;
 insert into scraps values (1, 'one');
 create function slow_insert(id int) returns void language plpgsql as $$ begin
   insert into scraps values (slow_insert.id, 'late');
-  perform pg_sleep(60);
+  perform pg_sleep(600);
 end $$;
 """
-AT_WORK: Final = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
 INSERTED: Final = b"id,body\n" + b"".join(b"%d,note\n" % number for number in range(100, 200))
 
 
@@ -47,12 +48,6 @@ async def send(url: str, method: str, path: str, body: bytes = b"", *, announced
     )
     await writer.drain()
     return reader, writer
-
-
-async def until(database: asyncpg.Connection[Any], sql: str, wanted: int) -> None:
-    async with asyncio.timeout(10):
-        while await database.fetchval(sql) != wanted:  # noqa: ASYNC110 the database does not tell
-            await asyncio.sleep(0.02)
 
 
 def finished(log: str, route: str) -> list[int]:
@@ -72,9 +67,9 @@ async def test_what_they_asked_for_is_cancelled(
             ("POST", "/rest/v1/rpc/slow_insert", b'{"id": 2}'),
         ):
             _, writer = await send(url, method, path, body)
-            await until(database, AT_WORK, 1)
+            await until_asleep(database)
             writer.transport.abort()
-            await until(database, AT_WORK, 0)
+            await until_asleep(database, 0)
         assert await database.fetchval("select count(*) from scraps") == 1
         reader, writer = await send(url, "GET", "/rest/v1/scraps?select=id")
         assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
@@ -92,6 +87,8 @@ async def test_half_a_body_changes_nothing(
         _, writer = await send(url, "POST", "/rest/v1/scraps", INSERTED, announced=len(INSERTED) + 100)
         await asyncio.sleep(0.3)
         writer.close()
+        log = tmp_path / "serve.log"
+        await eventually(lambda: finished(log.read_text(), "/rest/v1/{relation}") == [499])
         reader, writer = await send(url, "POST", "/rest/v1/scraps", b"id,body\n7,whole\n")
         assert b"201 Created" in await reader.readuntil(b"\r\n\r\n")
         writer.close()
@@ -114,9 +111,7 @@ async def test_those_who_stay_are_not_listened_to_for_long() -> None:
     with departures.watch(receive) as stay:
         await asyncio.sleep(0.8)
         assert asked == ["receive"]
-    async with asyncio.timeout(5):
-        while departures.timer is not None:  # noqa: ASYNC110 nothing tells of it
-            await asyncio.sleep(0.01)
+    await eventually(lambda: departures.timer is None)
     assert stay._listener is not None
     assert stay._listener.cancelled()
 

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from tests.integration.rest.conftest import serving
 from tests.integration.rest.test_known import SERVICE, person
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -611,7 +612,7 @@ async def test_a_statement_that_changed_in_between_is_parsed_again(
         "create policy own on sale_lines using (true); insert into labels values (95, 'k');"
         "notify pgrst, 'reload schema'"
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await forget(till)).status_code == 404:  # noqa: ASYNC110 the catalog tells nobody
             await asyncio.sleep(0.02)
     for kind in ("bigint", "int", "bigint", "int"):

@@ -15,6 +15,7 @@ import pytest_asyncio
 from monohull.kernel.clock import monotonic_seconds
 from tests.application import service_key
 from tests.integration.rest.test_known import person
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import httpx
@@ -426,7 +427,7 @@ async def _walk_under_inserts(  # noqa: PLR0913 fixtures, and the size
         writing.clear()
         task = asyncio.create_task(write())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await writing.wait()
             if way == "next":
                 pages = await walk(site, path)

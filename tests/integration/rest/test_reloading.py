@@ -19,9 +19,10 @@ from modules.query.live import MIN_INTERVAL_SECONDS, CatalogLoaded
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.observation import Observer
 from tests.application import service_key
+from tests.patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from modules.query import Catalog
     from monohull.kernel.observation import Observation
@@ -68,13 +69,6 @@ async def reading(url: str, **settings: Any) -> AsyncIterator[Reading]:
     found = Reading(url, **settings)
     async with found.live.running():
         yield found
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    until = monotonic_seconds() + 10
-    while not holds():
-        assert monotonic_seconds() < until, "it did not happen"
-        await asyncio.sleep(0.01)
 
 
 async def test_ddl_is_seen_without_a_word(database: asyncpg.Connection, platform_database: str) -> None:
@@ -184,8 +178,9 @@ async def test_an_old_catalog_is_freed_at_once(database: asyncpg.Connection, sho
             await database.execute(f"create table {name} (id int)")
             await replaced(live, old)
             assert (await shop.client.get(f"/rest/v1/{name}", headers=SERVICE)).status_code == 200
-            with suppress(AssertionError):
-                await eventually(partial(is_gone, old))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(10):
+                    await eventually(partial(is_gone, old))
                 return
             held += islice(holders_of(old()), 60)
         pytest.fail("\n".join(["each is held:", *held]))

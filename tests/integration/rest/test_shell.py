@@ -9,6 +9,7 @@ import pytest
 
 from tests.application import Served, service_key
 from tests.integration.rest.conftest import serving
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -57,12 +58,8 @@ def functions(database: asyncpg.Connection) -> asyncpg.Connection:
     return database
 
 
-async def eventually(served: Served, path: str, wanted: Any) -> None:
-    for _ in range(100):
-        if await ask(served, path) == wanted:
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"{path} did not become {wanted}: {await ask(served, path)}")
+async def becomes(served: Served, path: str, wanted: Any) -> None:
+    await eventually(lambda: ask(served, path), lambda found: found == wanted)
 
 
 async def test_configuration_in_the_database_is_reloaded(
@@ -76,11 +73,7 @@ async def test_configuration_in_the_database_is_reloaded(
                 f"alter role authenticator in database {name} set pgrst.db_max_rows = '2';"
                 " notify pgrst, 'reload config'"
             )
-            for _ in range(100):
-                if len(await ask(served, "customers?select=id")) == 2:
-                    break
-                await asyncio.sleep(0.05)
-            assert len(await ask(served, "customers?select=id")) == 2
+            await eventually(lambda: ask(served, "customers?select=id"), lambda found: len(found) == 2)
             await functions.execute(
                 f"alter role authenticator in database {name} set pgrst.db_tx_end = 'nonsense';"
                 " notify pgrst, 'reload config'"

@@ -19,6 +19,7 @@ from monohull.kernel.home import Connections
 from monohull.kernel.settings import Secret
 from tests.application import anon_key, on_database, service_key
 from tests.integration.cli.serving import serve
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -230,7 +231,7 @@ async def test_what_one_writes_the_other_gives(pair: tuple[Pair, asyncpg.Connect
         writer, reader = two.urls if amount % 2 else reversed(two.urls)
         written = await two.ask("PATCH", "prices?id=eq.1", json={"amount": amount}, url=writer)
         assert written.status_code == 204, written.text
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             amounts: list[int] = []
             while amount not in amounts or "hit" not in " ".join(told):
                 read = await two.ask("GET", "prices?id=eq.1", url=reader)

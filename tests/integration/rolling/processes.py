@@ -15,6 +15,7 @@ import httpx
 
 from tests.integration.cli.serving import free_port, wait_ready
 from tests.integration.cli.test_commands import environment
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +146,7 @@ class Proxy:
         environ = {**os.environ, "XDG_DATA_HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder)}
         with self.log.open("w") as log:
             self._process = subprocess.Popen(self._command, env=environ, stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             assert self._process.poll() is None, self.log.read_text()
             try:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from modules.streams.working import in_worker
-from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.dispatch import duties_of
 from monohull.kernel.outbox import publish
 from monohull.kernel.relay import Relay
 from tests.application import running_app
 from tests.integration.rbac.staff import Staff
 from tests.integration.webhooks.office import event_called
+from tests.patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     import httpx
 
@@ -98,15 +97,7 @@ class Moored:
 
     async def until(self, holds: Callable[[Any], bool]) -> Any:
         """Return its view once something holds of it."""
-        found: Any = {}
-
-        async def look() -> bool:
-            nonlocal found
-            found = await self.view()
-            return holds(found)
-
-        await until(look, lambda: found)
-        return found
+        return await eventually(self.view, holds)
 
     async def delivered(self, number: int) -> Any:
         """Return its view once so many events were taken and none waits."""
@@ -116,14 +107,6 @@ class Moored:
 def new_name() -> str:
     """Return the name of an area of events that nobody else has."""
     return f"shop{uuid4().hex[:8].translate(str.maketrans('0123456789', 'ghijklmnop'))}"
-
-
-async def until(holds: Callable[[], Awaitable[bool]], said: Callable[[], Any] = str) -> None:
-    """Wait until something holds."""
-    deadline = monotonic_seconds() + 20
-    while not await holds():
-        assert monotonic_seconds() < deadline, said()
-        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

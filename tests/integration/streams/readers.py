@@ -17,7 +17,8 @@ from cloudevents.core.formats.json import JSONFormat
 from msgspec import Struct
 
 from monohull.kernel.clock import monotonic_seconds
-from tests.integration.streams.dock import new_name, until
+from tests.integration.streams.dock import new_name
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,7 +54,7 @@ class RabbitMqPlace:
 
     async def read(self, number: int) -> list[Read]:
         found: list[Read] = []
-        async with asyncio.timeout(30), await aio_pika.connect(self._broker.url) as connection:
+        async with asyncio.timeout(PATIENCE_SECONDS), await aio_pika.connect(self._broker.url) as connection:
             queue = await (await connection.channel()).get_queue(self._name)
             while len(found) < number:
                 got = await queue.get(fail=False, no_ack=True)
@@ -87,7 +88,7 @@ class NatsPlace:
             async def are_there() -> bool:
                 return bool((await jetstream.stream_info(self._name)).state.messages >= number)
 
-            await until(are_there)
+            await eventually(are_there)
             state = (await jetstream.stream_info(self._name)).state
             messages = [
                 await jetstream.get_msg(self._name, sequence)
@@ -122,7 +123,7 @@ class KafkaPlace:
         consumer = aiokafka.AIOKafkaConsumer(
             self._name, bootstrap_servers=self._broker.address, auto_offset_reset="earliest"
         )
-        async with asyncio.timeout(30), consumer:
+        async with asyncio.timeout(PATIENCE_SECONDS), consumer:
             while len(found) < number:
                 got = await consumer.getone()
                 message = KafkaMessage(dict(got.headers), got.key, got.value)
@@ -161,7 +162,7 @@ class KinesisPlace:
             StreamName=self._name, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
         found: list[Read] = []
-        deadline = monotonic_seconds() + 30
+        deadline = monotonic_seconds() + PATIENCE_SECONDS
         while len(found) < number:
             assert monotonic_seconds() < deadline
             answer = self._client.get_records(ShardIterator=iterator)

@@ -10,7 +10,8 @@ from modules.streams.assembly import build_envelopes, build_vault
 from modules.streams.claims import SinkClaims
 from modules.streams.settings import StreamsSettings
 from monohull.kernel.feed_reader import lock_of
-from tests.integration.streams.dock import new_name, until
+from tests.integration.streams.dock import new_name
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -64,7 +65,7 @@ async def test_two_workers_share_the_sinks(dock: Dock, redis: Redis, shared_conn
             numbers = [row["sinks"] for row in await dock.rows(ALL_HOLDERS, locks)]
             return len(numbers) == 2 and sum(numbers) == len(locks) and max(numbers) - min(numbers) <= 1
 
-        await until(is_shared)
+        await eventually(is_shared)
         for sink in sinks:
             await sink.happen(*range(3), key="one")
             await sink.delivered(3)
@@ -89,7 +90,7 @@ async def test_another_goes_on(dock: Dock, redis: Redis, shared_connections: Con
             return await holders(dock, there.id) not in ([], [first])
 
         ids += await there.happen(*range(3, 6), key="one")
-        await until(is_led_again)
+        await eventually(is_led_again)
         await there.delivered(6)
         assert len(await holders(dock, there.id)) == 1
     ids += await there.happen(6, key="one")
@@ -108,5 +109,5 @@ async def test_a_deleted_sink_leaves_no_place(dock: Dock, shared_connections: Co
     async def is_given_up() -> bool:
         return not await holders(dock, there.id)
 
-    await until(is_given_up)
+    await eventually(is_given_up)
     assert not await dock.rows("select 1 from monohull.feed_readers where name = $1", f"streams.{there.id}")

@@ -13,7 +13,8 @@ from cloudevents.core.formats.json import JSONFormat
 
 from monohull.kernel.embedded import EmbeddedRedis, new_password
 from monohull.kernel.redis_connection import close_redis, open_redis
-from tests.integration.streams.dock import new_name, until
+from tests.integration.streams.dock import new_name
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ async def until_there(redis: Redis, stream: str, number: int) -> list[dict[str, 
     async def are_there() -> bool:
         return bool(await redis.xlen(stream) >= number)
 
-    await until(are_there)
+    await eventually(are_there)
     return await entries(redis, stream)
 
 
@@ -103,7 +104,7 @@ async def until_told(redis: Redis, stream: str, event_id: str) -> list[str]:
     async def is_there() -> bool:
         return event_id in [entry["id"] for entry in await entries(redis, stream)]
 
-    await until(is_there)
+    await eventually(is_there)
     return [event_in(entry).get_type() for entry in await entries(redis, stream)]
 
 
@@ -127,7 +128,7 @@ async def test_publish_subscribe(dock: Dock, redis: Redis, shared_connections: C
         await listening.psubscribe(f"{target['redis_pubsub']['channel'].removesuffix('{event}')}*")
         ids = await there.happen(1, 2)
         heard: list[str] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(heard) < 2:
                 said = await listening.get_message(ignore_subscribe_messages=True, timeout=1)
                 if said is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from modules.teams.jobs import purge_invitations
 from monohull.kernel import clock
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import asyncpg
@@ -36,7 +37,7 @@ create trigger pause before delete on monohull.role_assignments
 
 async def waiting(connection: asyncpg.Connection, count: int) -> None:
     """Return once so many others wait for locks of this database."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = await connection.fetchval(
                 "select count(distinct pid) from pg_locks where not granted and pid in "

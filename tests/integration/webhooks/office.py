@@ -18,6 +18,7 @@ from monohull.kernel.outbox import publish
 from monohull.kernel.relay import Relay
 from tests.application import running_app
 from tests.integration.rbac.staff import Staff
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -92,7 +93,7 @@ class Office:
     async def relayed(self, event_id: str) -> None:
         """Wait until the event has its place in the feed: what changes from then on comes after it."""
         query = "select 1 from monohull.outbox where id = $1::text::uuid and relayed_at is not null"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await self.rows(query, event_id):  # noqa: ASYNC110 nothing tells of it
                 await asyncio.sleep(0.02)
 
@@ -124,7 +125,7 @@ class Listener:
 
     async def settled(self, number: int = 1) -> list[Any]:
         """Return its deliveries once so many are finished and none waits."""
-        deadline = monotonic_seconds() + 20
+        deadline = monotonic_seconds() + PATIENCE_SECONDS
         while True:
             found = await self.deliveries()
             if len(found) >= number and all(one["finished_at"] for one in found):

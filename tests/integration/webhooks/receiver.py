@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.tasks import end
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -83,16 +84,16 @@ class Receiver:
         """Answer 422 at ``path`` to the requests for which ``which`` holds."""
         self._refused[path] = which
 
-    async def until(self, holds: Callable[[], object], *, seconds: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], object]) -> None:
         """Wait until ``holds()`` is true; looked at with each request."""
         async with self._arrived:
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._arrived.wait_for(lambda: bool(holds()))
             except TimeoutError:
                 paths = [one.path for one in self.got[-20:]]
                 raise AssertionError(
-                    f"not within {seconds} s; got {len(self.got)}, at last {paths}"
+                    f"not within {PATIENCE_SECONDS} s; got {len(self.got)}, at last {paths}"
                 ) from None
 
     async def arrived(self, path: str, number: int = 1) -> list[Got]:

@@ -10,6 +10,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from monohull.kernel.clock import monotonic_seconds
 from tests.integration.webhooks.receiver import Answer
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from tests.integration.webhooks.office import Office
@@ -265,7 +266,7 @@ async def test_failing_for_too_long(office: Office) -> None:
     await there.happen(2)
     await there.settled(2)
     await office.receiver.arrived(there.path, 2)
-    deadline = monotonic_seconds() + 20
+    deadline = monotonic_seconds() + PATIENCE_SECONDS
     while (view := await there.view())["is_enabled"]:
         assert monotonic_seconds() < deadline
         await asyncio.sleep(0.05)

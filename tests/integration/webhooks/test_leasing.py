@@ -13,6 +13,7 @@ from modules.webhooks.assembly import build_vault
 from modules.webhooks.leasing import take
 from modules.webhooks.looks import OVERDUE
 from monohull.kernel.clock import monotonic_seconds
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -129,8 +130,11 @@ async def test_a_test_waits_for_who_disables(office: Office) -> None:
 
 async def until_blocked(office: Office, asked: asyncio.Task[Any], by: str) -> None:
     """Return once somebody waits for a lock, or the request has been answered."""
-    deadline = monotonic_seconds() + 10
-    query = "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%' || $1 || '%'"
+    deadline = monotonic_seconds() + PATIENCE_SECONDS
+    query = (
+        "select from pg_stat_activity where wait_event_type = 'Lock' and query like '%' || $1 || '%' "
+        "and datname = current_database()"
+    )
     while not asked.done() and not await office.rows(query, by):
         assert monotonic_seconds() < deadline
         await asyncio.sleep(0.02)

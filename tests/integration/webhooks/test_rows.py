@@ -13,6 +13,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.housekeeping import deliver_event
 from monohull.kernel.rows import sync_watches
 from tests.integration.webhooks.receiver import Answer
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from tests.integration.auth.people import Person
@@ -139,7 +140,7 @@ async def test_an_endpoint_that_was_disabled_by_itself_watches_no_more(office: O
     there = await office.endpoint(events=[], rows=[{"table": name}])
     office.receiver.plan[there.path] = [Answer(status=410)]
     await office.execute(f"insert into public.{name} values (1)")
-    deadline = monotonic_seconds() + 20
+    deadline = monotonic_seconds() + PATIENCE_SECONDS
     query = "select id from monohull.outbox where name = 'webhooks.endpoint_disabled' and key = $1"
     while not (found := await office.rows(query, there.id)):
         assert monotonic_seconds() < deadline

@@ -12,6 +12,7 @@ from monohull.kernel import schema
 from monohull.kernel.errors import DatabaseUnavailable, SchemaOutdated
 from monohull.kernel.observation import Observation, Observer, SchemaChecked
 from monohull.kernel.schema import SchemaWatch
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from monohull.kernel.schema import SchemaState
@@ -72,7 +73,7 @@ async def test_recovers_without_a_restart(monkeypatch: pytest.MonkeyPatch) -> No
         with pytest.raises(SchemaOutdated):
             watched.demand()
         database.state = "current"
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 with suppress(SchemaOutdated):
                     watched.demand()

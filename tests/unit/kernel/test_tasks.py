@@ -8,6 +8,7 @@ import pytest
 
 from monohull.kernel import tasks
 from monohull.kernel.tasks import beside, end
+from tests.patience import PATIENCE_SECONDS
 
 
 async def forever() -> None:
@@ -35,7 +36,7 @@ async def test_a_task_that_swallows_the_first_cancellation(monkeypatch: pytest.M
 
     task = asyncio.create_task(stubborn())
     await asyncio.sleep(0)
-    await asyncio.wait_for(end(task), 5)
+    await asyncio.wait_for(end(task), PATIENCE_SECONDS)
     assert (swallowed, task.cancelled()) == (1, True)
 
 
