@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
-SECONDS_EACH: Final = 20.0
+SECONDS_EACH: Final = 60.0
 AT_ONCE: Final = 8
 CONTROLS: Final = re.compile(rb"[\r\n\x00]")
 LIMIT: Final = re.compile(rb"error=54...$")

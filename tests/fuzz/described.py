@@ -14,6 +14,7 @@ from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 
 from tests.application import anon_key, service_key
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +29,12 @@ def signed_in(url: str) -> dict[str, str]:
         f"{url}/auth/v1/admin/generate_link",
         json={"type": "invite", "email": f"{uuid4().hex}@example.com"},
         headers=SERVICE,
+        timeout=PATIENCE_SECONDS,
     ).json()
     answer = httpx.post(
-        f"{url}/auth/v1/verify", json={"type": "invite", "token_hash": link["hashed_token"]}
+        f"{url}/auth/v1/verify",
+        json={"type": "invite", "token_hash": link["hashed_token"]},
+        timeout=PATIENCE_SECONDS,
     ).json()
     return {"Authorization": f"Bearer {answer['access_token']}", "apikey": anon_key()}
 

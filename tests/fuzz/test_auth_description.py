@@ -14,6 +14,7 @@ import schemathesis
 
 from tests.fuzz.described import SERVICE, attack_all, signed_in
 from tests.integration.cli.serving import serve
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,14 +71,15 @@ def url(connections: Connections, tmp_path: Path) -> Iterator[str]:
 
 
 def test_no_request_causes_a_500(url: str) -> None:
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json").include(path_regex=f"^{PREFIX}/")
+    described = schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=PATIENCE_SECONDS)
+    schema = described.include(path_regex=f"^{PREFIX}/")
     seen, faults = attack_all(schema, (SERVICE, signed_in(url)))
     assert not faults, "\n".join(faults[:20])
     assert {f"POST {PREFIX}/signup", f"PUT {PREFIX}/user", f"GET {PREFIX}/admin/users"} <= seen
 
 
 def test_bodies_are_described(url: str) -> None:
-    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
+    paths = httpx.get(f"{url}/openapi.json", timeout=PATIENCE_SECONDS).json()["paths"]
     without = [
         f"{method} {path}"
         for path, operations in paths.items()

@@ -16,6 +16,7 @@ from tests.integration.cli.serving import free_port
 from tests.integration.rolling.processes import COMMANDS, Process
 from tests.integration.rolling.traffic import read_answer
 from tests.load.hostile_clients import CLIENTS, Target, attacking
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,7 +74,7 @@ def memory_bytes(pid: int) -> int:
 
 async def served(target: Target) -> None:
     """Be an ordinary client with a connection of its own."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         reader, writer = await asyncio.open_connection(target.host, target.port)
         try:
             writer.write(target.head("GET", "?id=eq.7&select=id"))
@@ -104,8 +105,8 @@ async def test_others_are_served_and_memory_stays(api: Process, attack: str) -> 
 
 async def nothing_goes_on(api: Process) -> None:
     """Wait until no request is left but the one that asks."""
-    deadline = time.monotonic() + 30
-    async with httpx.AsyncClient(headers={"apikey": service_key()}, timeout=30) as client:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    async with httpx.AsyncClient(headers={"apikey": service_key()}, timeout=PATIENCE_SECONDS) as client:
         while True:
             answer = await client.get(f"http://127.0.0.1:{api.port}/platform/v1/status")
             if answer.json()["requests_in_flight"] == 1:
@@ -122,7 +123,7 @@ async def test_nonsense_is_refused(api: Process) -> None:
         reader, writer = await asyncio.open_connection(target.host, target.port)
         head = target.head("POST", "", "Content-Type: application/json")[:-2]
         writer.write(head + rest)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await reader.read(65536)
         found[name] = int(answer.split(b" ", 2)[1]) if answer else "closed"
         assert answer.count(b"HTTP/1.1 ") <= 1, f"{name}: {answer!r}"  # no second request was seen in it

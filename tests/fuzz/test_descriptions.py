@@ -18,6 +18,7 @@ from litestar.params import FromQuery  # noqa: TC002 Litestar reads it
 
 from tests.fuzz.described import SERVICE, attack_all, signed_in
 from tests.integration.cli.serving import serve
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,10 +50,11 @@ def url(filled: Connections, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_platform_answers_no_500(url: str) -> None:
-    schema = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(path_regex=LEFT_OUT)
+    described = schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=PATIENCE_SECONDS)
+    schema = described.exclude(path_regex=LEFT_OUT)
     seen, faults = attack_all(schema, (SERVICE, signed_in(url)))
     assert not faults, "\n".join(faults[:20])
-    described = httpx.get(f"{url}/openapi.json").json()["paths"]
+    described = httpx.get(f"{url}/openapi.json", timeout=PATIENCE_SECONDS).json()["paths"]
     families = {path.split("/")[3] for path in described if path.startswith("/platform/v1/")}
     assert families <= {label.partition(" ")[2].split("/")[3] for label in seen if "/platform/v1/" in label}
     assert len(seen) > 100
@@ -61,7 +63,7 @@ def test_the_platform_answers_no_500(url: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_data_api_answers_no_500(url: str) -> None:
-    description = httpx.get(f"{url}/rest/v1/", headers=SERVICE).json()
+    description = httpx.get(f"{url}/rest/v1/", headers=SERVICE, timeout=PATIENCE_SECONDS).json()
     description |= {"host": url.partition("://")[2], "schemes": ["http"]}
     schema = schemathesis.openapi.from_dict(description)
     schema.config.update(base_url=f"{url}/rest/v1")

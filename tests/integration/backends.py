@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 HELD: Final = 4712
 """Of an advisory lock: whoever asks for it while a test has it waits until the test lets go."""
 
+WAITING: Final = (
+    "select pid from pg_locks where locktype = 'advisory' and objid = $1 and not granted"
+    " and database = (select oid from pg_database where datname = current_database())"
+)
+
 WAIT_SECONDS: Final = 60.0
 """How long a request waits for a connection, where a test does not say so."""
 
@@ -29,10 +34,11 @@ async def until_asleep(connection: asyncpg.Connection[Any], number: int = 1) -> 
     await eventually(lambda: asleep(connection), lambda found: found == number)
 
 
+async def until_all_held(connection: asyncpg.Connection[Any], number: int) -> None:
+    """Wait until ``number`` backends wait for the lock `HELD`."""
+    await eventually(lambda: connection.fetch(WAITING, HELD), lambda found: len(found) == number)
+
+
 async def until_held(connection: asyncpg.Connection[Any], *, but: int = 0) -> int:
     """Wait until a backend other than ``but`` waits for the lock `HELD`, and return its process id."""
-    sql = (
-        "select pid from pg_locks where locktype = 'advisory' and objid = $1 and not granted and pid <> $2"
-        " and database = (select oid from pg_database where datname = current_database())"
-    )
-    return int(await eventually(lambda: connection.fetchval(sql, HELD, but)))
+    return int(await eventually(lambda: connection.fetchval(f"{WAITING} and pid <> $2", HELD, but)))

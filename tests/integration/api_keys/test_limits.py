@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modules.api_keys import quotas, rates
 from monohull.kernel import clock
 from tests.application import running_app
 from tests.integration.api_keys.keyring import PATH, SERVICE, ask, changed, made, make
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     import asyncpg
@@ -109,14 +110,28 @@ async def test_processes_agree(
 ) -> None:
     monkeypatch.setattr(quotas, "INTERVAL_SECONDS", 0.05)
     monkeypatch.setattr(rates, "INTERVAL_SECONDS", 0.05)
+    rounds: Counter[int] = Counter()
+    for kind in (quotas.Quotas, rates.Rates):
+
+        async def settle(self: Any, settle: Any = kind.settle) -> None:
+            await settle(self)
+            rounds[id(self)] += 1
+
+        monkeypatch.setattr(kind, "settle", settle)
+
+    async def agree() -> None:
+        """Wait until both processes have told and heard all that was counted by now."""
+        before = Counter(rounds)
+        await eventually(lambda: len(rounds) == 4 and all(rounds[at] >= before[at] + 2 for at in rounds))
+
     async with running_app(connections) as here, running_app(connections) as there:
         limits = ({"quota": {"limit": 4, "period": "month"}}, {"rate_per_minute": 4})
         for wanted in limits:
             key = (await made(here, **wanted))["key"]
             assert [(await ask(here, key)).status_code for _ in range(3)] == [200, 200, 200]
-            await asyncio.sleep(0.3)
+            await agree()
             assert (await ask(there, key)).status_code == 200, wanted
-            await asyncio.sleep(0.3)
+            await agree()
             statuses = [(await ask(served, key)).status_code for served in (there, here, there, here)]
             assert statuses.count(429) >= 3, "one more at most, from the process that had some left"
 

@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 
 from tests.integration.auth.people import V2
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ async def leave(people: People, provider: str = "google", **query: str) -> str:
 
 async def visit(url: str) -> str:
     """Sign in at the provider; return where it sends the browser."""
-    async with httpx.AsyncClient() as browser:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as browser:
         answer = await browser.get(url)
     assert answer.status_code == 302, answer.text
     return str(answer.headers["location"])

@@ -43,7 +43,7 @@ def monohull(*arguments: str, cwd: Path, **settings: str) -> subprocess.Complete
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -159,7 +159,7 @@ def serving(
     while True:
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         try:
-            if httpx.get(f"{url}/health/ready").status_code == 200:
+            if httpx.get(f"{url}/health/ready", timeout=30).status_code == 200:
                 break
         except httpx.TransportError:
             pass
@@ -174,25 +174,22 @@ def serving(
 def test_serve_with_two_processes(serving: tuple[subprocess.Popen[str], str]) -> None:
     process, url = serving
     for number in range(20):
-        assert (
-            httpx.get(f"{url}/platform/v1/whoami", headers={"X-Request-Id": f"r{number}"}).status_code == 200
-        )
+        answer = httpx.get(f"{url}/platform/v1/whoami", headers={"X-Request-Id": f"r{number}"}, timeout=30)
+        assert answer.status_code == 200
     line = 'monohull_http_requests_total{method="GET",route="/platform/v1/whoami",status="200"} 20.0'
     # the numbers of both processes are added up, whichever is asked; the other's are a second old at most
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while line not in httpx.get(f"{url}/metrics").text:
+    while line not in httpx.get(f"{url}/metrics", timeout=30).text:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     deadline = time.monotonic() + START_SECONDS
-    while (
-        len(set(re.findall(r'monohull_process_open_files\{.*pid="(\d+)"', httpx.get(f"{url}/metrics").text)))
-        < 2
-    ):
+    pid = re.compile(r'monohull_process_open_files\{.*pid="(\d+)"')
+    while len(set(pid.findall(httpx.get(f"{url}/metrics", timeout=30).text))) < 2:
         assert time.monotonic() < deadline, "both have to serve before they can be stopped in order"
         time.sleep(0.1)
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors
     lines = [json.loads(entry) for entry in errors.splitlines()]
     requests = [
@@ -207,7 +204,7 @@ def test_serve_with_two_processes(serving: tuple[subprocess.Popen[str], str]) ->
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/live").is_success
+        return httpx.get(f"{url}/health/live", timeout=30).is_success
     except httpx.TransportError:
         return False
 
@@ -215,7 +212,7 @@ def answers(url: str) -> bool:
 def test_processes_do_not_outlive_their_server(serving: tuple[subprocess.Popen[str], str]) -> None:
     process, url = serving
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_SECONDS)
     deadline = time.monotonic() + START_SECONDS
     while answers(url):
         assert time.monotonic() < deadline

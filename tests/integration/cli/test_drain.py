@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from tests.application import anon_key
+from tests.integration.backends import HELD, until_all_held
 from tests.integration.cli.serving import START_SECONDS, free_port, wait_ready
 from tests.integration.cli.test_commands import environment
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,25 +27,14 @@ SERVES_SECONDS = 0.5
 """After a process said that it started; until it serves there is nothing to drain, and it ends at once."""
 
 
-async def sleepers(connection: asyncpg.Connection) -> int:
-    count = await connection.fetchval(
-        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
-    )
-    return int(count)
-
-
-async def until(connection: asyncpg.Connection, number: int) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await sleepers(connection) != number:  # noqa: ASYNC110 another process is waited for
-            await asyncio.sleep(0.05)
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_what_was_accepted_is_finished(connections: Connections, tmp_path: Path, workers: str) -> None:
     database = await asyncpg.connect(connections.owner_url)
     await database.execute(
-        "create view slow as select 1 as id, pg_sleep(2)::text as slept; comment on view slow is '@public'"
+        f"create view slow as select 1 as id, pg_advisory_xact_lock_shared({HELD})::text as waited; "
+        "comment on view slow is '@public'"
     )
+    await database.execute("select pg_advisory_lock($1)", HELD)
     port = free_port()
     log = tmp_path / "serve.log"
     with log.open("w") as stream:
@@ -61,21 +51,24 @@ async def test_what_was_accepted_is_finished(connections: Connections, tmp_path:
             while log.read_text().count("process.started") < int(workers):  # noqa: ASYNC110 another process
                 await asyncio.sleep(0.05)
         await asyncio.sleep(SERVES_SECONDS)
-        async with httpx.AsyncClient(base_url=url, headers={"apikey": anon_key()}, timeout=20) as client:
-            running = [asyncio.create_task(client.get("/rest/v1/slow?select=id")) for _ in range(REQUESTS)]
-            await until(database, REQUESTS)
+        async with httpx.AsyncClient(
+            base_url=url, headers={"apikey": anon_key()}, timeout=PATIENCE_SECONDS
+        ) as client:
+            running = [asyncio.create_task(client.get("/rest/v1/slow")) for _ in range(REQUESTS)]
+            await until_all_held(database, REQUESTS)
             process.terminate()
+            await asyncio.sleep(SERVES_SECONDS)
+            await database.execute("select pg_advisory_unlock($1)", HELD)
             answers = await asyncio.gather(*running)
             assert [answer.status_code for answer in answers] == [200] * REQUESTS, log.read_text()
-            assert await asyncio.to_thread(process.wait, 20) == 0
+            assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
             with pytest.raises(httpx.TransportError):
                 await client.get("/health/live")
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await database.fetchval(  # noqa: ASYNC110
-                "select count(*) from pg_stat_activity "
-                "where datname = current_database() and application_name like 'monohull%'"
-            ):
-                await asyncio.sleep(0.05)
+        connected = (
+            "select count(*) from pg_stat_activity "
+            "where datname = current_database() and application_name like 'monohull%'"
+        )
+        await eventually(lambda: database.fetchval(connected), lambda found: found == 0)
     finally:
         process.kill()
         await asyncio.to_thread(process.wait)
@@ -115,7 +108,7 @@ async def test_the_lame_duck_serves_and_sends_everybody_elsewhere(
     try:
         await asyncio.to_thread(wait_ready, process, url, log)
         await asyncio.sleep(3 * SERVES_SECONDS)
-        async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
             kept = await client.get("/health/live")
             assert "connection" not in kept.headers
             process.terminate()
@@ -130,7 +123,7 @@ async def test_the_lame_duck_serves_and_sends_everybody_elsewhere(
             assert [answer.status_code for answer in answers[:2]] == [503, 503]
             assert answers[2].status_code in (401, 404)  # served as ever, and not refused as while it drains
             assert {answer.headers["connection"] for answer in answers} == {"close"}
-        assert await asyncio.to_thread(process.wait, 30) == 0
+        assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
         async with httpx.AsyncClient() as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get(url)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.integration.cli.test_commands import environment
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Connections
@@ -37,7 +38,7 @@ def stop(process: subprocess.Popen[str]) -> str:
     """Ask the whole group to end, as a terminal does, and return what it said."""
     os.killpg(process.pid, signal.SIGTERM)
     try:
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         _, errors = process.communicate()
@@ -69,7 +70,10 @@ def test_litestar_run(tmp_path: Path, external: dict[str, str], unused_tcp_port:
             assert process.poll() is None
             assert time.monotonic() < deadline
             try:
-                if httpx.get(f"http://127.0.0.1:{unused_tcp_port}/health/ready").status_code == 200:
+                if (
+                    httpx.get(f"http://127.0.0.1:{unused_tcp_port}/health/ready", timeout=30).status_code
+                    == 200
+                ):
                     break
             except httpx.TransportError:
                 time.sleep(0.1)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from tests.application import JWT_SECRET
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from monohull.kernel.home import Connections
 
 START_SECONDS: Final = 90
-SETTLED_SECONDS: Final = 20
 SENDERS: Final = 4
 LEAST_SCRAPES: Final = 3
 PAUSE_SECONDS: Final = 0.02
@@ -56,7 +56,7 @@ def url(tmp_path: Path, connections: Connections, unused_tcp_port: int) -> Itera
     yield f"http://127.0.0.1:{unused_tcp_port}"
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=PATIENCE_SECONDS)
 
 
 def scrape(url: str) -> str:
@@ -81,7 +81,7 @@ async def two_serve(url: str, *, without: int = 0) -> set[int]:
 
 async def settled(url: str, sent: int) -> None:
     """Wait until all that was sent is counted: another process' numbers are a second old at most."""
-    deadline = time.monotonic() + SETTLED_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         text = await asyncio.to_thread(scrape, url)
         counted = [float(one) for pattern in (SENT, TIMED) for one in pattern.findall(text)]

@@ -10,6 +10,7 @@ from openapi_spec_validator import validate
 
 from monohull import __version__
 from tests.application import Served, anon_key, running_app, service_key
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Connections
@@ -89,7 +90,9 @@ async def test_metrics_leave_the_public_port(connections: Connections, unused_tc
         assert (await served.client.get("/metrics")).status_code == 404
         import httpx  # noqa: PLC0415
 
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{unused_tcp_port}", timeout=PATIENCE_SECONDS
+        ) as client:
             response = await client.get("/metrics")
             assert "monohull_build_info" in response.text
             assert (await client.get("/elsewhere")).status_code == 404

@@ -181,10 +181,15 @@ async def test_a_key_is_one_job_until_it_is_done(bench: Workbench) -> None:
 async def test_a_delay_is_kept(bench: Workbench) -> None:
     async with bench.worker():
         async with bench.runtime.database.unit_of_work() as session:
-            await enqueue(session, run, delay_seconds=2, n=1)
+            await enqueue(session, run, delay_seconds=600, n=1)
         await asyncio.sleep(1)
         assert RAN == []
         assert (await outbox_lag(bench.runtime.database)).jobs == 0
+        sooner = (
+            "update monohull.jobs set due_at = due_at - interval '599 s' where name = 'test.run' returning 1"
+        )
+        assert len(await bench.rows(sooner)) == 1
+        await bench.rows("notify monohull_outbox")
         await bench.all_done()
     assert RAN == [1]
 

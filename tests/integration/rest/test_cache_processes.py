@@ -112,14 +112,14 @@ async def serving(environ: Mapping[str, str], home: Path) -> AsyncIterator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with httpx.AsyncClient() as client, asyncio.timeout(PATIENCE_SECONDS):
+        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client, asyncio.timeout(PATIENCE_SECONDS):
             while not await is_ready(client, url):
                 assert process.poll() is None, (home / "log").read_text()[-3000:]
                 await asyncio.sleep(0.2)
         yield url
     finally:
         process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(process.wait, 30)
+        await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
 
 
 async def is_ready(client: httpx.AsyncClient, url: str) -> bool:
@@ -181,7 +181,7 @@ async def run(connections: Connections, home: Path, operations: int) -> Watched:
 
         async def work() -> None:
             own = await asyncpg.connect(connections.owner_url)
-            async with httpx.AsyncClient(timeout=30.0) as client:
+            async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
                 for _ in left:
                     if random.random() < 0.05:
                         await write(own, watched)

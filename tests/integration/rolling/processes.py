@@ -150,7 +150,7 @@ class Proxy:
         while True:
             assert self._process.poll() is None, self.log.read_text()
             try:
-                if httpx.get(f"{self.url}/health/live").status_code == httpx.codes.OK:
+                if httpx.get(f"{self.url}/health/live", timeout=30).status_code == httpx.codes.OK:
                     return self
             except httpx.TransportError:
                 pass
@@ -160,7 +160,7 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE_SECONDS)
 
 
 def nginx_main(folder: Path) -> str:

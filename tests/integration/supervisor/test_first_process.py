@@ -15,8 +15,8 @@ own = subprocess.Popen(["sleep", "0"])
 code = "import subprocess; print(subprocess.Popen(['sleep', '0.2']).pid)"
 middle = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 orphan = int(middle.communicate()[0])
-time.sleep(0.5)
-assert open(f"/proc/{orphan}/stat").read().rpartition(")")[2].split()[0] == "Z"
+while open(f"/proc/{orphan}/stat").read().rpartition(")")[2].split()[0] != "Z":
+    time.sleep(0.05)
 reap_strangers({own.pid})  # our own dead child stands in front, and is left to whoever waits for it
 assert own.wait() == 0
 reap_strangers(set())

@@ -247,14 +247,14 @@ def test_ctrl_c_while_the_api_is_not_ready(tiny: Starter, folder: Path) -> None:
 
 
 def test_the_second_ctrl_c_does_not_wait(tiny: Starter, folder: Path) -> None:
-    run = tiny(TINY_DEAF="1").ready()
+    run = tiny(TINY_DEAF="1", MONOHULL_DRAIN_SECONDS="240").ready()
     run.signal(signal.SIGINT)
     time.sleep(0.5)
     assert alive(run.pid)
     started = time.monotonic()
     run.signal(signal.SIGINT)
     assert run.ended() == 130
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60, "a quarter of what it would wait"
     assert run.servers() == []
     assert not any(map(alive, pids(folder, "serve") + pids(folder, "worker")))
 

@@ -10,7 +10,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from monohull.kernel.clock import monotonic_seconds
 from tests.integration.webhooks.receiver import Answer
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from tests.integration.webhooks.office import Office
@@ -146,15 +146,20 @@ async def test_the_breaker(office: Office) -> None:
     """Opens after so many failures in a row; then one request at a time tries, and success closes it."""
     there = await office.endpoint(breaker_failures=3, concurrency=1)
     await office.execute(
-        "update monohull.webhook_endpoints set breaker_seconds = 1.5 where id = $1", there.id
+        "update monohull.webhook_endpoints set breaker_seconds = 600 where id = $1", there.id
     )
     office.receiver.plan[there.path] = [Answer(status=500)]
     await there.happen(*range(20))
     await office.receiver.arrived(there.path, 3)
+    view = await eventually(there.view, lambda found: found["circuit"] == "open")
+    assert view["consecutive_failures"] == 3
     await asyncio.sleep(0.2)
     assert len(office.receiver.at(there.path)) == 3
-    view = await there.view()
-    assert (view["circuit"], view["consecutive_failures"]) == ("open", 3)
+    sooner = (
+        "update monohull.webhook_endpoints set breaker_seconds = 1.5, "
+        "opened_until = opened_until - interval '598.5 seconds' where id = $1"
+    )
+    await office.execute(sooner, there.id)
     probe = (await office.receiver.arrived(there.path, 4))[3]
     assert probe.at - office.receiver.at(there.path)[2].at >= 1.5
     assert office.receiver.busiest[there.path] == 1

@@ -102,8 +102,8 @@ def test_bcrypt_looks_at_72_bytes() -> None:
     ],
 )
 def test_what_is_no_hash_or_would_take_too_long_is_refused_at_once(stored: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     for refuse in (lambda: check_usable(stored), lambda: holds(PASSWORD, stored)):
         with pytest.raises(UnusableHash):
             refuse()
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5

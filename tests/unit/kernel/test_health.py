@@ -32,7 +32,7 @@ async def test_each_check_says_how_it_went() -> None:
     health.add(Check("raises", raises))
     began = monotonic_seconds()
     results = await health.run()
-    assert monotonic_seconds() - began < 2
+    assert monotonic_seconds() - began < 30, "half of what one of them would take"
     assert {name: (result.ok, result.message) for name, result in results.items()} == {
         "fine": (True, None),
         "wrong": (False, "the tank is empty"),
