@@ -30,12 +30,6 @@ TOGETHER_BYTES: Final = 4 * MOST_BYTES
 """Rows of a statement that are larger than this together are parted."""
 BY_COLUMN: Final = "\0row"
 """Stands in a statement for what makes JSON of a row column by column."""
-SPECIAL: Final = (
-    "exists (select from pg_catalog.pg_attribute as a where a.attrelid = facts.relation and a.attnum > 0 "
-    "and not a.attisdropped and a.atttypid >= 16384)"
-)
-"""Whether there are columns of types that did not come with PostgreSQL, which are then looked at closely."""
-
 _ESCAPE: Final = literal("\\u")
 
 
@@ -94,7 +88,7 @@ def _all(table: WatchedTable, operation: str, *, is_gated: bool) -> str:
     to count them first would take a small statement as long as to write them.
     """
     sides = SIDES[operation]
-    gate = f" where not {SPECIAL} limit {MOST_ROWS + 1}" if is_gated else " offset 0"
+    gate = f" where {has_plain_types(table)} limit {MOST_ROWS + 1}" if is_gated else " offset 0"
     record = _record(table, "made.monohull_json", f" and strpos(made.monohull_json::text, {_ESCAPE}) = 0")
     size = "sum(octet_length(made.monohull_json::text))"
     parts = [
@@ -108,6 +102,16 @@ def _all(table: WatchedTable, operation: str, *, is_gated: bool) -> str:
     whole = are_few(f"{first}.events", " + ".join(f"{side}_side.bytes" for side in sides))
     columns = f"{first}.events, {whole} as is_whole, {rows} as rows, {old_rows} as old_rows"
     return f"(select {columns}, null::text[] as watchers from {' cross join '.join(parts)})"  # noqa: S608 quoted
+
+
+def has_plain_types(table: WatchedTable) -> str:
+    """Return whether all columns are of types that came with PostgreSQL, as others are looked at closely.
+
+    The planner finds it out, as it takes the function to be immutable, and again when the table was altered:
+    a plan that reads its rows, or names it as a constant, is void then. A function that was restored with
+    another database may have the number of another table in it.
+    """
+    return f"(facts.relation = {table.oid} and monohull.has_plain_types('{table.oid}'::regclass))"
 
 
 def are_few(rows: str, size: str) -> str:

@@ -28,10 +28,10 @@ import msgspec
 from monohull.kernel.row_inserts import (
     BY_COLUMN,
     FACTS,
-    SPECIAL,
     are_few,
     bytes_of,
     counted,
+    has_plain_types,
     insert,
     is_tested,
     readable,
@@ -45,13 +45,22 @@ if TYPE_CHECKING:
 
     from monohull.kernel.row_watching import Watch, WatchedTable
 
+_CLAIMS: Final = "current_setting('request.jwt.claims', true)"
+_ORIGIN: Final = "nullif(current_setting('monohull.origin', true), '')::json"
 _CAUSE: Final = (
-    "    if current_setting('monohull.origin', true) <> '' "
-    "or current_setting('request.jwt.claims', true) <> '' then\n"
-    "        select cause.actor, cause.request_id, cause.traceparent\n"
-    "            into facts.actor, facts.request_id, facts.traceparent from monohull.row_cause() as cause;\n"
-    "    end if;\n"
+    f"    if current_setting('monohull.origin', true) <> '' or strpos({_CLAIMS}, '\"sub\"') > 0\n"  # noqa: S608 settings, by name
+    f"        or strpos({_CLAIMS}, {literal(chr(92))}) > 0\n    then\n"
+    "        begin\n"
+    f"            facts.request_id := {_ORIGIN} ->> 'request_id';\n"
+    f"            facts.traceparent := {_ORIGIN} ->> 'traceparent';\n"
+    f"            facts.actor := nullif({_CLAIMS}, '')::json ->> 'sub';\n"
+    "        exception when others then\n"
+    "            select cause.actor, cause.request_id, cause.traceparent\n"
+    "                into facts.actor, facts.request_id, facts.traceparent\n"
+    "                from monohull.row_cause() as cause;\n"
+    "        end;\n    end if;\n"
 )
+"""Claims that name nobody are not taken apart; where either is no JSON, `row_cause` takes what it can read."""
 _COUNT: Final = "        get diagnostics facts.written = row_count;\n"
 
 
@@ -79,7 +88,7 @@ def _declared(table: WatchedTable, watches: Sequence[Watch]) -> str:
         "schema_name constant text := tg_table_schema;",
         "table_name constant text := tg_table_name;",
         "relation constant oid := tg_relid;",
-        f"is_special boolean{f' := {SPECIAL}' if table.by_row else ''};",
+        f"is_special boolean{f' := {_special(table)}' if table.by_row else ''};",
         "by_column text;",
         "actor text;",
         "request_id text;",
@@ -91,6 +100,15 @@ def _declared(table: WatchedTable, watches: Sequence[Watch]) -> str:
         lines.append("may_ask boolean := true;")
         lines += [f"passed_{number} bigint[];" for number in range(len(conditional))]
     return "declare\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _special(table: WatchedTable) -> str:
+    """Return whether a row of the table, or of a partition of it, has to be looked at closely."""
+    asked = (
+        f"facts.relation <> {table.oid} and exists (select from pg_catalog.pg_attribute as a "
+        "where a.attrelid = facts.relation and a.attnum > 0 and not a.attisdropped and a.atttypid >= 16384)"
+    )
+    return f"not monohull.has_plain_types('{table.oid}'::regclass) or {asked}"
 
 
 def _looked_at(table: WatchedTable, watches: Sequence[Watch]) -> str:
@@ -109,7 +127,7 @@ def _looked_at(table: WatchedTable, watches: Sequence[Watch]) -> str:
 def _counted(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> str:
     """Return what counts the rows of a statement."""
     return (
-        f"        select count(*), {bytes_of(operation)}, {SPECIAL}\n"  # noqa: S608 our own names
+        f"        select count(*), {bytes_of(operation)}, not {has_plain_types(table)}\n"  # noqa: S608 our own names
         f"            into facts.events, facts.bytes, facts.is_special from {counted(operation)};\n"
         "        if facts.events = 0 then\n            return null;\n        end if;\n"
         f"{_looked_at(table, watches)}"

@@ -145,6 +145,77 @@ async def test_no_cast_of_theirs_runs_as_the_platform(watching: Watching) -> Non
     assert await watching.proof() == set()
 
 
+COLUMNS: Final = {
+    "plain": "alter table plain add column mood mood default 'low'",
+    "parted": "alter table parted add column mood mood default 'low'",
+    "notes": "alter table notes alter column kind type mood using 'low'",
+    "trios": "alter type trio add attribute mood mood",
+}
+"""What puts a value of their type into rows of a table."""
+MORE: Final = """
+    create table parted (id int) partition by range (id);
+    create table part partition of parted for values from (0) to (100);
+    create table notes (id int, kind text);
+    create type trio as (n int);
+    create table trios (id int, trio trio);
+"""
+LESS: Final = """
+    drop table if exists notes, parted, trios;
+    drop type if exists trio;
+    alter table plain drop column if exists mood;
+"""
+ROWS: Final = {"plain": "(1)", "parted": "(1)", "notes": "(1)", "trios": "(1, row(1, 'low')::trio)"}
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+@pytest.mark.parametrize("condition", [None, "coalesce(new.id, old.id) > 0"], ids=["all", "chosen"])
+async def test_no_cast_of_theirs_runs_in_a_transaction_that_does_not_see_it(
+    watching: Watching, table: str, condition: str | None
+) -> None:
+    """A snapshot that is older than a column shows a table without it, while its rows have it."""
+    await watching.theirs.execute(MORE)
+    try:
+        await watching.watch(table, condition=condition)
+        async with watching.theirs.transaction(isolation="repeatable_read"):
+            await watching.theirs.fetch("select 1 from proof")
+            await watching.ours.execute(COLUMNS[table])
+            await watching.theirs.execute(f"insert into {table} values {ROWS[table]}")
+        assert [told["record"]["id"] for _, told in await watching.told()] == [1]
+        assert await watching.proof() == set()
+    finally:
+        await watching.theirs.execute(LESS)
+
+
+@pytest.mark.parametrize("table", ["plain", "parted"])
+async def test_no_cast_of_theirs_runs_by_a_plan_that_was_made_before(watching: Watching, table: str) -> None:
+    await watching.theirs.execute(MORE)
+    await watching.watch(table)
+    insert = f"insert into {table} (id) values ($1)"
+    await watching.theirs.executemany(insert, [(n,) for n in range(1, 13)])
+    try:
+        await watching.theirs.execute(COLUMNS[table])
+        await watching.theirs.execute(insert, 13)
+        await watching.theirs.execute(f"update {table} set id = 14 where id = 13")
+        await watching.theirs.execute(f"alter table {table} drop column mood")
+        await watching.theirs.execute(insert, 15)
+        *before, inserted, updated, last = [told for _, told in await watching.told()]
+        assert [told["record"]["id"] for told in before] == list(range(1, 13))
+        assert inserted["record"] == {"id": 13, "mood": "low"}
+        assert (updated["old_record"], updated["record"]) == (inserted["record"], {"id": 14, "mood": "low"})
+        assert last["record"] == {"id": 15}
+        assert await watching.proof() == set()
+    finally:
+        await watching.theirs.execute(LESS)
+
+
+async def test_rows_of_a_transaction_with_an_old_snapshot_are_told(watching: Watching) -> None:
+    await watching.watch("orders", condition="new.status = 'open'")
+    async with watching.ours.transaction(isolation="serializable"):
+        await watching.ours.execute("insert into orders values (1, 'open', 1.50), (2, 'paid', 2)")
+    [(_, told)] = await watching.told()
+    assert told["record"] == {"id": 1, "status": "open", "total": 1.5}
+
+
 async def test_no_temporary_type_takes_the_place_of_a_type(watching: Watching) -> None:
     await watching.watch("plain")
     await watching.theirs.execute(TEMPORARY)
