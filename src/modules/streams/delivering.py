@@ -155,7 +155,11 @@ class Delivering:
                 return False
             end = await feed_end(connection)
             events = await read_feed(
-                connection, after=after, limit=self._settings.batch, patterns=self._patterns
+                connection,
+                after=after,
+                limit=self._settings.batch,
+                patterns=self._patterns,
+                watcher=watcher_of(self.sink.id),
             )
             wanted = self._wanted(events)
             to = events[-1].sequence if events else end

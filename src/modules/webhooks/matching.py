@@ -26,6 +26,10 @@ _LIST: Final = """
 """
 
 
+WATCHER: Final = "webhooks:"
+"""How the names begin under which endpoints watch tables."""
+
+
 class Interest(Struct, frozen=True, kw_only=True):
     """What one endpoint wants to hear of.
 
@@ -69,7 +73,7 @@ class Match(Struct, frozen=True):
 
 def watcher_of(endpoint_id: UUID) -> str:
     """Return the name under which an endpoint watches tables."""
-    return f"webhooks:{endpoint_id}"
+    return f"{WATCHER}{endpoint_id}"
 
 
 async def list_interests(

@@ -9,6 +9,7 @@ from modules.webhooks.assembly import build_endpoints, build_vault
 from modules.webhooks.dispatcher import Dispatcher
 from modules.webhooks.fanout import READER, fan_out
 from modules.webhooks.looks import webhook_metrics
+from modules.webhooks.matching import WATCHER
 from modules.webhooks.sending import Sender
 from modules.webhooks.settings import WebhooksSettings
 from monohull.kernel.feed_reader import EventsRead, FeedReader
@@ -37,7 +38,9 @@ async def in_worker(runtime: Runtime) -> AsyncIterator[None]:
 
     runtime.observer.add_reader(webhook_metrics(runtime.metrics))
     runtime.observer.add_reader(read)
-    reader = FeedReader(runtime.database, runtime.observer, READER, _handle, from_beginning=True)
+    reader = FeedReader(
+        runtime.database, runtime.observer, READER, _handle, from_beginning=True, watcher=WATCHER
+    )
     async with reader.running(), dispatcher.running():
         yield
 

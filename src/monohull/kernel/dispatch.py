@@ -22,6 +22,7 @@ from asyncpg import StatementTooComplexError
 from monohull.kernel.housekeeping import KERNEL_CRONS, KERNEL_JOBS, deliver_event
 from monohull.kernel.lane import living_workers
 from monohull.kernel.queues import Cron, Job, JobError, Queues, new_message
+from monohull.kernel.rows import ROW_EVENTS
 from monohull.kernel.schedules import check_schedules
 
 if TYPE_CHECKING:
@@ -78,20 +79,24 @@ _EVENTS: Final = """
         returning o.sequence, o.id, o.name, o.actor, o.request_id, o.traceparent
     ), gone as (
         delete from monohull.row_changes as c using next where c.position = next.position
+    ), ends as (
+        select count(*) as events, max(sequence) as sequence
+        from (select sequence from numbered union all select sequence from told) as parts
+    ), moved as (
+        update monohull.feed_end as f set sequence = ends.sequence from ends where ends.events > 0
+        returning pg_notify('monohull_feed', '')
     )
-    select * from numbered union all select * from told
+    select ends.events, heard.*
+    from ends left join (select * from numbered union all select * from told where $3) as heard on true
+    where ends.events > 0 and (select count(*) from moved) = 1
 """
 """What is visible is committed, and what was not visible before was committed after it: so rounds follow each
 other in the order of commits. Within one, positions do: who had to wait for a row took a later one. What a
-statement did to a watched table has one position; its rows become events here, never in two rounds."""
+statement did to a watched table has one position; its rows become events here, never in two rounds. They
+are returned only where somebody subscribed to some: nobody else asks for them here."""
 
 _EVENTS_WITHOUT_KEY: Final = _EVENTS.replace("e.key", "null")
 """For rows with JSON that is nested deeper than PostgreSQL reads here: such are told, in no order."""
-
-_MOVE_END: Final = """
-    with moved as (update monohull.feed_end set sequence = $1 returning 1)
-    select pg_notify('monohull_feed', '') from moved
-"""
 
 _DELIVERIES: Final = """
     insert into monohull.jobs (id, name, queue, arguments, event_id, actor, request_id, traceparent)
@@ -254,13 +259,15 @@ async def _relay_one_by_one(connection: asyncpg.Connection, registry: EventRegis
 async def _relay(connection: asyncpg.Connection, registry: EventRegistry, query: str, limit: int) -> int:
     async with connection.transaction():
         end: int = await connection.fetchval(_LOCK_END)
-        events = await connection.fetch(query, limit, end)
-        if not events:
+        are_rows_heard_of = any(registry.matching(event.name) for event in ROW_EVENTS)
+        rows = await connection.fetch(query, limit, end, are_rows_heard_of)
+        if not rows:
             return 0
-        events.sort(key=itemgetter("sequence"))
-        await _deliver(connection, registry, events)
-        await connection.execute(_MOVE_END, events[-1]["sequence"])
-    return len(events)
+        heard = [row for row in rows if row["sequence"] is not None]
+        heard.sort(key=itemgetter("sequence"))
+        await _deliver(connection, registry, heard)
+    relayed: int = rows[0]["events"]
+    return relayed
 
 
 async def _deliver(

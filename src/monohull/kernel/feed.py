@@ -47,6 +47,8 @@ _READ: Final = f"""
             select *, greatest(pg_column_size(payload), octet_length(payload::text)) as size
             from monohull.outbox
             where sequence > $1 and ($4::text[] is null or name = any ($4) or name ^@ any ($5::text[]))
+                and ($6::text is null or watchers is null
+                     or exists (select from unnest(watchers) as one where one ^@ $6))
             order by sequence limit $2
         ) as next
     ) as counted
@@ -57,13 +59,14 @@ _END: Final = "select sequence from monohull.feed_end"
 _AT: Final = "select min(sequence) - 1 from monohull.outbox where relayed_at >= $1"
 
 
-async def read_feed(
+async def read_feed(  # noqa: PLR0913 each narrows what is read
     connection: asyncpg.Connection,
     *,
     after: int,
     limit: int = BATCH,
     patterns: Iterable[str] = ("*",),
     max_bytes: int = BATCH_BYTES,
+    watcher: str | None = None,
 ) -> list[Envelope]:
     """Return the next events in order: at least one when there is one.
 
@@ -73,9 +76,11 @@ async def read_feed(
         limit: At most so many events.
         patterns: Names, or patterns such as ``auth.*`` and ``*``.
         max_bytes: Payloads of a batch, as text; fewer events come when they are large.
+        watcher: How those are called for whom events of rows are read, or how their names begin; None reads
+            those for everybody.
     """
     names, prefixes = _parted(patterns)
-    rows = await connection.fetch(_READ, after, limit, max_bytes, names, prefixes)
+    rows = await connection.fetch(_READ, after, limit, max_bytes, names, prefixes, watcher)
     return [envelope_of(row) for row in rows]
 
 

@@ -139,6 +139,7 @@ class FeedReader:
             given, and its effect is there exactly once. Without, it may call others, and has to bear
             that a batch comes again.
         patterns: Names or patterns of the events it wants.
+        watcher: How the names of those begin for whom it wants events of rows; None wants them all.
         in_transaction: Whether a transaction is open around the handler.
         from_beginning: Whether a reader that is new begins with the oldest event that is kept, and not
             with what comes from now on.
@@ -156,6 +157,7 @@ class FeedReader:
         in_transaction: bool = True,
         from_beginning: bool = False,
         batch: int = BATCH,
+        watcher: str | None = None,
     ) -> None:
         self.name = name
         self._database = database
@@ -165,6 +167,7 @@ class FeedReader:
         self._in_transaction = in_transaction
         self._from_beginning = from_beginning
         self._batch = batch
+        self._watcher = watcher
         self._wake = asyncio.Event()
         self._delay = 0.0
 
@@ -209,7 +212,9 @@ class FeedReader:
     async def _read(self, connection: asyncpg.Connection, after: int) -> bool:
         """Do with the next events; return whether there may be more."""
         end = await feed_end(connection)
-        events = await read_feed(connection, after=after, limit=self._batch, patterns=self._patterns)
+        events = await read_feed(
+            connection, after=after, limit=self._batch, patterns=self._patterns, watcher=self._watcher
+        )
         if not events:
             if end > after:
                 await connection.execute(_MOVE, self.name, end, after)

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 LOCK: Final = int.from_bytes(b"monorela")
 """How long a notification that got lost can delay a job, and how precise delays and schedules are."""
+BY_INDEX: Final = "set enable_seqscan = off"
+"""What is dealt with stays in a table until it is vacuumed, so what is left is looked for in an index. By its
+statistics the planner cannot tell: the table is empty at one moment, and full of dead rows at another."""
 LOST_SCAN_SECONDS: Final = 15.0
 HELD_SECONDS: Final = 0.005
 """How soon it looks again while jobs are due and Redis holds as many as the workers begin soon."""
@@ -136,6 +139,7 @@ class Relay:
         await connection.add_listener(CHANNEL, self._on_notification)
         connection.add_termination_listener(self._on_termination)
         self._memory = None
+        await connection.execute(BY_INDEX)
         vigil = Vigil(connection)
         self._observer.observe(RelayLeads())
         timetable, scan_at = Timetable(self._duties.crons, self._duties.jobs, self._observer), 0.0

@@ -5,7 +5,7 @@ whole server, and keeps that until the commit has reached the disk. Writers that
 notify commit one after the other.
 
 So a relay that finds something at every look holds an advisory lock of its
-session and looks every 20 ms. Who writes rows tries that lock, without waiting,
+session and looks every 50 ms. Who writes rows tries that lock, without waiting,
 and notifies only if it is free. A relay that ends or breaks off frees it.
 
 A transaction that began to write during the vigil may commit after it. After
@@ -26,8 +26,11 @@ LOCK: Final = int.from_bytes(b"monovigl")
 RELAY_SLEEPS: Final = f"pg_try_advisory_lock_shared({LOCK}) and pg_advisory_unlock_shared({LOCK})"
 """SQL: whether the relay has to be woken. Both are called in one expression, which nothing interrupts."""
 
-LOOK_SECONDS: Final = 0.02
-"""How soon it looks again during a vigil; an event waits half of it, on average."""
+LOOK_SECONDS: Final = 0.05
+"""How soon it looks again during a vigil; an event waits half of it, on average. A look costs the same
+whatever it finds, and shares processors with those who write."""
+FIRST_REST_SECONDS: Final = 0.02
+"""How soon it looks again after a vigil; then at twice the distance, and so on."""
 BUSY_LOOKS: Final = 4
 """So many looks in close succession that each found something begin a vigil."""
 CLOSE_SECONDS: Final = 0.1
@@ -77,4 +80,4 @@ class Vigil:
                 self._busy = 0
                 self.rest_seconds = 0.0
         else:
-            self.rest_seconds = min(max(self.rest_seconds * 2, LOOK_SECONDS), POLL_SECONDS)
+            self.rest_seconds = min(max(self.rest_seconds * 2, FIRST_REST_SECONDS), POLL_SECONDS)
