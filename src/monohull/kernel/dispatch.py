@@ -95,8 +95,11 @@ other in the order of commits. Within one, positions do: who had to wait for a r
 statement did to a watched table has one position; its rows become events here, never in two rounds. They
 are returned only where somebody subscribed to some: nobody else asks for them here."""
 
-_EVENTS_WITHOUT_KEY: Final = _EVENTS.replace("e.key", "null")
+_WITHOUT_KEY: Final = ("e.key", "null")
 """For rows with JSON that is nested deeper than PostgreSQL reads here: such are told, in no order."""
+_IDS_IN_ORDER: Final = ("gen_random_uuid()", "uuidv7()")
+"""What PostgreSQL 18 can: ids that follow each other stand side by side in the index."""
+_IDS_IN_ORDER_SINCE: Final = 18
 
 _DELIVERIES: Final = """
     insert into monohull.jobs (id, name, queue, arguments, event_id, actor, request_id, traceparent)
@@ -239,7 +242,7 @@ async def relay_events(connection: asyncpg.Connection, registry: EventRegistry) 
     if not await connection.fetchval(_ANY_EVENT):
         return 0
     try:
-        return await _relay(connection, registry, _EVENTS, BATCH)
+        return await _relay(connection, registry, BATCH)
     except StatementTooComplexError:
         return await _relay_one_by_one(connection, registry)
 
@@ -250,13 +253,18 @@ async def _relay_one_by_one(connection: asyncpg.Connection, registry: EventRegis
     while before < relayed < BATCH:
         before = relayed
         try:
-            relayed += await _relay(connection, registry, _EVENTS, 1)
+            relayed += await _relay(connection, registry, 1)
         except StatementTooComplexError:
-            relayed += await _relay(connection, registry, _EVENTS_WITHOUT_KEY, 1)
+            relayed += await _relay(connection, registry, 1, has_keys=False)
     return relayed
 
 
-async def _relay(connection: asyncpg.Connection, registry: EventRegistry, query: str, limit: int) -> int:
+async def _relay(
+    connection: asyncpg.Connection, registry: EventRegistry, limit: int, *, has_keys: bool = True
+) -> int:
+    query = _EVENTS if has_keys else _EVENTS.replace(*_WITHOUT_KEY)
+    if connection.get_server_version().major >= _IDS_IN_ORDER_SINCE:
+        query = query.replace(*_IDS_IN_ORDER)
     async with connection.transaction():
         end: int = await connection.fetchval(_LOCK_END)
         are_rows_heard_of = any(registry.matching(event.name) for event in ROW_EVENTS)

@@ -37,13 +37,13 @@ _PURGE_OUTBOX: Final = text(
     with first as (
         select coalesce(min(sequence), 9223372036854775807) as sequence from monohull.feed_readers
     ), gone as (
-        delete from monohull.outbox where position in (
-            select position from monohull.outbox as old, first
-            where relayed_at < now() - make_interval(days => :days)
+        delete from monohull.outbox where sequence in (
+            select old.sequence from monohull.outbox as old, first
+            where old.sequence is not null and relayed_at < now() - make_interval(days => :days)
                 and (old.sequence <= first.sequence or relayed_at < now() - make_interval(days => :patience))
                 and not exists (select from monohull.jobs where event_id = old.id)
                 and not exists (select from monohull.dead_letters where event_id = old.id)
-            order by relayed_at limit :batch)
+            order by old.sequence limit :batch)
         returning sequence
     )
     select count(*) as events, count(*) filter (where gone.sequence > first.sequence) as unread

@@ -60,7 +60,7 @@ _CAUSE: Final = (
     "                from monohull.row_cause() as cause;\n"
     "        end;\n    end if;\n"
 )
-"""Claims that name nobody are not taken apart; where either is no JSON, `row_cause` takes what it can read."""
+"""Claims that name nobody are not taken apart. Where one is no JSON, `row_cause` takes what can be read."""
 _COUNT: Final = "        get diagnostics facts.written = row_count;\n"
 
 
