@@ -42,6 +42,7 @@ def insert(  # noqa: PLR0913 what is read, and how
     is_numbered: bool = False,
     is_parted: bool = False,
     is_gated: bool = False,
+    is_single: bool = False,
     row: str | None = None,
 ) -> str:
     """Return the statement.
@@ -54,12 +55,15 @@ def insert(  # noqa: PLR0913 what is read, and how
         is_numbered: Whether conditions are over the numbers of rows.
         is_parted: Whether there may be more rows than are written together.
         is_gated: Whether nothing is written unless the rows are few, small and of plain types.
+        is_single: Whether nothing is written unless there is one row, and it is small and of plain types.
         row: What makes JSON of a row, unless `to_json` does.
     """
     tested = is_tested(operation, watches)
     if tested or is_parted or table.by_row:
         source = source_of(table, operation, is_asked=is_asked, is_numbered=is_numbered or is_parted, row=row)
         told = _chosen(table, operation, watches, source, is_parted=is_parted)
+    elif is_single:
+        told = _one(table, operation)
     else:
         told = _all(table, operation, is_gated=is_gated)
     name = "facts.schema_name, facts.table_name"
@@ -79,6 +83,33 @@ def insert(  # noqa: PLR0913 what is read, and how
         f"where {'told.is_whole' if is_gated else 'told.events > 0'}{order};",
     )
     return "".join(f"        {line}\n" for line in lines)
+
+
+def _one(table: WatchedTable, operation: str) -> str:
+    """Return the row of a statement that changed a single one, as most do.
+
+    It is neither counted nor put together with others, and what would cut it is not even looked up.
+    """
+    sides = SIDES[operation]
+    made = [
+        f"(select to_json(changed.*) as monohull_json from {TRANSITION_TABLES[side]} as changed "  # noqa: S608 quoted
+        f"where {has_plain_types(table)} offset 0) as {side}"
+        for side in sides
+    ]
+    small = [
+        f"octet_length({side}.monohull_json::text) <= {MAX_ROW_BYTES} "
+        f"and strpos({side}.monohull_json::text, {_ESCAPE}) = 0"
+        for side in sides
+    ]
+    rows, old_rows = (
+        f"array[{_visible(table, f'{side}.monohull_json')}]" if side in sides else "null::json[]"
+        for side in ("new", "old")
+    )
+    return (
+        f"(select 1 as events, {rows} as rows, {old_rows} as old_rows, null::text[] as watchers "  # noqa: S608 quoted
+        f"from {' cross join '.join(made)} where {' and '.join(small)} "
+        f"and not exists (select from {TRANSITION_TABLES[sides[0]]} offset 1))"
+    )
 
 
 def _all(table: WatchedTable, operation: str, *, is_gated: bool) -> str:
@@ -205,12 +236,15 @@ def readable(json: str) -> str:
 
 def _record(table: WatchedTable, json: str, also: str = "") -> str:
     """Return a row as it is told."""
-    hidden = array(table.hidden)
-    record = f"monohull.without_hidden({json}, {hidden})" if table.hidden else json
     return (
-        f"case when octet_length({json}::text) <= {MAX_ROW_BYTES}{also} then {record} "
-        f"else monohull.told_row({json}, {hidden}, {array(table.keys)}, {MAX_ROW_BYTES}) end"
+        f"case when octet_length({json}::text) <= {MAX_ROW_BYTES}{also} then {_visible(table, json)} "
+        f"else monohull.told_row({json}, {array(table.hidden)}, {array(table.keys)}, {MAX_ROW_BYTES}) end"
     )
+
+
+def _visible(table: WatchedTable, json: str) -> str:
+    """Return a row without the values of secret columns."""
+    return f"monohull.without_hidden({json}, {array(table.hidden)})" if table.hidden else json
 
 
 def _watchers(operation: str, watches: Sequence[Watch]) -> str:

@@ -195,8 +195,12 @@ def _branch(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> st
         )
         if is_tested(operation, watches):
             return general
-        simple = insert(table, operation, watches, is_gated=True) + _COUNT
-        return f"{simple}        if facts.written = 0 then\n{general}        end if;\n"
+        single = insert(table, operation, watches, is_single=True) + _COUNT
+        few = insert(table, operation, watches, is_gated=True) + _COUNT
+        return (
+            f"{single}        if facts.written = 0 then\n{few}        end if;\n"
+            f"        if facts.written = 0 then\n{general}        end if;\n"
+        )
     asked = _written(table, operation, watches, is_asked=True)
     return count + _asked(asked, _one_at_a_time(table, operation, watches), by_column)
 
