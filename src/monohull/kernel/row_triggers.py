@@ -69,14 +69,14 @@ def function_body(table: WatchedTable, watches: Sequence[Watch]) -> str:
 
     What it declares is named with its label, for a table may have a column of any name.
     """
-    branches = [
-        f"    if tg_op = '{operation}' then\n{_branch(table, operation, wanted)}    end if;\n"
+    branches = "    els".join(
+        f"if tg_op = '{operation}' then\n{_branch(table, operation, wanted)}"
         for operation in OPERATIONS
         if (wanted := [watch for watch in watches if operation in watch.operations])
-    ]
+    )
     return (
         f"\n#variable_conflict use_column\n<<facts>>\n{_declared(table, watches)}begin\n{_CAUSE}"
-        f"{_row_variables(table, watches)}{''.join(branches)}"
+        f"{_row_variables(table, watches)}    {branches}    end if;\n"
         f"    if facts.written > 0 and {RELAY_SLEEPS} then\n"
         "        perform pg_notify('monohull_outbox', '');\n    end if;\n"
         "    return null;\nend\n"

@@ -33,7 +33,8 @@ FIRST_REST_SECONDS: Final = 0.02
 """How soon it looks again after a vigil; then at twice the distance, and so on."""
 BUSY_LOOKS: Final = 4
 """So many looks in close succession that each found something begin a vigil."""
-CLOSE_SECONDS: Final = 0.1
+CLOSE_SECONDS: Final = 0.5
+"""They are no farther apart, also where a look itself takes long: there a vigil helps most."""
 IDLE_LOOKS: Final = 5
 """So many looks that found nothing end it."""
 
