@@ -67,6 +67,39 @@ def numbers(events: Sequence[Envelope]) -> list[int]:
     return [json.loads(bytes(event.payload))["n"] for event in events]
 
 
+async def test_events_of_rows_are_read_for_those_who_watch(
+    bench: Workbench, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(PUBLISH, 1, 4, None)
+    await connection.execute(
+        "update monohull.outbox as o set watchers = w.watchers "
+        "from (values (2, '{hooks:1,sinks:1}'::text[]), (3, '{sinks:2}'), (4, '{}')) as w (n, watchers) "
+        "where (o.payload ->> 'n')::int = w.n"
+    )
+    await relay_events(connection, bench.runtime.events)
+
+    async def read(watcher: str | None) -> list[int]:
+        return numbers(await read_feed(connection, after=0, watcher=watcher))
+
+    assert await read(None) == [1, 2, 3, 4]
+    assert await read("sinks:") == [1, 2, 3]
+    assert await read("sinks:2") == [1, 3]
+    assert await read("hooks:") == [1, 2]
+    heard: list[int] = []
+
+    async def handle(_: asyncpg.Connection, events: Sequence[Envelope]) -> None:
+        heard.extend(numbers(events))
+
+    reader = FeedReader(
+        bench.runtime.database, Observer(), "test.hooks", handle, from_beginning=True, watcher="hooks:"
+    )
+    async with reader.running():
+        await bench.until_rows(
+            "select from monohull.feed_readers where name = 'test.hooks' and sequence = 4", bool
+        )
+    assert heard == [1, 2]
+
+
 async def test_events_are_read_after_a_number(bench: Workbench, connection: asyncpg.Connection) -> None:
     assert await feed_end(connection) == 0
     assert await read_feed(connection, after=0) == []

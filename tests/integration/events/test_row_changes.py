@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.dispatch import relay_events
+from monohull.kernel.events import EventRegistry, Subscriber
 from monohull.kernel.feed import read_feed
 from monohull.kernel.outbox import outbox_lag
 from monohull.kernel.rows import sync_watches, watch
@@ -103,6 +104,24 @@ async def test_a_statement_writes_one_row_and_the_relay_keeps_the_order(changes:
     assert len({event.id for event in events}) == 706
     assert len({(event.transaction, event.occurred_at) for event in events}) == 1
     assert [record(event, "old_record")["id"] for event in events[702:]] == [1, 2, -1, -2]
+
+
+@pytest.mark.parametrize(("wanted", "count"), [("rows.deleted", 1), ("rows.*", 3), ("test.*", 1)])
+async def test_subscribers_hear_of_what_they_asked_for(changes: Changes, wanted: str, count: int) -> None:
+    async def hear(_: Any, __: Envelope) -> None:
+        """Stand for a subscriber."""
+
+    registry = EventRegistry(subscribers=[Subscriber(name="test.some", events=(wanted,), handle=hear)])
+    await changes.watch("orders")
+    await changes.written("insert into orders values (1), (2)", PUBLISH.format("first"), "delete from orders where id = 1")  # fmt: skip  # noqa: E501
+    assert await relay_events(changes.connection, registry) == 4
+    assert await relay_events(changes.connection, registry) == 0
+    told = await changes.connection.fetch(
+        "select o.name from monohull.jobs as j join monohull.outbox as o on o.id = j.event_id "
+        "order by j.position"
+    )
+    assert [row["name"].split(".")[0] for row in told] == [wanted.split(".", maxsplit=1)[0]] * count
+    assert await changes.connection.fetchval("select sequence from monohull.feed_end") == 4
 
 
 @pytest.mark.parametrize("condition", [None, "coalesce(new.id, old.id) <> 1500"], ids=["all", "chosen"])
