@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from monohull.kernel.clock import now
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.database.engine import Database
 from monohull.kernel.database.migrations import Login, downgrade, upgrade
 from monohull.kernel.dispatch import relay_events
 from monohull.kernel.events import EventRegistry
-from monohull.kernel.feed import feed_end, read_feed
+from monohull.kernel.feed import feed_end, feed_sequence_at, read_feed
 from monohull.kernel.rows import sync_watches, watch
 from tests.application import JWT_SECRET
 
@@ -27,6 +29,7 @@ OLD = """
 
 
 BEFORE_CHANGES = "0025"
+BEFORE_PLANS = "0028"
 TABLE = "create table public.orders (id int primary key)"
 WATCHED_BEFORE = """
 do $$ declare oid oid := 'public.orders'::regclass; begin
@@ -95,6 +98,30 @@ async def test_what_is_not_yet_told_is_told_by_the_version_before(connections: C
         ("rows.inserted", "public.orders:2", ["test:1"], None),
         ("rows.deleted", "public.orders:1", ["test:1"], None),
     ]
+
+
+async def test_watches_outlive_the_way_back(connections: Connections) -> None:
+    """Triggers of this version call what the one before lacks, so they go, and workers of either make theirs."""
+    database = Database(connections.owner_url)
+    async with database.running():
+        async with database.connection() as connection:
+            await connection.execute(TABLE)
+        async with database.unit_of_work() as session:
+            await watch(session, watcher="test:1", relation=("public", "orders"))
+        async with database.connection() as connection:
+            await connection.execute("insert into orders values (1)")
+        await downgrade(database, BEFORE_PLANS)
+        async with database.connection() as connection:
+            await connection.execute("insert into orders values (2)")
+        await upgrade(database, LOGIN)
+        async with database.connection() as connection:
+            assert await sync_watches(database) == []
+            await connection.execute("insert into orders values (3)")
+            await relay_events(connection, EventRegistry())
+            events = await read_feed(connection, after=0)
+            assert [event.key for event in events] == [f"public.orders:{n}" for n in (1, 3)]
+            assert await feed_sequence_at(connection, now() - timedelta(hours=1)) == 0
+            assert await feed_sequence_at(connection, now() + timedelta(hours=1)) == 2
 
 
 async def test_what_was_relayed_before_has_its_number(connections: Connections) -> None:
