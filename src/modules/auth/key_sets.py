@@ -72,15 +72,17 @@ def key_id(key: Key) -> str:
 
 
 def read_keys(text: str) -> list[SigningKey]:
-    """Read a JWK or a JWK set.
+    """Read a JWK, a JWK set or, as GoTrue takes them, a list of JWKs.
 
     Raises:
-        ValueError: It is neither, or a key has an algorithm that is not allowed.
+        ValueError: It is none of them, or a key has an algorithm that is not allowed.
     """
     try:
         document = msgspec.json.decode(text.encode())
     except msgspec.DecodeError as error:
         raise ValueError(f"it is not JSON: {error}") from error
+    if isinstance(document, list):
+        document = {"keys": document}
     if not isinstance(document, dict):
         raise ValueError("it is not a JWK or JWK set")  # noqa: TRY004 a value that was read, not an argument
     keys = document.get("keys", [document])

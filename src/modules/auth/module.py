@@ -156,6 +156,7 @@ def parts(runtime: Runtime) -> Parts:
             "autoconfirms": lambda: autoconfirms,
         },
         renderers={PATH: render},
+        at_root=PATH if auth.at_root else None,
         authenticators=(build_authenticator(runtime, codec, ring, presenters, denylist),),
         lifespans=(
             listener(

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from msgspec import Meta
 
 from modules.auth.flow_settings import DURATION
+from modules.auth.gotrue_names import WITHOUT_EFFECT
 from modules.auth.mfa_settings import MfaSettings
 
 MAX_DURATION_CHARACTERS: Final = 40
@@ -19,7 +20,15 @@ class AuthSettings(MfaSettings, frozen=True, kw_only=True):
     """How people sign up and in. ``MONOHULL_AUTH_DISABLE_SIGNUP`` and so on."""
 
     prefix: ClassVar[str] = "AUTH_"
+    without_effect: ClassVar[frozenset[str]] = WITHOUT_EFFECT
 
+    at_root: Annotated[
+        bool,
+        Meta(
+            description="Answer /signup, /token and every other route of /auth/v1 at the root as well, where "
+            "clients look for a GoTrue that stands alone. Links keep leading below /auth/v1. Ours."
+        ),
+    ] = False
     disable_signup: Annotated[bool, Meta(description="Refuse new users.")] = False
     external_email_enabled: Annotated[bool, Meta(description="Sign-up and sign-in by e-mail address.")] = True
     mailer_autoconfirm: Annotated[

@@ -65,6 +65,15 @@ _CODES: Final[Mapping[type[Problem], tuple[str, str | None]]] = {
 }
 """The kernel's refusals by GoTrue's code, and its text where clients compare that."""
 
+_TOKEN_WORDS: Final[Mapping[str, str]] = {
+    "signature": "token signature is invalid: signature is invalid",
+    "expired": "token has invalid claims: token is expired",
+    "malformed": "token is malformed: it cannot be decoded",
+}
+"""What GoTrue says about a token, which applications compare; `tokens` speaks as PostgREST does."""
+
+_WRONG_PARTS: Final = "token is malformed: token contains an invalid number of segments"
+
 _REVOKED: Final[Mapping[str, Callable[[], Problem]]] = {
     "ended": EndedSession,
     "banned": BannedBearer,
@@ -136,7 +145,10 @@ def _credential_refusal(problem: InvalidCredential, *, has_bearer: bool) -> Prob
         return NoAuthorization("Invalid API key")
     if (refusal := _REVOKED.get(problem.reason)) is not None:
         return refusal()
-    return BadJwt(f"invalid JWT: unable to parse or verify signature, {problem.message}")
+    words = _TOKEN_WORDS.get(problem.reason, problem.message)
+    if problem.message.startswith("Expected 3 parts"):
+        words = _WRONG_PARTS
+    return BadJwt(f"invalid JWT: unable to parse or verify signature, {words}")
 
 
 def _is_new(scope: MutableMapping[str, Any]) -> bool:

@@ -54,7 +54,13 @@ def examine(env: str | None, home: Path | None, project: Path | None) -> list[Fi
         return [Finding("refused", fault) for fault in error.faults]
     except ModuleError as error:
         return [Finding("refused", SettingsFault("MONOHULL_MODULES", "modules", str(error)))]
-    return inspect(loaded.settings, loaded.modules) if loaded.settings.core.is_production else []
+    settings = loaded.settings
+    idle = [Finding("advice", _idle(name, settings.sources[name])) for name in settings.idle]
+    return [*(inspect(settings, loaded.modules) if settings.core.is_production else ()), *idle]
+
+
+def _idle(name: str, source: str) -> SettingsFault:
+    return SettingsFault(name, source, "it is known and has no effect here; leave it out")
 
 
 def _flat(finding: Finding) -> dict[str, str]:

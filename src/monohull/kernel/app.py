@@ -20,7 +20,7 @@ from litestar_granian import GranianPlugin
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from monohull import __version__
-from monohull.kernel.asgi import ProblemRenderer
+from monohull.kernel.asgi import ASGIApp, ProblemRenderer
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.counted import AccessRefused
 from monohull.kernel.edge import Edge, route_of
@@ -46,6 +46,7 @@ from monohull.kernel.lame_duck import LameDuck
 from monohull.kernel.module import Module, Parts
 from monohull.kernel.observation import ProcessStarted, ProcessStopped
 from monohull.kernel.principal import Principal
+from monohull.kernel.root_paths import RootPaths
 from monohull.kernel.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -93,12 +94,13 @@ class Application(Litestar):
     """Litestar with the edge in front of it."""
 
     edge: Edge
+    entrance: ASGIApp
     runtime: Runtime
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         if scope["type"] == "lifespan":
             return super().__call__(scope, receive, send)
-        return self.edge(scope, receive, send)
+        return self.entrance(scope, receive, send)  # type: ignore[return-value]
 
     async def behind_the_edge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is no mount: Litestar itself."""
@@ -123,6 +125,9 @@ def build_app(runtime: Runtime, modules: Sequence[Module]) -> Application:
     renderers: dict[str, ProblemRenderer] = {p: r for part in parts for p, r in part.renderers.items()}
     cors = {prefix: rules for part in parts for prefix, rules in part.cors.items()}
     app.edge = Edge(runtime, app.behind_the_edge, mounts, renderers, cors)  # type: ignore[arg-type]
+    app.entrance = app.edge
+    for prefix in (part.at_root for part in parts if part.at_root is not None):
+        app.entrance = RootPaths(app.entrance, prefix, [*(route.path for route in app.routes), *mounts])
     return app
 
 

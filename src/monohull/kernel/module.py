@@ -47,6 +47,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         grants: Says what principals hold; one module may.
         checks: Joined to ``/health/ready``.
         lifespans: Entered before the process is ready and left in reverse when it stops.
+        at_root: A path prefix whose routes are answered at the root too, where nothing else has the address.
     """
 
     routers: Sequence[Router] = ()
@@ -58,6 +59,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     grants: GrantSource | None = None
     checks: Sequence[Check] = ()
     lifespans: Sequence[Callable[[], AbstractAsyncContextManager[None]]] = ()
+    at_root: str | None = None
 
 
 PartsFactory: TypeAlias = Callable[[Any], Parts]

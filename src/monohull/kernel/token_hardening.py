@@ -52,7 +52,7 @@ def _key_set(jwt: JwtSettings) -> Iterator[tuple[str, str]]:
     variable = "MONOHULL_JWT_JWKS" if jwt.jwks is not None else "MONOHULL_JWT_SECRET"
     try:
         document = msgspec.json.decode(jwt.key_set.encode())
-        keys = document.get("keys", [document])
+        keys = document if isinstance(document, list) else document.get("keys", [document])
         kinds = [(key.get("kty"), key) for key in keys]
     except (msgspec.DecodeError, AttributeError, TypeError):
         yield variable, 'it is no JWK and no JWK set; give one key as JSON, or {"keys": […]}'

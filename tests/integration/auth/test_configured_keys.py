@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from monohull.kernel.authentication import Credentials
 from monohull.kernel.settings import SettingsError
-from tests.application import running_app
+from tests.application import JWT_SECRET, running_app, service_key
 from tests.integration.auth.people import People
 
 if TYPE_CHECKING:
@@ -32,6 +33,29 @@ async def test_a_private_key_of_ones_own_signs_and_is_published(connections: Con
         )
         assert (token.header["kid"], token.claims["aud"]) == ("own", "shop")
         assert (await served.client.get("/auth/v1/user", headers=person.bearer)).status_code == 200
+
+
+async def test_keys_as_gotrue_takes_them(connections: Connections) -> None:
+    """A list, the shared secret among it; public is the one that signs, and no other."""
+    kid = "638c54b8-28c2-4b12-9598-ba12ef610a29"
+    secret = base64.urlsafe_b64encode(JWT_SECRET.encode()).decode().rstrip("=")
+    shared = {"kty": "oct", "k": secret, "kid": "shared", "alg": "HS256", "key_ops": ["verify"]}
+    own = RSAKey.generate_key(2048, {"kid": kid, "alg": "RS256", "key_ops": ["sign", "verify"]})
+    keys = json.dumps([shared, own.as_dict(private=True)])
+    async with running_app(connections, auth_jwt_keys=keys) as served:
+        people = People(served)
+        person = await people.sign_up()
+        (published,) = (await served.client.get("/auth/v1/.well-known/jwks.json")).json()["keys"]
+        assert (published["kid"], published["kty"], "d" in published) == (kid, "RSA", False)
+        token = jwt.decode(person.tokens["access_token"], RSAKey.import_key(published), algorithms=["RS256"])
+        assert token.header["kid"] == kid
+        for answer in (
+            await served.client.get("/auth/v1/user", headers=person.bearer),
+            await served.client.get(
+                "/auth/v1/admin/users", headers={"Authorization": f"Bearer {service_key()}"}
+            ),
+        ):
+            assert answer.status_code == 200
 
 
 async def test_the_role_may_stand_elsewhere(connections: Connections) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from modules.auth.jobs import purge_flows
 from tests.application import service_key
-from tests.integration.auth.authenticator_app import challenge, enroll, strengthened
+from tests.integration.auth.authenticator_app import answer_with, challenge, enroll, strengthened
 from tests.integration.auth.people import V2, Person
 from tests.integration.auth.post import new_email, signed_in
 from tests.patience import PATIENCE_SECONDS
@@ -343,3 +343,15 @@ async def test_the_audit_log_knows(post: Post) -> None:
             if {"factor_in_progress", "verification_attempted"} <= {row["action"] for row in rows}:
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_a_secret_that_somebody_brought_along_in_sql(post: Post) -> None:
+    """As GoTrue keeps it: what was enrolled elsewhere goes on being answered."""
+    person = await signed_in(post)
+    app = await enroll(post, person)
+    plain = parse_qs(urlsplit(app.uri).query)["secret"][0]
+    await post.execute("update auth.mfa_factors set secret = $1 where id = $2::uuid", plain, app.factor_id)
+    wrong = await answer_with(post, person, app.factor_id, "000000")
+    assert refusal(wrong) == (422, "mfa_verification_failed")
+    right = await answer_with(post, person, app.factor_id, app.code())
+    assert right.status_code == 200

@@ -233,7 +233,7 @@ CASES = [
             {"Authorization": "Bearer x.y.z"},
             403,
             "bad_jwt",
-            "invalid JWT: unable to parse or verify signature, JWT cryptographic operation failed",
+            "invalid JWT: unable to parse or verify signature, token is malformed: it cannot be decoded",
         )
         for route in USER_ROUTES
     ),

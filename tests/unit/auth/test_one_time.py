@@ -43,6 +43,15 @@ def test_numbers_have_codes_and_lifetimes_of_their_own() -> None:
     assert SECRETS.is_alive("ada@example.com", now() - timedelta(minutes=59))
 
 
+def test_codes_of_test_numbers_end() -> None:
+    numbers = ("15550001111=123",)
+    ahead = AuthSettings(sms_test_otp=numbers, sms_test_otp_valid_until=now() + timedelta(minutes=1))
+    assert ahead.test_code("15550001111") == "123"
+    past = Secrets("s", AuthSettings(sms_test_otp=numbers, sms_test_otp_valid_until=now()))
+    assert not past.is_test("15550001111")
+    assert len(past.issue("15550001111").code) == 6
+
+
 def test_codes_differ() -> None:
     assert len({SECRETS.issue("ada@example.com").code for _ in range(50)}) > 45
 

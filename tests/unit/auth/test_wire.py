@@ -23,6 +23,9 @@ from monohull.kernel.errors import (
 )
 
 
+UNREADABLE = "invalid JWT: unable to parse or verify signature"
+
+
 def scope(version: str | None = None, **credentials: str) -> dict[str, Any]:
     headers = [] if version is None else [(b"x-supabase-api-version", version.encode())]
     return {"headers": headers, "state": {"credentials": Credentials(**credentials), "request_id": "r1"}}
@@ -81,7 +84,28 @@ def test_one_refusal_has_the_shape_of_oauth(version: str | None) -> None:
             {"bearer": "t"},
             403,
             "bad_jwt",
-            "invalid JWT: unable to parse or verify signature, JWT expired",
+            "invalid JWT: unable to parse or verify signature, token has invalid claims: token is expired",
+        ),
+        (
+            InvalidCredential("No suitable key or wrong key type", reason="signature"),
+            {"bearer": "t"},
+            403,
+            "bad_jwt",
+            f"{UNREADABLE}, token signature is invalid: signature is invalid",
+        ),
+        (
+            InvalidCredential("Expected 3 parts in JWT; got 1", reason="malformed"),
+            {"bearer": "t"},
+            403,
+            "bad_jwt",
+            f"{UNREADABLE}, token is malformed: token contains an invalid number of segments",
+        ),
+        (
+            InvalidCredential("JWT not yet valid", reason="early"),
+            {"bearer": "t"},
+            403,
+            "bad_jwt",
+            "invalid JWT: unable to parse or verify signature, JWT not yet valid",
         ),
         (Forbidden("x"), {"bearer": "t"}, 403, "not_admin", "User not allowed"),
         (BodyTooLarge("big"), {}, 413, "request_entity_too_large", "big"),

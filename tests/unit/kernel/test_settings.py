@@ -28,6 +28,7 @@ HUNTER = "hunter2-hunter2-hunter2-hunter2-hunter2"
 class Shop(Struct, frozen=True, kw_only=True):
     prefix: ClassVar[str] = "SHOP_"
     open_prefixes: ClassVar[tuple[str, ...]] = ("SHOP_EXTRA_",)
+    without_effect: ClassVar[frozenset[str]] = frozenset({"SHOP_COOKIE"})
 
     name: Annotated[str, Meta(min_length=1, description="What it is called.")] = "shop"
     tax: Annotated[float, Meta(gt=0, lt=1, description="Part of the price.")] = 0.2
@@ -205,6 +206,7 @@ BAD: list[tuple[str, str, str]] = [
     ("JWT_ROLE_CLAIM_KEY", "role", r"'role' is not allowed: text that matches ^\$?\."),
     ("JWT_AUDIENCE_", "x", "there is no such setting; did you mean MONOHULL_JWT_AUDIENCE?"),
     ("PORTT", "1", "there is no such setting; did you mean MONOHULL_PORT?"),
+    ("SHOP_COOKIES", "1", "there is no such setting"),
     ("QWERTYUIOP", HUNTER, "there is no such setting"),
     ("SHOP_TAX", "1", "'1' is not allowed: a number above 0 and below 1"),
     (
@@ -325,6 +327,28 @@ class TestRefusals:
         with pytest.raises(SettingsError, match=r"MONOHULL_SHOP_URL \(unset\): it has no default"):
             load(tmp_path, {}, None, Required)
         assert load(tmp_path, {"MONOHULL_SHOP_URL": "u"}, None, Required).of(Required).url == "u"
+
+
+class TestOtherNames:
+    def test_a_setting_under_its_other_name(self, tmp_path: Path) -> None:
+        given = {"MONOHULL_AUTH_JWT_KEYS": "[]", "MONOHULL_AUTH_JWT_AUD": "people"}
+        settings = load(tmp_path, given)
+        assert settings.jwt.jwks == "[]"
+        assert settings.jwt.effective_audience == "people"
+        assert settings.sources["MONOHULL_JWT_JWKS"] == "environment"
+
+    def test_both_at_once(self, tmp_path: Path) -> None:
+        both = {"MONOHULL_AUTH_JWT_KEYS": HUNTER, "MONOHULL_JWT_JWKS": HUNTER}
+        with pytest.raises(SettingsError) as caught:
+            load(tmp_path, both)
+        message = "it is another name of MONOHULL_JWT_JWKS, which is set too; set one of the two"
+        assert [(fault.variable, fault.message) for fault in caught.value.faults] == [
+            ("MONOHULL_AUTH_JWT_KEYS", message)
+        ]
+
+    def test_what_has_no_effect_is_told_and_not_refused(self, tmp_path: Path) -> None:
+        assert load(tmp_path, {"MONOHULL_SHOP_COOKIE": "sb"}).idle == ("MONOHULL_SHOP_COOKIE",)
+        assert load(tmp_path).idle == ()
 
 
 class TestDeclarations:

@@ -11,6 +11,7 @@ from monohull.kernel.redis_url import RedisUrlError, parse_redis_url
 from monohull.kernel.settings.core import CoreSettings
 from monohull.kernel.settings.declaration import PREFIX, variable_name, variables
 from monohull.kernel.settings.faults import SettingsFault, Value
+from monohull.kernel.settings.names import without_effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,13 +26,13 @@ def unknown(shapes: Iterable[type[Struct]], values: Mapping[str, Value]) -> list
     """Find the names that nobody declares, each with the name that was probably meant.
 
     A Struct's class variable ``open_prefixes`` names families that cannot be
-    listed, such as ``REST_APP_SETTINGS_``.
+    listed, such as ``REST_APP_SETTINGS_``; ``without_effect`` names what is known and does nothing.
     """
     shapes = tuple(shapes)
     known = {name for shape in shapes for name in variables(shape)}
     free = families(shapes)
     faults: list[SettingsFault] = []
-    for name in sorted(set(values) - known):
+    for name in sorted(set(values) - known - without_effect(shapes)):
         if free and name.startswith(free):
             continue
         near = difflib.get_close_matches(name, known, n=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping  # noqa: TC003 read at run time
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 from urllib.parse import unquote
@@ -221,6 +222,12 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
     """How tokens are verified. PostgREST's ``jwt-*`` settings of the same names."""
 
     prefix: ClassVar[str] = "JWT_"
+    other_names: ClassVar[Mapping[str, str]] = {
+        "AUTH_JWT_SECRET": "secret",
+        "AUTH_JWT_AUD": "aud",
+        "AUTH_JWT_KEYS": "jwks",
+    }
+    """GoTrue's names of them, by the rule of its other settings."""
 
     secret: Annotated[
         Secret | None,
@@ -251,7 +258,11 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
         str, Meta(pattern=r"^\$?\.", description="JSON path of the claim that names the database role.")
     ] = ".role"
     jwks: Annotated[
-        Secret | None, Meta(description="JWK or JWK set whose keys are accepted beside the secret.")
+        Secret | None,
+        Meta(
+            description="JWK, JWK set or list of JWKs whose keys are accepted beside the secret; a private "
+            "one that is not symmetric signs. MONOHULL_AUTH_JWT_KEYS, as GoTrue calls it, is the same."
+        ),
     ] = None
     cache_max_entries: Annotated[
         int, Meta(ge=0, description="Verified tokens that are remembered; 0: none.")
@@ -280,4 +291,4 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def _is_key_set(self) -> bool:
-        return self.secret is not None and self.secret.lstrip().startswith("{")
+        return self.secret is not None and self.secret.lstrip().startswith(("{", "["))

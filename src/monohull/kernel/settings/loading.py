@@ -12,6 +12,7 @@ from monohull.kernel.settings.conversion import convert, explain
 from monohull.kernel.settings.core import CoreSettings, JwtSettings
 from monohull.kernel.settings.declaration import check_declarations, fields, variable_name
 from monohull.kernel.settings.faults import SettingsError, SettingsFault, Value
+from monohull.kernel.settings.names import under_own_names, without_effect
 from monohull.kernel.settings.sources import collect, read_project
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Settings(Struct, frozen=True):
 
     Attributes:
         free: Values of the families that Structs name in ``open_prefixes``, by the full name of the variable.
+        idle: Names that were set, are known and have no effect here.
     """
 
     core: CoreSettings
@@ -34,6 +36,7 @@ class Settings(Struct, frozen=True):
     sources: Mapping[str, str]
     project: Path
     free: Mapping[str, str] = {}
+    idle: tuple[str, ...] = ()
 
     def of(self, shape: type[S]) -> S:
         """Return the Struct of class ``shape``.
@@ -73,7 +76,7 @@ def load_settings(
         SettingsError: With a line for every fault.
     """
     document = read_project(project)
-    values, faults = collect(environ, document, options or {})
+    values, faults = _given(environ, document, options or {})
     core, core_faults = decode(CoreSettings, values)
     if core is None:
         raise SettingsError([*faults, *core_faults])
@@ -96,7 +99,16 @@ def load_settings(
     sources = {name: value.source for name, value in values.items()}
     free = families(module_shapes)
     kept = {name: str(value.raw) for name, value in values.items() if free and name.startswith(free)}
-    return Settings(core, jwt, structs, sources, project, kept)
+    idle = tuple(sorted(without_effect(module_shapes).intersection(values)))
+    return Settings(core, jwt, structs, sources, project, kept, idle)
+
+
+def _given(
+    environ: Mapping[str, str], document: Mapping[str, Any], options: Mapping[str, str]
+) -> tuple[dict[str, Value], list[SettingsFault]]:
+    values, faults = collect(environ, document, options)
+    values, twice = under_own_names((CoreSettings, JwtSettings), values)
+    return values, [*faults, *twice]
 
 
 def load_core(
@@ -110,7 +122,7 @@ def load_core(
     Raises:
         SettingsError: A setting of the kernel does not fit.
     """
-    values, faults = collect(environ, read_project(project), options or {})
+    values, faults = _given(environ, read_project(project), options or {})
     core, core_faults = decode(CoreSettings, values)
     jwt, jwt_faults = decode(JwtSettings, values)
     faults += [*core_faults, *jwt_faults, *(contradictions(core, values) if core is not None else ())]
