@@ -22,7 +22,6 @@ from monohull.kernel.errors import (
     Unauthenticated,
 )
 
-
 UNREADABLE = "invalid JWT: unable to parse or verify signature"
 
 
