@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from joserfc.jwk import RSAKey
 
 from tests.application import JWT_SECRET, anon_key, service_key
 from tests.clients.providers import serving
@@ -107,11 +109,18 @@ PROFILE: Final = {
 }
 """What the client's authors test it against, of GoTrue; the sink for mail is the mailbox."""
 
+ALONE_KEY: Final = RSAKey.generate_key(2048, {"kid": "638c54b8-28c2-4b12-9598-ba12ef610a29", "alg": "RS256"})
+
 PROFILES: Final[Mapping[str, Mapping[str, str]]] = {
     "MAIN": {},
     "CONFIRMING": {"auth_mailer_autoconfirm": "false", "auth_external_anonymous_users_enabled": "false"},
     "CLOSED": {"auth_disable_signup": "true", "auth_external_phone_enabled": "false"},
     "SHARED": {"auth_jwt_algorithm": "HS256"},
+    "ALONE": {
+        "auth_at_root": "true",
+        "auth_operator_token": "super-secret-operator-token",
+        "auth_jwt_keys": json.dumps([ALONE_KEY.as_dict(private=True)]),
+    },
 }
 """How the others differ from the first; all of them have one database."""
 
@@ -127,7 +136,8 @@ def profiles(
         for name, settings in PROFILES.items():
             folder = tmp_path_factory.mktemp(name)
             urls[name] = servers.enter_context(serve(shared_connections, folder, **{**PROFILE, **settings}))
-        yield {**os.environ, **urls, "SERVICE_KEY": service_key(), "JWT_SECRET": JWT_SECRET}
+        keys = {"SERVICE_KEY": service_key(), "JWT_SECRET": JWT_SECRET, "ALONE_KID": str(ALONE_KEY.kid)}
+        yield {**os.environ, **urls, **keys}
 
 
 @pytest.mark.skipif(

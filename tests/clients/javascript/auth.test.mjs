@@ -299,6 +299,12 @@ test('passkeys', async () => {
   equal((await other.passkey.verifyAuthentication({ challengeId, credential })).error.code, 'webauthn_challenge_not_found')
   ok({ data: null, ...(await other.passkey.delete({ passkeyId: made.id })) })
   equal(ok(await auth.passkey.list()), [])
+  const again = ok(await auth.passkey.startRegistration())
+  const next = ok(await auth.passkey.verifyRegistration({ challengeId: again.challenge_id, credential: authenticator().create(again.options) }))
+  const keeper = client({ persistSession: false, experimental: { passkey: true } }, process.env.SERVICE_KEY).auth.admin
+  equal(ok(await keeper.passkey.listPasskeys({ userId: user.id })).map(({ id }) => id), [next.id])
+  ok({ data: null, ...(await keeper.passkey.deletePasskey({ userId: user.id, passkeyId: next.id })) })
+  equal(ok(await keeper.passkey.listPasskeys({ userId: user.id })), [])
 })
 
 test('other applications sign their users in', async () => {

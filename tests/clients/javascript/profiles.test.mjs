@@ -1,12 +1,13 @@
 // The client by itself, without keys, against the settings that its authors keep to: what each of them answers.
 // MAIN: autoconfirm, RS256. CONFIRMING: nothing is confirmed by itself. CLOSED: nobody signs up. SHARED: autoconfirm, HS256.
+// ALONE: autoconfirm, keys that were given, and the routes at the root, as their own suites look for them.
 import assert from 'node:assert/strict'
 import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import { GoTrueAdminApi, GoTrueClient } from '@supabase/supabase-js'
 
 const equal = assert.deepEqual
-const { MAIN, CONFIRMING, CLOSED, SHARED, SERVICE_KEY, JWT_SECRET } = process.env
+const { MAIN, CONFIRMING, CLOSED, SHARED, ALONE, ALONE_KID, SERVICE_KEY, JWT_SECRET } = process.env
 const password = 'correct-horse'
 
 const storage = () => {
@@ -316,12 +317,39 @@ test('a proof key for the link', async () => {
   equal([there.status, new URL(there.headers.get('location')).host], [302, 'accounts.google.com'])
 })
 
+// What administrators of GoTrue carry in those suites: no expiry, and a subject that is no user.
+const older = (claims) => {
+  const [h, p] = [{ alg: 'HS256', typ: 'JWT' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+  return `${h}.${p}.${createHmac('sha256', JWT_SECRET).update(`${h}.${p}`).digest('base64url')}`
+}
+
 test('keys', async () => {
   const { keys } = await (await fetch(`${MAIN}/auth/v1/.well-known/jwks.json`)).json()
   assert.ok(keys.length && keys.every(({ kty, alg, d }) => kty === 'RSA' && alg === 'RS256' && !d))
-  const head = { alg: 'HS256', typ: 'JWT' }
-  const [h, p] = [head, { role: 'supabase_admin', iss: 'supabase' }].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
-  const older = `${h}.${p}.${createHmac('sha256', JWT_SECRET).update(`${h}.${p}`).digest('base64url')}`
-  const answer = await fetch(`${MAIN}/auth/v1/admin/users`, { headers: { Authorization: `Bearer ${older}` } })
+  const answer = await fetch(`${MAIN}/auth/v1/admin/users`, { headers: { Authorization: `Bearer ${older({ role: 'supabase_admin', iss: 'supabase' })}` } })
   equal(answer.status, 200)
+})
+
+test('a server that stands alone', async () => {
+  const asked = []
+  const counting = (input, init) => (asked.push(String(input).replace(ALONE, '')), fetch(input, init))
+  const auth = new GoTrueClient({ url: ALONE, autoRefreshToken: false, persistSession: true, storage: storage(), fetch: counting })
+  const [email, newer] = [newEmail(), newEmail()]
+  const { session, user } = ok(await auth.signUp({ email, password }))
+  const { claims, header } = ok(await auth.getClaims())
+  equal([claims.sub, header.alg, header.kid], [user.id, 'RS256', ALONE_KID])
+  equal(asked, ['/signup', '/.well-known/jwks.json'])
+  const keeper = new GoTrueAdminApi({
+    url: ALONE,
+    headers: { Authorization: `Bearer ${older({ sub: '1234567890', role: 'supabase_admin', iat: Math.floor(Date.now() / 1000) })}` },
+  })
+  equal(ok(await keeper.updateUserById(user.id, { email: newer, email_confirm: true })).user.email, newer)
+  assert.ok(ok(await keeper.listUsers()).users.some(({ id }) => id === user.id))
+  equal((await keeper.signOut(session.access_token)).error, null)
+  const { error } = await keeper.signOut('this-is-a-bad-token')
+  equal([error.status, error.message], [
+    403, 'invalid JWT: unable to parse or verify signature, token is malformed: token contains an invalid number of segments',
+  ])
+  const { error: gone } = await new GoTrueClient({ url: ALONE, storage: storage(), autoRefreshToken: false }).signInWithPassword({ email, password })
+  equal([gone.status, gone.code], [400, 'invalid_credentials'])
 })

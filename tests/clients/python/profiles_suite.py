@@ -1,7 +1,8 @@
 """The client by itself, without keys, against the settings that auth-js keeps to: what each of them answers.
 
 MAIN: autoconfirm, RS256. CONFIRMING: nothing is confirmed by itself. CLOSED: nobody signs up. SHARED:
-autoconfirm, HS256. `profiles.test.mjs` of the other client asks the same.
+autoconfirm, HS256. ALONE: keys that were given, and the routes at the root. `profiles.test.mjs` of the other
+client asks the same.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from supabase_auth.errors import AuthError, AuthWeakPasswordError
 from supabase_auth.types import PageParams
 
 MAIN, CONFIRMING, CLOSED, SHARED = (os.environ[name] for name in ("MAIN", "CONFIRMING", "CLOSED", "SHARED"))
+ALONE, ALONE_KID = os.environ["ALONE"], os.environ["ALONE_KID"]
 SERVICE_KEY, JWT_SECRET = os.environ["SERVICE_KEY"], os.environ["JWT_SECRET"]
 PASSWORD = "correct-horse"
 
@@ -345,14 +347,36 @@ def test_a_proof_key_for_the_link() -> None:
     same((there.status_code, urlsplit(there.headers["location"]).hostname), (302, "accounts.google.com"))
 
 
-def test_keys() -> None:
-    def part(given: dict[str, str]) -> str:
+def older(claims: dict[str, Any]) -> str:
+    """Sign what administrators of GoTrue carry in the clients' own suites: a token that never ends."""
+
+    def part(given: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(given).encode()).decode().rstrip("=")
 
-    signed = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part({'role': 'supabase_admin', 'iss': 'supabase'})}"
+    signed = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part(claims)}"
     mac = hmac.new(JWT_SECRET.encode(), signed.encode(), "sha256").digest()
-    older = f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
-    assert client(key=older).admin.list_users(page=1, per_page=1)
+    return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+def test_keys() -> None:
+    key = older({"role": "supabase_admin", "iss": "supabase"})
+    assert client(key=key).admin.list_users(page=1, per_page=1)
+
+
+def test_a_server_that_stands_alone() -> None:
+    patient = httpx.Client(timeout=60, follow_redirects=True)
+    auth = SyncGoTrueClient(url=ALONE, auto_refresh_token=False, http_client=patient)
+    user = auth.sign_up({"email": new_email(), "password": PASSWORD}).user
+    found = auth.get_claims()
+    same((found["claims"]["sub"], found["headers"]["kid"]), (user.id, ALONE_KID))
+    key = older({"sub": "1234567890", "role": "supabase_admin", "iat": int(time.time())})
+    keeper = SyncGoTrueClient(
+        url=ALONE, headers={"Authorization": f"Bearer {key}"}, http_client=patient
+    ).admin
+    change: Any = {"user_metadata": {"favorite_color": "yellow"}}
+    same(keeper.update_user_by_id(user.id, change).user.user_metadata["favorite_color"], "yellow")
+    keeper.delete_user(user.id)
+    same(refused(lambda: keeper.get_user_by_id(user.id))[:2], (404, "user_not_found"))
 
 
 def main() -> int:
