@@ -214,7 +214,7 @@ test('what the settings leave out', async () => {
     const { error } = await auth.signInWithWeb3({ chain, message: 'x', signature })
     equal([error.status, error.code, error.message], [422, 'web3_provider_disabled', 'Web3 provider is disabled'])
   }
-  equal(refused(await auth.signInWithIdToken({ provider: 'google', token: 'bad' }))[0], 400)
+  equal(refused(await auth.signInWithIdToken({ provider: 'google', token: 'bad' })), [400, 'validation_failed', 'Bad ID token'])
   const to = ok(await auth.signInWithOAuth({ provider: 'google', options: { skipBrowserRedirect: true, redirectTo: 'https://x.example' } }))
   equal([to.provider, new URL(to.url).pathname], ['google', '/auth/v1/authorize'])
   const unknown = await fetch(`${MAIN}/auth/v1/authorize?provider=github`, { redirect: 'manual' })

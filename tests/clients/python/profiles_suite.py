@@ -132,6 +132,12 @@ def test_sessions_go_on_once_each() -> None:
     same(client().get_user(), None)
 
 
+def test_a_nonce_for_a_new_password() -> None:
+    auth, _ = signed_up()
+    auth.reauthenticate()
+    same(refused(lambda: client().reauthenticate())[0], 400)
+
+
 def test_signing_out_in_each_scope() -> None:
     auth, answer = signed_up()
     password: Any = {"email": answer.user.email, "password": PASSWORD}
@@ -243,7 +249,8 @@ def test_what_the_settings_leave_out() -> None:
     same(refused(lambda: auth.unlink_identity(answer.user.identities[0]))[0], 404)
     found = refused(lambda: auth.sign_in_with_sso({"domain": "corp.example"}))
     same(found, (404, "saml_provider_disabled", "SAML 2.0 is disabled"))
-    same(refused(lambda: auth.sign_in_with_id_token({"provider": "google", "token": "bad"}))[0], 400)
+    found = refused(lambda: auth.sign_in_with_id_token({"provider": "google", "token": "bad"}))
+    same((found[0], found[2]), (400, "Bad ID token"))
     to = auth.sign_in_with_oauth({"provider": "google"})
     same((to.provider, urlsplit(to.url).path), ("google", "/auth/v1/authorize"))
 
