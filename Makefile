@@ -110,9 +110,9 @@ clients: $(INSTALLED) ## install the official clients that tests/clients drives;
 		-r tests/clients/python/requirements.txt
 
 .PHONY: brokers
-brokers: ## install RabbitMQ and NATS (Debian, as root) for the tests that want brokers; without them those skip
+brokers: ## install RabbitMQ, NATS and Memcached (Debian, as root) for the tests that want them; without them those skip
 	apt-get update -q
-	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends rabbitmq-server nats-server
+	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends rabbitmq-server nats-server memcached
 
 .PHONY: contract
 contract: $(INSTALLED) ## the wire tables, and the conformance cases when they lie beside (CASES=file, PG=15)

@@ -20,6 +20,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
+from getpass import getuser
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
@@ -290,6 +291,42 @@ class Kinesis(Broker):
         return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)]
 
 
+class Memcached(Broker):
+    """Memcached of Debian's package: in memory, so that a restart forgets everything.
+
+    Args:
+        folder: For its files.
+        arguments: Further ones, as for TLS.
+        demands_password: Whether it lets nobody in without user and password.
+    """
+
+    name = "memcached"
+
+    def __init__(
+        self, folder: Path, *, arguments: Sequence[str] = (), demands_password: bool = False
+    ) -> None:
+        super().__init__(folder)
+        self._arguments = arguments
+        self._demands_password = demands_password
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if shutil.which("memcached") else "Memcached is not installed (make brokers)"
+
+    @property
+    def url(self) -> str:
+        user = f"{USER}:{self.password}@" if self._demands_password else ""
+        return f"memcached://{user}{self.address}"
+
+    def _command(self) -> Sequence[str | Path]:
+        command: list[str | Path] = [shutil.which("memcached") or "memcached", "-u", getuser()]
+        command += ["-l", LOOPBACK, "-p", str(self.port), "-U", "0", "-t", "1", "-m", "64", *self._arguments]
+        if self._demands_password:
+            (file := self.folder / "users").write_text(f"{USER}:{self.password}\n", encoding="utf-8")
+            command += ["-Y", file]
+        return command
+
+
 @contextmanager
 def broker_running(kind: type[B]) -> Iterator[B]:
     """Have a broker run as long as the block; skip the test where it is not installed."""
@@ -319,6 +356,12 @@ def nats() -> Iterator[Nats]:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
     with broker_running(Kafka) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def memcached() -> Iterator[Memcached]:
+    with broker_running(Memcached) as broker:
         yield broker
 
 

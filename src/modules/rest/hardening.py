@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
+from modules.rest.cache.memcached_url import MemcachedUrlError, parse_memcached_url
 from modules.rest.settings import RestSettings
-from monohull.kernel.hardening import Weak, travels_openly
+from monohull.kernel.hardening import WEAK_PASSWORDS, Weak, is_internal, travels_openly
+from monohull.kernel.redis_url import RedisUrlError, parse_redis_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from monohull.kernel.settings import Settings
 
@@ -28,6 +30,7 @@ def weaknesses(settings: Settings) -> Iterator[Weak]:
     yield from _who_may(rest, settings)
     yield from _what_is_told(rest)
     yield from _how_much(rest)
+    yield from _where_answers_lie(rest)
     if rest.rolls_back:
         yield Weak("tx_end", "nothing that is written would be kept; say commit")
     elif rest.allows_override:
@@ -71,3 +74,33 @@ def _how_much(rest: RestSettings) -> Iterator[Weak]:
         yield Weak("statement_timeout_seconds", "one request may hold a connection for ever; say 60")
     if rest.max_rows is None:
         yield Weak("max_rows", "one request may read a whole table into memory; say 1000")
+
+
+def _where_answers_lie(rest: RestSettings) -> Iterator[Weak]:
+    """Look at the second level of the cache. What lies there is sealed: strangers may take, not read it."""
+    try:
+        if rest.cache_memcached is not None:
+            memcached = parse_memcached_url(rest.cache_memcached)
+            has_certificate = "ssl_certfile" in memcached.options
+            yield from _of_servers(
+                "cache_memcached", memcached.hosts, memcached.password, memcached.tls, has_certificate
+            )
+        if rest.cache_redis is not None and rest.cache_redis != "main":
+            redis = parse_redis_url(rest.cache_redis)
+            has_certificate = "ssl_certfile" in redis.options
+            yield from _of_servers("cache_redis", redis.hosts, redis.password, redis.tls, has_certificate)
+    except (MemcachedUrlError, RedisUrlError):
+        return  # nothing starts with it, in whichever environment
+
+
+def _of_servers(
+    field: str, hosts: Sequence[tuple[str, int]], password: str | None, tls: bool, has_certificate: bool
+) -> Iterator[Weak]:
+    if password is not None and password.lower() in WEAK_PASSWORDS:
+        yield Weak(field, "its password is one that everybody tries first; change it")
+    public = [host for host, _ in hosts if not is_internal(host)]
+    if public and not tls:
+        scheme = "memcacheds://" if field == "cache_memcached" else "rediss://"
+        yield Weak(field, f"what goes to {public[0]} crosses networks of others readable; write {scheme}")
+    elif public and password is None and not has_certificate:
+        yield Weak(field, f"whoever reaches {public[0]} may empty and fill it; add a password")

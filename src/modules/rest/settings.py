@@ -193,6 +193,13 @@ class RestSettings(Struct, frozen=True, kw_only=True):
             "instance; unset: every process keeps its own answers alone."
         ),
     ] = None
+    cache_memcached: Annotated[
+        Secret | None,
+        Meta(
+            description="Memcached instead of Redis as second level of the response cache: "
+            "`memcached://[user:password@]host[:11211],host…`, with TLS `memcacheds://`."
+        ),
+    ] = None
     api_key_required: Annotated[
         bool | None,
         Meta(description="Whether a key or token is demanded. Unset: in production."),

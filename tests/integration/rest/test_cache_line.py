@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +15,12 @@ import pytest_asyncio
 from modules.rest.cache.errors import NoSuchTable, TableNotCacheable
 from modules.rest.cache.line import APPLICATION_NAME, CHANNEL
 from modules.rest.cache.marking import CachedTables
-from modules.rest.cache.shared import PREFIX
 from monohull.kernel.clock import monotonic_seconds
-from monohull.kernel.redis_connection import close_redis, open_redis
+from monohull.kernel.settings import SettingsError
+from tests import brokers
+from tests.brokers import memcached  # noqa: F401 found by name
 from tests.integration.rest.conftest import serving
+from tests.integration.rest.stores import MemcachedBeside, RedisBeside
 from tests.integration.rest.test_cache import SERVICE, SQL, cache_of, get, person, settle, status
 from tests.integration.standing import (  # noqa: F401 found by name
     connections,
@@ -28,10 +31,14 @@ from tests.integration.standing import (  # noqa: F401 found by name
 from tests.patience import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     import asyncpg
 
     from monohull.kernel.home import Connections
     from tests.application import Served
+    from tests.integration.rest.stores import Beside
     from tests.integration.standing import Standing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -226,35 +233,47 @@ async def proven(served: Served) -> None:
 
 
 async def written(served: Served) -> None:
-    """Wait until nothing is on its way to Redis."""
+    """Wait until nothing is on its way to the store."""
     second = cache_of(served).second
     assert second is not None
     await eventually(lambda: not second._writes)
 
 
-async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_table(
+@pytest_asyncio.fixture(params=["redis", "memcached"], loop_scope="module")
+async def beside(request: pytest.FixtureRequest, connections: Connections) -> AsyncIterator[Beside]:  # noqa: F811
+    """What answers are shared through."""
+    if request.param == "redis":
+        store: Beside = RedisBeside(connections.redis_url)
+    else:
+        store = MemcachedBeside(request.getfixturevalue("memcached").url)
+    yield store
+    await store.close()
+
+
+async def test_an_answer_is_shared_sealed_and_outdated_with_its_table(
     served: Served,
     connections: Connections,  # noqa: F811
     database: asyncpg.Connection,  # noqa: F811
+    beside: Beside,
 ) -> None:
     del served  # a process without a second level is there as well
-    path, redis = "items?id=eq.7", open_redis(connections.redis_url)
+    path = "items?id=eq.7"
     async with (
-        serving(connections, rest_cache_redis="main") as one,
-        serving(connections, rest_cache_redis="main") as other,
+        serving(connections, **beside.settings) as one,
+        serving(connections, **beside.settings) as other,
     ):
         for process in (one, other):
             await proven(process)
         await get(other, path)
         await settle(one, path)
         await written(one)
-        [key] = [key async for key in redis.scan_iter(match=f"{PREFIX}*")]
-        kept = await redis.get(key)
-        assert isinstance(kept, bytes)
+        [key] = await beside.keys()
+        kept = await beside.get(key)
         assert b"item" not in kept
-        assert 0 < await redis.pttl(key) <= 60_000
+        assert 0 < await beside.seconds_left(key) <= 60
         answer = await get(other, path)
-        assert re.fullmatch(r"monohull; hit; ttl=\d+; detail=redis", answer.headers["cache-status"])
+        said = answer.headers["cache-status"]
+        assert re.fullmatch(rf"monohull; hit; ttl=\d+; detail={beside.kind}", said)
         assert answer.json()[0]["id"] == 7
         assert status(await get(other, path)) == "monohull; hit", "from memory"
         heard = cache_of(other).line.heard
@@ -263,17 +282,91 @@ async def test_an_answer_is_shared_through_redis_sealed_and_outdated_with_its_ta
         answer = await get(other, path)
         assert (status(answer), answer.json()[0]["name"]) == ("monohull; fwd=stale; stored", "new")
         await written(other)
-        for key in [key async for key in redis.scan_iter(match=f"{PREFIX}*")]:
-            await redis.set(key, kept)  # of another name
+        for key in await beside.keys():
+            await beside.set(key, kept)  # of another name
         cache_of(other).clear()
         answer = await get(other, path)
         assert (status(answer), answer.json()[0]["name"]) == ("monohull; fwd=miss; stored", "new")
-    await close_redis(redis)
+        await written(other)
+        counted = (await other.client.get("/metrics")).text
+        assert f'monohull_rest_cache_stores_total{{level="{beside.kind}"}} 2' in counted
 
 
-async def test_without_redis_the_first_level_goes_on(connections: Connections) -> None:  # noqa: F811
-    async with serving(connections, rest_cache_redis="redis://127.0.0.1:1/0") as process:
+@asynccontextmanager
+async def small_memcached(folder: Path) -> AsyncIterator[brokers.Memcached]:
+    """Have a server that keeps nothing of more than 128 KiB."""
+    if (reason := brokers.Memcached.missing()) is not None:
+        pytest.skip(reason)
+    store = brokers.Memcached(folder, arguments=("-I", "128k", "-o", "slab_chunk_max=65536"))
+    store.start()
+    try:
+        yield store
+    finally:
+        store.stop()
+
+
+async def test_an_answer_that_is_too_large_for_the_store_stays_in_memory(
+    served: Served,
+    connections: Connections,  # noqa: F811
+    database: asyncpg.Connection,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    del served
+    await database.execute("update items set name = repeat('x', 200000) where id = 7")
+    async with (
+        small_memcached(tmp_path) as store,
+        serving(connections, rest_cache_memcached=store.url) as process,
+    ):
+        await proven(process)
+        answer = await settle(process, "items?id=eq.7")
+        assert len(answer.content) > 200_000
+        await written(process)
+        second = cache_of(process).second
+        assert second is not None
+        assert (second.kept, second.refused) == (0, 1)
+        assert status(await settle(process, "items?id=eq.8")) == "monohull; hit", "it is asked for others"
+        await written(process)
+        assert (second.kept, second.refused) == (1, 1)
+
+
+AWAY = {"rest_cache_redis": "redis://127.0.0.1:1/0"}, {"rest_cache_memcached": "memcached://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize("settings", AWAY, ids=["redis", "memcached"])
+async def test_without_its_store_the_first_level_goes_on(
+    connections: Connections,  # noqa: F811
+    settings: dict[str, str],
+) -> None:
+    async with serving(connections, **settings) as process:
         await eventually(lambda: cache_of(process).line.is_fresh)
         assert status(await settle(process, "items?id=eq.7")) == "monohull; hit"
         answers = [await get(process, f"items?id=eq.{number}") for number in range(8, 12)]
         assert {status(answer) for answer in answers} == {"monohull; fwd=miss; stored"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable", "sentence"),
+    [
+        ({"rest_cache_memcached": "redis://cache"}, "MEMCACHED", "must start with memcached://"),
+        ({"rest_cache_redis": "memcached://cache"}, "REDIS", "must start with one of redis://"),
+        ({"rest_cache_memcached": "memcached://cache", "rest_cache_redis": "main"}, "MEMCACHED", "already"),
+        (
+            {"rest_cache_memcached": "memcacheds://u:hidden@cache?ssl_ca_certs=/none"},
+            "MEMCACHED",
+            "a file that the Memcached URL names cannot be used",
+        ),
+    ],
+)
+async def test_a_second_level_that_cannot_be_stops_the_start(
+    connections: Connections,  # noqa: F811
+    settings: dict[str, str],
+    variable: str,
+    sentence: str,
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        async with serving(connections, **settings):
+            pass
+    [fault] = raised.value.faults
+    assert fault.variable == f"MONOHULL_REST_CACHE_{variable}"
+    assert sentence in str(raised.value)
+    assert "hidden" not in str(raised.value)

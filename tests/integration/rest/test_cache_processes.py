@@ -19,7 +19,10 @@ import pytest
 
 from modules.auth.tokens import TokenCodec
 from monohull.kernel.clock import monotonic_seconds
+from tests import brokers
 from tests.application import JWT_SECRET, anon_key
+from tests.brokers import broker_running
+from tests.integration.rest.stores import MemcachedBeside
 from tests.integration.standing import (  # noqa: F401 found by name
     connections,
     database,
@@ -29,7 +32,7 @@ from tests.integration.standing import (  # noqa: F401 found by name
 from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from monohull.kernel.home import Connections
@@ -165,8 +168,22 @@ async def read(client: httpx.AsyncClient, url: str, watched: Watched) -> None:
     watched.answers[said] = watched.answers.get(said, 0) + 1
 
 
-async def run(connections: Connections, home: Path, operations: int) -> Watched:  # noqa: F811
-    """Have tasks write one time in twenty, and read from either process otherwise."""
+async def run(
+    connections: Connections,  # noqa: F811
+    home: Path,
+    operations: int,
+    store: Mapping[str, str],
+    disturb: Mapping[int, Callable[[], Awaitable[None]]] | None = None,
+) -> Watched:
+    """Have tasks write one time in twenty, and read from either process otherwise.
+
+    Args:
+        connections: Of the database and Redis.
+        home: For the files of the processes.
+        operations: How many in all.
+        store: Settings that say what answers are shared through.
+        disturb: What is done to it before the operation of a number.
+    """
     watched, left = Watched(), iter(range(operations))
     environ = {name: value for name, value in os.environ.items() if not name.startswith("MONOHULL_")} | {
         "MONOHULL_ENV": "production",
@@ -174,7 +191,7 @@ async def run(connections: Connections, home: Path, operations: int) -> Watched:
         "MONOHULL_REDIS_URL": connections.redis_url,
         "MONOHULL_JWT_SECRET": JWT_SECRET,
         "MONOHULL_REST_CACHE_BOUND_SECONDS": str(BOUND_SECONDS),
-        "MONOHULL_REST_CACHE_REDIS": "main",
+        **store,
     }
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(serving(environ, home / name)) for name in ("one", "other")]
@@ -182,7 +199,9 @@ async def run(connections: Connections, home: Path, operations: int) -> Watched:
         async def work() -> None:
             own = await asyncpg.connect(connections.owner_url)
             async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
-                for _ in left:
+                for number in left:
+                    if disturb and number in disturb:
+                        await disturb[number]()
                     if random.random() < 0.05:
                         await write(own, watched)
                     else:
@@ -194,14 +213,66 @@ async def run(connections: Connections, home: Path, operations: int) -> Watched:
     return watched
 
 
+REDIS: Final = {"MONOHULL_REST_CACHE_REDIS": "main"}
+
+
 async def test_a_thousand_writes_and_reads(connections: Connections, tmp_path: Path) -> None:  # noqa: F811
-    watched = await run(connections, tmp_path, 1_000)
+    watched = await run(connections, tmp_path, 1_000, REDIS)
     assert watched.answers["hit"] > 50, watched.answers
     assert len(watched.commits) > 10
 
 
 @pytest.mark.slow
 async def test_ten_thousand_writes_and_reads(connections: Connections, tmp_path: Path) -> None:  # noqa: F811
-    watched = await run(connections, tmp_path, 10_000)
+    watched = await run(connections, tmp_path, 10_000, REDIS)
     assert watched.answers["hit"] > 500, watched.answers
+    assert len(watched.commits) > 10
+
+
+async def with_memcached(connections: Connections, home: Path, operations: int) -> Watched:  # noqa: F811
+    """Do the same through two servers of Memcached, of which one is emptied, killed and started again."""
+    with broker_running(brokers.Memcached) as one, broker_running(brokers.Memcached) as other:
+        emptied = MemcachedBeside(one.url)
+
+        async def flush() -> None:
+            await emptied.flush()
+
+        async def kill() -> None:
+            one.kill()
+
+        async def start() -> None:
+            one.start()
+
+        disturb = {
+            operations // 5: flush,
+            2 * operations // 5: kill,
+            3 * operations // 5: start,
+            4 * operations // 5: flush,
+        }
+        store = {"MONOHULL_REST_CACHE_MEMCACHED": f"memcached://{one.address},{other.address}"}
+        watched = await run(connections, home, operations, store, disturb)
+        log = "".join((home / name / "log").read_text() for name in ("one", "other"))
+        assert "dependency.lost" in log
+        assert one.address in log
+        return watched
+
+
+async def test_a_thousand_writes_and_reads_with_memcached(
+    connections: Connections,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    watched = await with_memcached(connections, tmp_path, 1_000)
+    assert watched.answers["hit"] > 50, watched.answers
+    assert watched.answers["hit; detail=memcached"] > 5, watched.answers
+    assert len(watched.commits) > 10
+
+
+@pytest.mark.slow
+async def test_ten_thousand_writes_and_reads_with_memcached(
+    connections: Connections,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    watched = await with_memcached(connections, tmp_path, 10_000)
+    assert watched.answers["hit"] > 500, watched.answers
+    assert watched.answers["hit; detail=memcached"] > 50, watched.answers
     assert len(watched.commits) > 10

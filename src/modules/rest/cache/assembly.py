@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from modules.rest.cache.line import Line, has_marks
+from modules.rest.cache.opening import open_keepers
 from modules.rest.cache.serving import ResponseCache
 from modules.rest.cache.shared import Shared
 from modules.rest.cache.store import Store
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from modules.query import LiveCatalog
     from modules.rest.settings import RestSettings
     from monohull.kernel.runtime import Runtime
-
-MAIN: Final = "main"
 
 
 class RunningCache(ResponseCache):
@@ -39,12 +38,14 @@ class RunningCache(ResponseCache):
 
 
 def build_cache(runtime: Runtime, settings: RestSettings, live: LiveCatalog) -> RunningCache:
-    """Return the cache; it answers nothing before it runs, and nothing where no table is marked."""
+    """Return the cache; it answers nothing before it runs, and nothing where no table is marked.
+
+    Raises:
+        SettingsError: What is said of the second level cannot be.
+    """
     shared = None
-    if settings.cache_redis is not None and runtime.process == "api":
-        is_main = settings.cache_redis == MAIN
-        url = runtime.connections.redis_url if is_main else settings.cache_redis
-        shared = Shared(url, jwt_secret(runtime.settings), runtime.observer)
+    if runtime.process == "api" and (keepers := open_keepers(runtime, settings)):
+        shared = Shared(keepers, jwt_secret(runtime.settings), runtime.observer)
     store = Store(settings.cache_memory_bytes, settings.cache_entry_bytes)
     cache = RunningCache(store, shared, settings.cache_bound_seconds, runtime.metrics)
     cache.second = shared

@@ -12,7 +12,7 @@ has woken it, which happens after the commit is visible.
 
 What a process has heard of a table is also a version that all processes agree on, without asking each
 other: a digest of all that was told of the table since the last hello, in the order that all share. It
-names what is kept in Redis, where so nothing has to be counted or undone.
+names what is kept for all processes, where so nothing has to be counted or undone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`ResponseCache`: answers known reads of marked tables, from memory, from Redis, or by one read for many.
+"""`ResponseCache`: answers known reads of marked tables, from what is kept, or by one read for many.
 
 An answer is given out only while the line is fresh (`Line`), and only if nothing was heard of its tables
 since the read that gave it was sent. Whoever waits for the read of another does so by the same rule, as
@@ -40,7 +40,7 @@ Fill: TypeAlias = "Callable[[], Awaitable[Rows]]"
 
 HEADER: Final = b"cache-status"
 _HIT: Final = b"monohull; hit; ttl=%d"
-_SHARED: Final = b"monohull; hit; ttl=%d; detail=redis"
+_SHARED: Final = b"monohull; hit; ttl=%d; detail=%b"
 _STORED: Final = (HEADER, b"monohull; fwd=miss; stored")
 _MISS: Final = (HEADER, b"monohull; fwd=miss")
 _STALE_STORED: Final = (HEADER, b"monohull; fwd=stale; stored")
@@ -114,12 +114,13 @@ class ResponseCache:
     def __init__(self, store: Store, shared: Shared | None, bound_seconds: float, metrics: Metrics) -> None:
         self._store = store
         self._shared = shared
+        self._shared_kind = b"" if shared is None else shared.kind.encode()
         self._bound = bound_seconds
         self._flights: dict[Hashable, _Flight] = {}
         self._reads: dict[str, float] = {}
         self._stores: dict[str, float] = {}
         metrics.sample_each(CACHE_READS, self._reads.copy)
-        metrics.sample_each(CACHE_STORES, self._stores.copy)
+        metrics.sample_each(CACHE_STORES, self._count_stores)
         metrics.sample(CACHE_BYTES, lambda: float(self._store.bytes))
         metrics.sample(CACHE_HEARTBEAT, lambda: self.line.age_seconds)
         metrics.sample(CACHE_NOTICES, lambda: float(self.line.heard))
@@ -132,6 +133,13 @@ class ResponseCache:
     def clear(self) -> None:
         """Keep nothing of what was kept."""
         self._store.clear()
+
+    def _count_stores(self) -> dict[str, float]:
+        counts = self._stores.copy()
+        if self._shared is not None:
+            counts[self._shared.kind] = float(self._shared.kept)
+            counts["refused"] = counts.get("refused", 0.0) + self._shared.refused
+        return counts
 
     # --- whether ----------------------------------------------------------------------------
 
@@ -252,7 +260,7 @@ class ResponseCache:
                 left = kept.until - kept_until(0)
                 self._keep(key, answer, tokens, way, left)
                 _count(self._reads, "hit_shared")
-                return _with(answer, (HEADER, _SHARED % int(left)))
+                return _with(answer, (HEADER, _SHARED % (int(left), self._shared_kind)))
             _count(self._reads, "outdated" if was_there else "miss")
             rows = await fill()
             answer = known.answer(given, rows)
@@ -266,8 +274,7 @@ class ResponseCache:
             if is_kept and name is not None and self._shared is not None:
                 assert isinstance(answer.body, bytes)
                 count = int(rows.rows[0][1] or 0)
-                if self._shared.put(name, Kept(count, kept_until(seconds), answer.body)):
-                    _count(self._stores, "redis")
+                self._shared.put(name, Kept(count, kept_until(seconds), answer.body))
             if was_there:
                 return _with(answer, _STALE_STORED if is_kept else _STALE)
             return _with(answer, _STORED if is_kept else _MISS)
@@ -298,7 +305,7 @@ class ResponseCache:
         return True
 
     def _name(self, way: Way, args: Sequence[bytes]) -> str | None:
-        """Return under what an answer is kept in Redis, as of now."""
+        """Return under what an answer is kept for all processes, as of now."""
         if way.verdict.base is None:
             return None
         digest = way.verdict.base.copy()
