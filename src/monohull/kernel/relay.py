@@ -157,7 +157,7 @@ class Relay:
     async def _round(self, connection: asyncpg.Connection, vigil: Vigil, *, scan: bool) -> bool:
         """Do everything once; return whether there may be more at once."""
         events = await relay_events(connection, self._duties.events)
-        await vigil.note(found=events > 0, at=monotonic_seconds())
+        await vigil.note(found=events, at=monotonic_seconds())
         if events:
             self._observer.observe(EventsRelayed(events=events))
         try:

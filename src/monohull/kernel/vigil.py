@@ -5,8 +5,9 @@ whole server, and keeps that until the commit has reached the disk. Writers that
 notify commit one after the other.
 
 So a relay that finds something at every look holds an advisory lock of its
-session and looks every 50 ms. Who writes rows tries that lock, without waiting,
-and notifies only if it is free. A relay that ends or breaks off frees it.
+session and looks every 50 ms, or 100 while it finds much. Who writes rows tries
+that lock, without waiting, and notifies only if it is free. A relay that ends
+or breaks off frees it.
 
 A transaction that began to write during the vigil may commit after it. After
 its end the relay therefore looks at growing distances, so that such an event
@@ -29,6 +30,9 @@ RELAY_SLEEPS: Final = f"pg_try_advisory_lock_shared({LOCK}) and pg_advisory_unlo
 LOOK_SECONDS: Final = 0.05
 """How soon it looks again during a vigil; an event waits half of it, on average. A look costs the same
 whatever it finds, and shares processors with those who write."""
+LONG_LOOK_SECONDS: Final = 0.1
+"""How soon after a look that found `MUCH`: who writes so much is held up by looks more than by waiting."""
+MUCH: Final = 100
 FIRST_REST_SECONDS: Final = 0.02
 """How soon it looks again after a vigil; then at twice the distance, and so on."""
 BUSY_LOOKS: Final = 4
@@ -58,11 +62,11 @@ class Vigil:
         self.is_kept = False
         self.rest_seconds = POLL_SECONDS
 
-    async def note(self, *, found: bool, at: float) -> None:
+    async def note(self, *, found: int, at: float) -> None:
         """Begin or end the vigil after a look.
 
         Args:
-            found: Whether there was an event.
+            found: How many events there were.
             at: The moment of the look, of a monotonic clock in seconds.
         """
         if found:
@@ -72,7 +76,8 @@ class Vigil:
             if not self.is_kept and self._busy >= BUSY_LOOKS:
                 # who tries the lock at this moment has it for a microsecond; the next look tries again
                 self.is_kept = await self._connection.fetchval(_BEGIN, LOCK)
-            self.rest_seconds = LOOK_SECONDS if self.is_kept else POLL_SECONDS
+            look = LOOK_SECONDS if found < MUCH else LONG_LOOK_SECONDS
+            self.rest_seconds = look if self.is_kept else POLL_SECONDS
         elif self.is_kept:
             self._idle += 1
             if self._idle >= IDLE_LOOKS:

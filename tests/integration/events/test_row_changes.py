@@ -14,7 +14,16 @@ from monohull.kernel.events import EventRegistry, Subscriber
 from monohull.kernel.feed import read_feed
 from monohull.kernel.outbox import outbox_lag
 from monohull.kernel.rows import sync_watches, watch
-from monohull.kernel.vigil import BUSY_LOOKS, CLOSE_SECONDS, IDLE_LOOKS, LOCK, LOOK_SECONDS, Vigil
+from monohull.kernel.vigil import (
+    BUSY_LOOKS,
+    CLOSE_SECONDS,
+    IDLE_LOOKS,
+    LOCK,
+    LONG_LOOK_SECONDS,
+    LOOK_SECONDS,
+    MUCH,
+    Vigil,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -219,18 +228,20 @@ async def test_nobody_notifies_during_a_vigil(changes: Changes) -> None:
         for _ in range(BUSY_LOOKS):
             assert not vigil.is_kept
             at += CLOSE_SECONDS / 2
-            await vigil.note(found=True, at=at)
+            await vigil.note(found=1, at=at)
         assert (vigil.is_kept, vigil.rest_seconds) == (True, LOOK_SECONDS)
+        await vigil.note(found=MUCH, at=at)
+        assert vigil.rest_seconds == LONG_LOOK_SECONDS
         await changes.written("insert into orders values (2)", "update orders set note = 'x'")
         await relay.execute("select 1")
         assert len(heard) == 1
         for _ in range(IDLE_LOOKS):
             assert vigil.is_kept
-            await vigil.note(found=False, at=at)
+            await vigil.note(found=0, at=at)
         rests = []
         for _ in range(8):
             rests.append(vigil.rest_seconds)
-            await vigil.note(found=False, at=at)
+            await vigil.note(found=0, at=at)
         assert rests == [0.0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0]
         assert not vigil.is_kept
         await changes.written("insert into orders values (3)")
@@ -250,5 +261,5 @@ async def test_looks_that_find_something_now_and_then_begin_no_vigil(changes: Ch
         vigil, at = Vigil(relay), 0.0
         for _ in range(3 * BUSY_LOOKS):
             at += CLOSE_SECONDS * 2
-            await vigil.note(found=True, at=at)
+            await vigil.note(found=1, at=at)
         assert not vigil.is_kept

@@ -101,7 +101,7 @@ async def test_what_is_not_yet_told_is_told_by_the_version_before(connections: C
 
 
 async def test_watches_outlive_the_way_back(connections: Connections) -> None:
-    """Triggers of this version call what the one before lacks, so they go, and workers of either make theirs."""
+    """Triggers of this version call what the one before lacks, so they go, and a worker makes others."""
     database = Database(connections.owner_url)
     async with database.running():
         async with database.connection() as connection:
