@@ -58,6 +58,7 @@ async def running_app(connections: Connections, **settings: str) -> AsyncIterato
     the ASGI application.
     """
     environ = {"MONOHULL_ENV": "test", "MONOHULL_JWT_SECRET": JWT_SECRET, "MONOHULL_LOG_LEVEL": "error"}
+    environ["MONOHULL_POOL_TIMEOUT_SECONDS"] = "60"  # on a busy machine some wait long for their turn
     environ |= {f"MONOHULL_{name.upper()}": value for name, value in settings.items()}
     loaded = load(environ, project=Path("/"))
     runtime = Runtime(loaded.settings, loaded.modules, connections, process="api")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.patience import PATIENCE_SECONDS
 from tests.services import Services, start_services
 
 if TYPE_CHECKING:
@@ -39,6 +41,26 @@ def pytest_configure_node(node: Any) -> None:
     services = _start(node.config)
     node.workerinput["postgres_url"] = services.postgres_url
     node.workerinput["redis_url"] = services.redis_url
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector look at what tests make, and not at all modules again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_product() -> Iterator[None]:
+    """Let servers that are there, and slow, be waited for: how soon they answer says what the machine does.
+
+    Tests of these limits set their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modules.query.live.FIRST_READ_SECONDS", PATIENCE_SECONDS)
+        patch.setattr("monohull.kernel.database.dial.CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        patch.setattr("monohull.kernel.database.engine.CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,13 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from modules.auth.hooks import callers
+from monohull.kernel.outbound import OutboundLimits
 from tests.application import running_app, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.post import CONFIRMING, Post, new_email, new_phone
 from tests.integration.auth.test_hooks import SECRET
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -116,6 +119,13 @@ async def served(shared_connections: Connections) -> AsyncIterator[tuple[Hook, P
         running_app(shared_connections, **settings, **hooks) as app,
     ):
         yield hook, Post(app)
+
+
+@pytest.fixture(autouse=True)
+def _patient_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = OutboundLimits(connect_seconds=60, read_seconds=60, total_seconds=60)
+    monkeypatch.setattr(callers, "LIMITS", limits)
+    monkeypatch.setattr(callers.HttpCaller, "seconds", 60.0)
 
 
 @pytest.fixture
@@ -249,5 +259,5 @@ async def test_a_ban_while_the_hook_is_asked_counts(hook: Hook, people: Post) ->
 async def promote(hook: Hook, person: Person, level: str) -> None:
     """Change what the token says, by SQL: it would wait for the row if something held it."""
     sql = "update auth.users set raw_app_meta_data = raw_app_meta_data || $2::jsonb where id = $1"
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await hook.database.execute(sql, person.id, json.dumps({"level": level}))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.application import anon_key
 from tests.integration.backends import HELD, until_all_held
-from tests.integration.cli.serving import START_SECONDS, free_port, wait_ready
+from tests.integration.cli.serving import free_port, wait_ready
 from tests.integration.cli.test_commands import environment
 from tests.patience import PATIENCE_SECONDS, eventually
 
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 REQUESTS = 6
 SERVES_SECONDS = 0.5
 """After a process said that it started; until it serves there is nothing to drain, and it ends at once."""
+
+
+async def all_serve(process: subprocess.Popen[bytes], url: str, log: Path, workers: int) -> None:
+    """Wait until each of the processes serves."""
+    await asyncio.to_thread(wait_ready, process, url, log)
+    await eventually(lambda: log.read_text().count("process.started") >= workers)
+    await asyncio.sleep(SERVES_SECONDS)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -46,11 +53,7 @@ async def test_what_was_accepted_is_finished(connections: Connections, tmp_path:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        await asyncio.to_thread(wait_ready, process, url, log)
-        async with asyncio.timeout(START_SECONDS):
-            while log.read_text().count("process.started") < int(workers):  # noqa: ASYNC110 another process
-                await asyncio.sleep(0.05)
-        await asyncio.sleep(SERVES_SECONDS)
+        await all_serve(process, url, log, int(workers))
         async with httpx.AsyncClient(
             base_url=url, headers={"apikey": anon_key()}, timeout=PATIENCE_SECONDS
         ) as client:
@@ -106,15 +109,12 @@ async def test_the_lame_duck_serves_and_sends_everybody_elsewhere(
             stderr=stream,
         )
     try:
-        await asyncio.to_thread(wait_ready, process, url, log)
-        await asyncio.sleep(3 * SERVES_SECONDS)
+        await all_serve(process, url, log, workers)
         async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS) as client:
             kept = await client.get("/health/live")
             assert "connection" not in kept.headers
             process.terminate()
-            async with asyncio.timeout(START_SECONDS):
-                while log.read_text().count("process.leaving") < workers:  # noqa: ASYNC110 another process
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: log.read_text().count("process.leaving") >= workers)
             on_the_idle_one = await client.get("/health/live")
             assert (on_the_idle_one.status_code, on_the_idle_one.headers["connection"]) == (200, "close")
             answers = [
