@@ -24,7 +24,8 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do 
 	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	echo $$candidate; break; fi; done)
 
-WORKERS ?= 2
+# One more than small machines have cores: many tests wait for processes that start, stop or are killed.
+WORKERS ?= 3
 
 # Each takes a stretch of the suite, so that tests which share an application meet it in one of them,
 # and who is done first takes half of what is left to the others.
@@ -66,7 +67,7 @@ revision: $(INSTALLED) ## begin the next revision of the platform schema (TITLE=
 
 .PHONY: check
 check: lint ## all of lint, and the tests of architecture, docs and deploy/
-	$(BIN)/python -m pytest -q tests/architecture tests/docs tests/deploy -m "not slow"
+	$(BIN)/python -m pytest -q $(SHARED_OUT) tests/architecture tests/docs tests/deploy -m "not slow"
 
 .PHONY: lint
 lint: $(INSTALLED) ## format, ruff, types, import contracts, generated docs, file lengths
