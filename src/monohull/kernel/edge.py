@@ -93,6 +93,8 @@ class Edge:
         self._cors = Cors(runtime.settings.core.effective_cors_origins)
         self._cors_below = tuple((cors or {}).items())
         self._body_limit_bytes = runtime.settings.core.body_limit_bytes
+        secure = runtime.settings.core.effective_strict_transport_security
+        self.always: RawHeaders = [_NO_SNIFFING, *([(_HSTS, secure.encode())] if secure else ())]
 
     @property
     def is_leaving(self) -> bool:
@@ -347,7 +349,7 @@ class Exchange(Struct, eq=False):
                 *headers,
                 (b"x-request-id", trace.request_id.encode()),
                 (b"traceparent", trace.traceparent.encode()),
-                _NO_SNIFFING,
+                *self._edge.always,
             ]
         else:
             self.response_bytes += len(message.get("body", b""))
@@ -396,7 +398,7 @@ class Exchange(Struct, eq=False):
         return [
             (b"x-request-id", self.trace.request_id.encode()),
             (b"traceparent", self.trace.traceparent.encode()),
-            _NO_SNIFFING,
+            *self._edge.always,
         ]
 
     def _closing(self) -> RawHeaders:
@@ -412,6 +414,7 @@ class Exchange(Struct, eq=False):
 _FIRST_DEFECT: Final = 500
 _POLICY_VIOLATION: Final = 1008
 _CLOSE: Final = (b"connection", b"close")
+_HSTS: Final = b"strict-transport-security"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

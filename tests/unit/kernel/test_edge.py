@@ -132,6 +132,33 @@ async def test_every_answer_carries_the_request_id(
     assert [o.request_id for o in seen if isinstance(o, RequestFinished)] == ["r-1"] * 5
 
 
+@pytest.mark.parametrize(
+    ("settings", "value"),
+    [
+        ({"public_url": "https://api.example.com"}, "max-age=31536000"),
+        ({"public_url": "http://api.example.com"}, None),
+        ({}, None),
+        ({"public_url": "https://api.example.com", "strict_transport_security": ""}, None),
+        (
+            {
+                "public_url": "https://api.example.com",
+                "strict_transport_security": "max-age=63072000; includeSubDomains",
+            },
+            "max-age=63072000; includeSubDomains",
+        ),
+    ],
+)
+async def test_strict_transport_security_where_the_public_address_is_https(
+    settings: dict[str, str], value: str | None
+) -> None:
+    preflight = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+    async with client_of(build(**settings)) as client:
+        for path in ("/raw/x", "/raw/problem", "/raw/defect", "/nowhere", "/health/live"):
+            assert (await client.get(path)).headers.get("strict-transport-security") == value, path
+        answer = await client.options("/raw/x", headers=preflight)
+        assert answer.headers.get("strict-transport-security") == value
+
+
 async def test_one_observation_a_request(client: httpx.AsyncClient, seen: list[Observation]) -> None:
     await client.get("/raw/some-id?token=secret")
     (finished,) = seen

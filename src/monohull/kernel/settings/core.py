@@ -146,6 +146,13 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...] | None,
         Meta(description="Allowed origins. Unset: none in production, * without credentials elsewhere."),
     ] = None
+    strict_transport_security: Annotated[
+        Annotated[str, Meta(pattern=r"^max-age=\d{1,10}(; ?includeSubDomains)?(; ?preload)?$")] | None,
+        Meta(
+            description="Value of the header of that name, on every answer where public_url is https; "
+            "empty: whatever ends TLS says it."
+        ),
+    ] = "max-age=31536000"
     body_limit_bytes: Annotated[
         int, Meta(ge=1024, description="Largest request body, where a route sets no limit of its own.")
     ] = 10_000_000
@@ -200,6 +207,10 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
         if not all(_HEADER.fullmatch(f"{name}={value}") for name, value in found.items()):
             raise ValueError("write name=value, several separated by commas, commas within a value as %2C")
         return found
+
+    @property
+    def effective_strict_transport_security(self) -> str | None:
+        return self.strict_transport_security if self.public_url.startswith("https://") else None
 
     @property
     def effective_log_format(self) -> Literal["json", "console"]:
