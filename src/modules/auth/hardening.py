@@ -86,6 +86,9 @@ def _who_is_believed(auth: AuthSettings) -> Iterator[Weak]:
 
 
 def _guessing(auth: AuthSettings) -> Iterator[Weak]:
+    if auth.password_frequent_refused is False:
+        message = "the passwords that everybody tries first are taken; leave it out"
+        yield Weak("password_frequent_refused", message, "advice")
     if auth.password_min_length < MIN_PASSWORD_CHARACTERS:
         message = f"{auth.password_min_length} characters are guessed; {MIN_PASSWORD_CHARACTERS} are needed"
         yield Weak("password_min_length", message)

@@ -26,6 +26,7 @@ from modules.auth.events import (
 from modules.auth.external import build_external, build_providers
 from modules.auth.factors.events import FACTOR_EVENTS
 from modules.auth.flows import CRON, JOBS, SUBSCRIBERS, build_flows
+from modules.auth.frequent import build_frequent
 from modules.auth.hardening import weaknesses
 from modules.auth.hooks.assembly import find_hooks
 from modules.auth.keys import Presenters, build_ring
@@ -114,7 +115,10 @@ def parts(runtime: Runtime) -> Parts:
         grants=runtime.grants,
     )
     providers = build_providers(runtime, path=PATH)
-    passwords = Passwords(breaches=build_breaches(auth, runtime.outbound, runtime.observer))
+    passwords = Passwords(
+        breaches=build_breaches(auth, runtime.outbound, runtime.observer),
+        frequent=build_frequent(auth, is_production=settings.core.is_production),
+    )
     lockout = Lockout(runtime.redis, jwt_secret(settings).encode(), auth.rate_limit_account_failures)
     gate = Gate(runtime.limits, lockout, auth, runtime.counted)
     flows = build_flows(runtime, issuer, passwords, hooks, path=PATH)

@@ -29,7 +29,7 @@ from modules.auth.password_hashes import UnusableHash, check_usable, holds
 from monohull.kernel.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from modules.auth.breaches import Breaches
 
@@ -67,12 +67,19 @@ class Passwords:
     Args:
         slots: Hashes at a time; as many as there are cores by default.
         breaches: Knows passwords that were leaked; None asks nobody.
+        frequent: Those that too many people have.
     """
 
-    def __init__(self, slots: int | None = None, breaches: Breaches | None = None) -> None:
+    def __init__(
+        self,
+        slots: int | None = None,
+        breaches: Breaches | None = None,
+        frequent: Container[str] | None = None,
+    ) -> None:
         self._slots = slots or os.cpu_count() or 1
         self._threads = ThreadPoolExecutor(self._slots, "passwords", initializer=_give_way)
         self._breaches = breaches
+        self._frequent: Container[str] = frequent if frequent is not None else ()
         self._waiting = 0
         self._usual_seconds = 0.0
 
@@ -80,9 +87,9 @@ class Passwords:
         """Return an Argon2id hash, in PHC format, of a password that somebody chose just now.
 
         Raises:
-            WeakPassword: 422, it is known from a leak. TooManySignIns: 503.
+            WeakPassword: 422, it is known from a leak or one of the most frequent. TooManySignIns: 503.
         """
-        if self._breaches is not None and await self._breaches.know(password):
+        if password in self._frequent or (self._breaches is not None and await self._breaches.know(password)):
             raise WeakPassword(
                 "Password is known to be weak and easy to guess, please choose a different one.", ["pwned"]
             )

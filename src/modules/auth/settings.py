@@ -48,6 +48,13 @@ class AuthSettings(MfaSettings, frozen=True, kw_only=True):
         str | None,
         Meta(description="Sets of characters, separated by colons; a password needs one of each set."),
     ] = None
+    password_frequent_refused: Annotated[
+        bool | None,
+        Meta(
+            description="Refuse new passwords that are among the 28,000 that people choose most; unset: in "
+            "production. Ours."
+        ),
+    ] = None
     password_hibp_enabled: Annotated[
         bool, Meta(description="Refuse new passwords that are known from leaks, asked by k-anonymity.")
     ] = False

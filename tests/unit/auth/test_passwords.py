@@ -11,6 +11,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from modules.auth import passwords as module
+from modules.auth.errors import WeakPassword
+from modules.auth.frequent import FrequentPasswords
 from modules.auth.passwords import NICENESS, Passwords, TooManySignIns
 
 
@@ -21,6 +23,24 @@ async def test_a_hash_holds_for_its_password_alone() -> None:
     assert await passwords.verify("correct horse", stored)
     assert not await passwords.verify("wrong horse", stored)
     assert not passwords.is_outdated(stored)
+
+
+def test_frequent_passwords() -> None:
+    known = FrequentPasswords()
+    assert len(known) > 25_000
+    for frequent in ("password", "12345678", "Password123", "QWERTYUI", "iloveyou1"):
+        assert frequent in known
+    for other in ("correct-horse", "analytical-engine", "", "passwordpassword-1"):
+        assert other not in known
+
+
+async def test_a_frequent_password_is_not_hashed_anew() -> None:
+    passwords = Passwords(frequent=FrequentPasswords())
+    with pytest.raises(WeakPassword) as caught:
+        await passwords.hash("Password123")
+    assert list(caught.value.reasons) == ["pwned"]
+    stored = await passwords.rehash("Password123")  # who has it already goes on signing in
+    assert await passwords.verify("Password123", stored)
 
 
 async def test_nobody_has_no_password() -> None:
