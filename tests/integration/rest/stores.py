@@ -41,7 +41,7 @@ class RedisBeside:
     kind: ClassVar[str] = "redis"
 
     def __init__(self, url: str) -> None:
-        self.settings = {"rest_cache_redis": "main"}
+        self.settings: Mapping[str, str] = {"rest_cache_redis": "main"}
         self._redis = open_redis(url)
 
     async def keys(self) -> Sequence[str]:
@@ -66,7 +66,7 @@ class MemcachedBeside:
     kind: ClassVar[str] = "memcached"
 
     def __init__(self, url: str) -> None:
-        self.settings = {"rest_cache_memcached": url}
+        self.settings: Mapping[str, str] = {"rest_cache_memcached": url}
         self._address = urlsplit(url)
 
     async def keys(self) -> Sequence[str]:

@@ -8,6 +8,8 @@ Object: TypeAlias = dict[str, Any]
 
 _ETAG: Final = r'(?:W\/)?"[!#-~]*"'
 _TAGS: Final = rf"^(?:\*|{_ETAG}(?:, ?{_ETAG}){{0,9}})$"
+_TAG: Final = '"r1f6c0a"'
+_CURSOR: Final = "^[A-Za-z0-9_-]{0,4096}$"
 
 SECURITY: Final[dict[str, Object]] = {
     "apikey": {
@@ -53,6 +55,16 @@ PARAMETERS: Final[dict[str, Object]] = {
         "description": "Rows to leave out; below zero counts as zero.",
         "schema": {"type": "integer", "minimum": -999_999_999, "maximum": 999_999_999},
     },
+    "cursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "Where a page begins, as Link says it; without a value the first page. "
+        "Not together with offset or Range. A cursor belongs to filters, order and role.",
+        "schema": {"type": "string", "pattern": _CURSOR},
+    },
+    "Cursor": _header(
+        "Cursor", "The same as the parameter cursor, which wins, for clients without it.", pattern=_CURSOR
+    ),
     "Range": _header(
         "Range", "Rows from and to, from 0 on: `0-19`. Together with limit and offset.", examples=["0-19"]
     ),
@@ -92,16 +104,19 @@ PARAMETERS: Final[dict[str, Object]] = {
         "If-Match",
         "Go on only if the rows are what this tag says; otherwise 412.",
         pattern=_TAGS,
+        examples=[_TAG],
     ),
     "If-None-Match": _header(
         "If-None-Match",
         "The tag of an answer that is known already: 304 if it still holds, and for writes 412.",
         pattern=_TAGS,
+        examples=[_TAG],
     ),
     "If-None-Match.document": _header(
         "If-None-Match",
         "The tag of a document that is known already.",
         pattern=_TAGS,
+        examples=[_TAG],
     ),
 }
 

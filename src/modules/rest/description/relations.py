@@ -129,7 +129,8 @@ class RelationPaths(Writer):
                 *own["filters"],
                 *own["logic"],
                 *own["shaping"],
-                *parameters_of("limit", "offset", "Range", "Range-Unit", "Prefer.read"),
+                *parameters_of("limit", "offset", *self._cursors(relation)),
+                *parameters_of("Range", "Range-Unit", "Prefer.read"),
                 *parameters_of("If-None-Match", "If-Match"),
                 *self._profiled("Accept-Profile"),
             ],
@@ -140,6 +141,18 @@ class RelationPaths(Writer):
                 **errors_of(READ_ERRORS),
             },
         )
+
+    def _cursors(self, relation: RelationFacts) -> Sequence[str]:
+        """Name the parameters that say where a page begins, where a key tells rows apart."""
+        known = self._catalog.find(self._facts.schema, relation.name)
+        if known is None:
+            return ()
+        readable = {one.name for one in relation.columns if one.may_read}
+        certain = {one.name for one in known.columns.values() if not one.is_nullable}
+        keys = [known.primary_key] if known.primary_key else [key for key in known.uniques if certain >= key]
+        if not any(readable.issuperset(key) for key in keys):
+            return ()
+        return ("Cursor",) if "cursor" in readable else ("cursor", "Cursor")  # else it is a condition
 
     def _insert(self, relation: RelationFacts, own: dict[str, list[Object]]) -> Object:
         one = self.schemas.reference("insert", relation.name)
