@@ -127,6 +127,7 @@ def run(core: CoreSettings, workers: int) -> None:
     from monohull.cli.product import API, load_product  # noqa: PLC0415 start-up time
     from monohull.kernel.heap import begin_loading, settle  # noqa: PLC0415 start-up time
     from monohull.kernel.logs import logging_dictionary  # noqa: PLC0415 start-up time
+    from monohull.kernel.server.worker import serve_worker  # noqa: PLC0415 start-up time
 
     os.register_at_fork(after_in_child=begin_loading)  # for the workers; they settle when they are loaded
     if workers > 1:  # they share what is loaded before they are forked; one alone has nobody to share with
@@ -154,6 +155,6 @@ def run(core: CoreSettings, workers: int) -> None:
         process_name="monohull-api",
     )
     try:
-        server.serve()
+        server.serve(spawn_target=serve_worker if core.http_server == "own" else None)
     except SystemExit as ended:
         raise SystemExit(NOT_REACHABLE if ended.code else 0) from None

@@ -153,6 +153,13 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
             "empty: whatever ends TLS says it."
         ),
     ] = "max-age=31536000"
+    http_server: Annotated[
+        Literal["own", "granian"],
+        Meta(
+            description="What speaks HTTP: `own`, HTTP/1.1 in the application's event loop, or `granian`, which "
+            "speaks HTTP/2 without TLS too, in threads of its own, and takes more processor time for each request."
+        ),
+    ] = "own"
     body_limit_bytes: Annotated[
         int, Meta(ge=1024, description="Largest request body, where a route sets no limit of its own.")
     ] = 10_000_000

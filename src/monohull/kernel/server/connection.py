@@ -1,0 +1,375 @@
+"""One connection: its requests one after the other, each a call of the ASGI application.
+
+The next request is read when the answer to the one before is complete; what
+comes meanwhile waits, a little here and the rest at the client. Whoever says
+nothing, or dawdles over a head, is closed by `Connections.sweep`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.errors import InvalidRequest, Problem, RequestTimeout, render_problem
+from monohull.kernel.server.answers import whole
+from monohull.kernel.server.chunks import Chunks
+from monohull.kernel.server.heads import MAX_HEAD_BYTES, HeadTooLarge, KnownLines, Lines, Target, read_target
+from monohull.kernel.server.turn import DONE, HOLD_BYTES, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from monohull.kernel.asgi import ASGIApp
+
+HEAD_SECONDS: Final = 30.0
+"""For the head of a request; the same for a connection that waits for its next one."""
+PARTING_SECONDS: Final = 2.0
+"""For a client to read the answer to a request that was not read to its end."""
+AHEAD_BYTES: Final = 64 * 1024
+"""Of requests that are sent before the answer to the one before."""
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+
+
+class Connections:
+    """All connections of a process.
+
+    Args:
+        app: What answers.
+        most: How many there may be; one more is closed at once.
+
+    Attributes:
+        open: Those there are.
+        is_stopping: Each ends with the answer that it is at.
+    """
+
+    def __init__(self, app: ASGIApp, *, most: int) -> None:
+        self.app = app
+        self.most = most
+        self.loop = asyncio.get_running_loop()
+        self.known = KnownLines()
+        self.open: set[Connection] = set()
+        self.is_stopping = False
+
+    def connect(self) -> Connection:
+        """Return what serves a further connection."""
+        return Connection(self)
+
+    def sweep(self) -> None:
+        """Close whoever has dawdled."""
+        now = monotonic_seconds()
+        for connection in [one for one in self.open if one.turn is None and one.until < now]:
+            connection.expire()
+
+    async def sweep_for_ever(self) -> None:
+        """Look once a second."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.sweep()
+
+    def stop(self) -> None:
+        """Close those that are at no request, and have the others end with their answer."""
+        self.is_stopping = True
+        for connection in list(self.open):
+            if connection.turn is None:
+                connection.close()
+
+    async def closed(self, seconds: float) -> None:
+        """Wait until what was written has gone out, and no longer than ``seconds``; then close all."""
+        until = monotonic_seconds() + seconds
+        while self.open and monotonic_seconds() < until:
+            await asyncio.sleep(0.01)
+        for connection in list(self.open):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        all: Those of the process.
+
+    Attributes:
+        turn: The request that is answered; None between two.
+        until: When it is closed if no request has come whole by then.
+    """
+
+    def __init__(self, all: Connections) -> None:
+        self._all = all
+        self.loop = all.loop
+        self.turn: Turn | None = None
+        self.until = 0.0
+        self._transport: asyncio.Transport
+        self._client: tuple[str, int] | None = None
+        self._server: tuple[str, int | None] | None = None
+        self._head = bytearray()
+        self._ahead = bytearray()
+        self._left = 0
+        self._chunks: Chunks | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._drain: asyncio.Future[None] | None = None
+        self._is_full = False
+        self._is_paused = False
+        self._is_parting = False
+
+    # what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports have no such base
+        if len(self._all.open) >= self._all.most or self._all.is_stopping:
+            self._transport.abort()
+            return
+        self._all.open.add(self)
+        self.until = monotonic_seconds() + HEAD_SECONDS
+        self._client = _address(transport.get_extra_info("peername"))
+        self._server = _address(transport.get_extra_info("sockname"))
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 why does not matter
+        self._all.open.discard(self)
+        self._leave()
+        if self._drain is not None and not self._drain.done():
+            self._drain.set_result(None)
+
+    def eof_received(self) -> bool:
+        self._leave()
+        return False
+
+    def _leave(self) -> None:
+        if self.turn is not None:
+            self.turn.is_gone = True
+            self.turn.wake()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        drain, self._drain = self._drain, None
+        if drain is not None and not drain.done():
+            drain.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_parting:
+            return
+        try:
+            if self.turn is not None:
+                self._go_on(self.turn, data)
+            else:
+                self._begin(data)
+        except Problem as problem:
+            self._refuse(problem)
+
+    # requests
+
+    def _begin(self, data: bytes) -> None:
+        """Begin with the request that ``data`` completes the head of, if it does.
+
+        Raises:
+            Problem: It is none.
+        """
+        if self._head:
+            searched = max(0, len(self._head) - 3)
+            self._head += data
+            if self._head.find(b"\r\n\r\n", searched) < 0:
+                self._demand_head(searched)
+                return
+            data = bytes(self._head)
+            self._head.clear()
+        while data[:2] == b"\r\n":  # some clients send an empty line after a body
+            data = data[2:]
+        stop = data.find(b"\r\n\r\n")
+        if stop < 0:
+            if data:
+                self._head += data
+                self._demand_head(0)
+            return
+        if stop > MAX_HEAD_BYTES:
+            raise HeadTooLarge(f"The header has more than {MAX_HEAD_BYTES} bytes.")
+        line = data.find(b"\r\n")
+        target = read_target(data[:line])
+        lines = self._all.known.read(data[line + 2 : stop + 2])
+        if target.is_newer and not lines.has_host:
+            raise InvalidRequest("A request of HTTP/1.1 needs the header Host.")
+        self._start(target, lines, data[stop + 4 :])
+
+    def _demand_head(self, searched: int) -> None:
+        """Refuse a head that is too large, or that will never end."""
+        if len(self._head) > MAX_HEAD_BYTES:
+            raise HeadTooLarge(f"The header has more than {MAX_HEAD_BYTES} bytes.")
+        at = self._head.find(b"\n", searched)
+        if at == 0 or (at > 0 and self._head[at - 1] != _CARRIAGE_RETURN):
+            raise InvalidRequest("A line of the header ends without a carriage return.")
+
+    def _start(self, target: Target, lines: Lines, rest: bytes) -> None:
+        length = lines.length
+        if length is None:
+            if not target.is_newer:
+                raise InvalidRequest("HTTP/1.0 has no Transfer-Encoding.")
+            self._chunks = Chunks()
+        else:
+            self._chunks = None
+            self._left = length
+        keeps = target.is_newer if lines.keeps is None else lines.keeps
+        turn = self.turn = Turn(
+            self,
+            target.method == "HEAD",
+            target.is_newer,
+            keeps and not self._all.is_stopping,
+            lines.expects and target.is_newer,
+            b"",
+            length == 0,
+        )
+        if rest or length is None:
+            self._go_on(turn, rest)
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1" if target.is_newer else "1.0",
+            "method": target.method,
+            "scheme": "http",
+            "path": target.path,
+            "raw_path": target.raw_path,
+            "query_string": target.query,
+            "root_path": "",
+            "headers": lines.pairs,
+            "client": self._client,
+            "server": self._server,
+            "extensions": {},
+            "state": {},
+        }
+        self._task = self.loop.create_task(self._answer(turn, scope))
+
+    async def _answer(self, turn: Turn, scope: dict[str, Any]) -> None:
+        try:
+            await self._all.app(scope, turn.receive, turn.send)
+        finally:
+            if not turn.is_over:  # the application failed; what tells the client is an answer without an end
+                turn.is_over = True
+                self.abort()
+
+    def _go_on(self, turn: Turn, data: bytes) -> None:
+        """Take what comes of a request whose head was read, and of those behind it.
+
+        Raises:
+            InvalidRequest: 400, the body is not what it should be.
+        """
+        if not turn.is_whole:
+            if self._chunks is not None:
+                piece, data = self._chunks.feed(data)
+                turn.is_whole = self._chunks.is_complete
+            else:
+                piece, data = data[: self._left], data[self._left :]
+                self._left -= len(piece)
+                turn.is_whole = not self._left
+            if piece or turn.is_whole:
+                held = turn.hold(piece)
+                if held > HOLD_BYTES and not turn.is_whole:
+                    self._pause()
+        if data:
+            self._ahead += data
+            if len(self._ahead) > AHEAD_BYTES:
+                self._pause()
+
+    def _pause(self) -> None:
+        if not self._is_paused and not self._transport.is_closing():
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on, if anybody stopped that."""
+        if self._is_paused and len(self._ahead) <= AHEAD_BYTES:
+            self._is_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    # answers
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Write, unless the connection is closing."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def drained(self) -> Awaitable[None]:
+        """Wait until the client has taken most of what was written."""
+        if not self._is_full or self._transport.is_closing():
+            return DONE
+        if self._drain is None:
+            self._drain = self.loop.create_future()
+        return asyncio.shield(self._drain)
+
+    def finish(self, *, keeps: bool) -> None:
+        """Note that the answer is complete."""
+        turn, self.turn = self.turn, None
+        if turn is None or turn.is_gone:
+            self.close()
+        elif not keeps or self._all.is_stopping:
+            if turn.is_whole:
+                self.close()
+            else:
+                self._part()
+        else:
+            self.until = monotonic_seconds() + HEAD_SECONDS
+            if self._ahead:
+                self.loop.call_soon(self._take_next)
+            elif self._is_paused:
+                self.resume()
+
+    def _take_next(self) -> None:
+        """Begin with a request that came before the answer to the one before was complete."""
+        data = bytes(self._ahead)
+        self._ahead.clear()
+        self.resume()
+        self.data_received(data)
+
+    def _part(self) -> None:
+        """Close once the client has had time to read: whoever still sends would get a reset, and no answer."""
+        self._is_parting = True
+        self.until = monotonic_seconds() + PARTING_SECONDS
+        self._ahead.clear()
+        self._is_paused = self._is_paused and self._transport.is_closing()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what is no request, and close."""
+        turn = self.turn
+        if turn is not None:  # it is being answered: the application hears that no more of it comes
+            self._leave()
+            if turn.has_started:
+                self.abort()
+                return
+            turn.is_over = True
+            self.turn = None
+            if self._task is not None:
+                self._task.cancel()
+        self.write(whole(render_problem(problem)))
+        self._part()
+
+    def expire(self) -> None:
+        """Close a connection that has been silent for too long."""
+        if self._is_parting:
+            self.abort()
+        elif self._head:
+            self._refuse(RequestTimeout(f"The header did not come within {HEAD_SECONDS:g} s."))
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Close; what is buffered is still written."""
+        if not self._transport.is_closing():
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+
+_CARRIAGE_RETURN: Final = ord("\r")
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    """Return host and port of a socket's name; of a unix socket there are none."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None
