@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server of an API process: connections, requests and answers in the application's own event loop.
+"""The HTTP/1.1 server of an API process, in the event loop of the application.
 
 A server in threads of its own hands each request to the loop and each answer
 back: two wake-ups and a turn of the interpreter's lock, which cost more than

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from monohull.kernel.errors import Rendered
 
 _STATUS: Final = {
-    status.value: b"HTTP/1.1 %d %b\r\ndate: " % (status.value, status.phrase.encode()) for status in HTTPStatus
+    status.value: b"HTTP/1.1 %d %b\r\ndate: " % (status.value, status.phrase.encode())
+    for status in HTTPStatus
 }
 _WITHOUT_BODY: Final = frozenset({204, 304})
-_LENGTH: Final = frozenset({b"content-length", b"Content-Length"})
-_FRAMING: Final = frozenset({b"connection", b"Connection", b"transfer-encoding", b"Transfer-Encoding", b"date"})
+_FRAMING: Final = frozenset(
+    {b"connection", b"Connection", b"transfer-encoding", b"Transfer-Encoding", b"date"}
+)
+"""Of what the application gives this is the server's to say."""
+_END: Final = (b"", b"")
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -62,9 +66,9 @@ class Dates:
 DATES: Final = Dates()
 
 
-def frame(
+def frame(  # noqa: PLR0913 an answer has these parts
     status: int,
-    headers: Iterable[tuple[bytes, bytes]],
+    headers: Sequence[tuple[bytes, bytes]],
     *,
     whole_bytes: int | None,
     is_head: bool,
@@ -84,42 +88,36 @@ def frame(
     Raises:
         ValueError: A header holds what would end it.
     """
-    parts = [_STATUS.get(status) or b"HTTP/1.1 %d \r\ndate: " % status, DATES.now()]
-    left: int | None = None
-    count = 2
-    for name, value in headers:
-        if name in _FRAMING:
-            if name[0] in b"cC" and b"close" in value.lower():
-                keeps = False
-            continue
-        if name in _LENGTH:
-            left = int(value)
-        parts += (name, b": ", value, b"\r\n")
-        count += 1
+    own = dict(headers)
+    if not _FRAMING.isdisjoint(own):
+        if b"close" in own.get(b"connection", own.get(b"Connection", b"")).lower():
+            keeps = False
+        headers = [pair for pair in headers if pair[0] not in _FRAMING]
+    length = own.get(b"content-length") or own.get(b"Content-Length")
+    left = None if length is None else int(length)
+    lines = [b": ".join(pair) for pair in headers]
     is_bare = is_head or status in _WITHOUT_BODY
     is_chunked = False
     if left is None and not is_bare:
         if whole_bytes is not None:
             left = whole_bytes
-            parts.append(b"content-length: %d\r\n" % left)
-            count += 1
+            lines.append(b"content-length: %d" % left)
         elif is_newer:
             is_chunked = True
-            parts.append(b"transfer-encoding: chunked\r\n")
-            count += 1
+            lines.append(b"transfer-encoding: chunked")
         else:
             keeps = False
     if not keeps:
-        parts.append(b"connection: close\r\n")
-        count += 1
+        lines.append(b"connection: close")
     elif not is_newer:
-        parts.append(b"connection: keep-alive\r\n")
-        count += 1
-    parts.append(b"\r\n")
-    head = b"".join(parts)
-    if head.count(b"\n") != count + 1 or head.count(b"\r") != count + 1 or b"\0" in head:
+        lines.append(b"connection: keep-alive")
+    lines += _END
+    text = b"\r\n".join(lines)
+    count = len(lines) - 1
+    if text.count(b"\n") != count or text.count(b"\r") != count or b"\0" in text:
         raise ValueError("a header of the answer holds a line feed, a carriage return or a zero byte")
-    return Framing(head, left, is_chunked, keeps, is_bare)
+    start = _STATUS.get(status) or b"HTTP/1.1 %d \r\ndate: " % status
+    return Framing(start + DATES.now() + text, left, is_chunked, keeps, is_bare)
 
 
 def whole(rendered: Rendered) -> bytes:
@@ -129,16 +127,14 @@ def whole(rendered: Rendered) -> bytes:
         *((name.encode(), value.encode("latin-1", "replace")) for name, value in rendered.headers.items()),
     ]
     length = len(rendered.body)
-    framing = frame(
-        rendered.status, headers, whole_bytes=length, is_head=False, is_newer=True, keeps=False
-    )
+    framing = frame(rendered.status, headers, whole_bytes=length, is_head=False, is_newer=True, keeps=False)
     return framing.head + rendered.body
 
 
 def chunk(body: bytes) -> bytes:
-    """Return a piece of a body as a chunk.
+    r"""Return a piece of a body as a chunk.
 
     >>> chunk(b"hello")
-    b'5\\r\\nhello\\r\\n'
+    b'5\r\nhello\r\n'
     """
     return b"%x\r\n%b\r\n" % (len(body), body)

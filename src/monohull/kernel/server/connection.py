@@ -26,6 +26,8 @@ HEAD_SECONDS: Final = 30.0
 """For the head of a request; the same for a connection that waits for its next one."""
 PARTING_SECONDS: Final = 2.0
 """For a client to read the answer to a request that was not read to its end."""
+JOIN_BYTES: Final = 64 * 1024
+"""Head and body up to this go out in one piece; a larger body is not copied."""
 AHEAD_BYTES: Final = 64 * 1024
 """Of requests that are sent before the answer to the one before."""
 
@@ -78,7 +80,7 @@ class Connections:
     async def closed(self, seconds: float) -> None:
         """Wait until what was written has gone out, and no longer than ``seconds``; then close all."""
         until = monotonic_seconds() + seconds
-        while self.open and monotonic_seconds() < until:
+        while self.open and monotonic_seconds() < until:  # noqa: ASYNC110 each ends in its own way
             await asyncio.sleep(0.01)
         for connection in list(self.open):
             connection.abort()
@@ -88,16 +90,16 @@ class Connection(asyncio.Protocol):
     """One connection.
 
     Args:
-        all: Those of the process.
+        connections: Those of the process.
 
     Attributes:
         turn: The request that is answered; None between two.
         until: When it is closed if no request has come whole by then.
     """
 
-    def __init__(self, all: Connections) -> None:
-        self._all = all
-        self.loop = all.loop
+    def __init__(self, connections: Connections) -> None:
+        self._all = connections
+        self.loop = connections.loop
         self.turn: Turn | None = None
         self.until = 0.0
         self._transport: asyncio.Transport
@@ -290,6 +292,15 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
+    def write_both(self, head: bytes, body: bytes) -> None:
+        """Write two pieces, small ones together."""
+        if len(body) <= JOIN_BYTES:
+            if head or body:
+                self.write(head + body)
+        else:
+            self.write(head)
+            self.write(body)
+
     def drained(self) -> Awaitable[None]:
         """Wait until the client has taken most of what was written."""
         if not self._is_full or self._transport.is_closing():
@@ -323,7 +334,7 @@ class Connection(asyncio.Protocol):
         self.data_received(data)
 
     def _part(self) -> None:
-        """Close once the client has had time to read: whoever still sends would get a reset, and no answer."""
+        """Close once the client has read: whoever still sends would get a reset, and no answer."""
         self._is_parting = True
         self.until = monotonic_seconds() + PARTING_SECONDS
         self._ahead.clear()

@@ -26,7 +26,8 @@ MAX_KEPT_BYTES: Final = 4096
 
 _REQUEST: Final = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) "
-    rb"(?:https?://[^/?#\x00-\x20\x7f]+)?([/*][^?#\x00-\x20\x7f]*)(?:\?([^#\x00-\x20\x7f]*))?(?:#[^\x00-\x20\x7f]*)? "
+    rb"(?:https?://[^/?#\x00-\x20\x7f]+)?([/*][^?#\x00-\x20\x7f]*)"
+    rb"(?:\?([^#\x00-\x20\x7f]*))?(?:#[^\x00-\x20\x7f]*)? "
     rb"HTTP/(\d)\.(\d)"
 )
 _LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
@@ -162,13 +163,12 @@ def read_lines(block: bytes) -> Lines:
         HeadTooLarge: 431.
         EncodingUnknown: 501.
     """
-    pairs: Pairs = []
-    own: dict[bytes, bytes] = {}
     lines = block.split(b"\r\n")
     if len(lines) > MAX_LINES + 1:
         raise HeadTooLarge(f"The header has {len(lines) - 1} lines.")
-    del lines[-1]
-    for line in lines:
+    pairs: Pairs = []
+    own: dict[bytes, bytes] = {}
+    for line in lines[:-1]:
         match = _LINE.fullmatch(line)
         if match is None:
             raise InvalidRequest("A line of the header is none: a name, a colon and a value are expected.")
@@ -180,22 +180,28 @@ def read_lines(block: bytes) -> Lines:
                     raise InvalidRequest(f"The header {name.decode()} is there more than once.")
                 value = own[name] + b"," + value
             own[name] = value
+    expects = own.get(b"expect")
+    return Lines(
+        pairs,
+        has_host=b"host" in own,
+        length=_length(own),
+        keeps=_keeps(own.get(b"connection")),
+        expects=expects is not None and expects.lower() == b"100-continue",
+    )
+
+
+def _length(own: dict[bytes, bytes]) -> int | None:
+    """Return how many bytes the body has, None for one in chunks."""
     length, coding = own.get(b"content-length"), own.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
             raise InvalidRequest("The header has both Content-Length and Transfer-Encoding.")
         if coding.lower() != b"chunked":
             raise EncodingUnknown("The only Transfer-Encoding that is known here is chunked.")
-    elif length is not None and not _LENGTH.fullmatch(length):
+        return None
+    if length is not None and not _LENGTH.fullmatch(length):
         raise InvalidRequest("The Content-Length header is not a number.")
-    expects = own.get(b"expect")
-    return Lines(
-        pairs,
-        has_host=b"host" in own,
-        length=None if coding is not None else int(length or b"0"),
-        keeps=_keeps(own.get(b"connection")),
-        expects=expects is not None and expects.lower() == b"100-continue",
-    )
+    return int(length or b"0")
 
 
 def _keeps(connection: bytes | None) -> bool | None:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from monohull.kernel.asgi import Message
     from monohull.kernel.server.connection import Connection
 
-JOIN_BYTES: Final = 64 * 1024
-"""Head and body up to this go out in one piece; a larger body is not copied."""
 HOLD_BYTES: Final = 256 * 1024
 """Of a body that nobody takes; the rest waits at the client."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -118,20 +116,10 @@ class Turn(Struct, eq=False):
         return self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
 
     def _send_body(self, body: bytes, *, is_last: bool) -> Awaitable[None]:
-        framing = self._framing
+        framing, head = self._framing, b""
         if framing is None:
-            framing = self._framing = frame(
-                self._status,
-                self._headers,
-                whole_bytes=len(body) if is_last else None,
-                is_head=self._is_head,
-                is_newer=self._is_newer,
-                # what is left of the body cannot be told from a next request that nobody waits for
-                keeps=self._keeps and self.is_whole,
-            )
-            out = framing.head
-        else:
-            out = b""
+            framing = self._frame(len(body) if is_last else None)
+            head = framing.head
         if framing.is_bare:
             body = b""
         elif framing.left is not None:
@@ -141,16 +129,24 @@ class Turn(Struct, eq=False):
         elif framing.is_chunked:
             body = (chunk(body) if body else b"") + (LAST_CHUNK if is_last else b"")
         connection = self._connection
-        if self.is_gone:
-            if not is_last:
-                raise ClientGone("The client closed the connection before the answer was complete.")
-        elif len(body) > JOIN_BYTES:
-            connection.write(out)
-            connection.write(body)
-        elif out or body:
-            connection.write(out + body)
+        if not self.is_gone:
+            connection.write_both(head, body)
+        elif not is_last:
+            raise ClientGone("The client closed the connection before the answer was complete.")
         if is_last:
             self.is_over = True
             connection.finish(keeps=framing.keeps)
             return DONE
         return connection.drained()
+
+    def _frame(self, whole_bytes: int | None) -> Framing:
+        framing = self._framing = frame(
+            self._status,
+            self._headers,
+            whole_bytes=whole_bytes,
+            is_head=self._is_head,
+            is_newer=self._is_newer,
+            # what is left of the body cannot be told from a next request, so that there is none
+            keeps=self._keeps and self.is_whole,
+        )
+        return framing

@@ -31,7 +31,7 @@ _BACKPRESSURE: Final = 5
 """Where Granian's arguments after the loop have it."""
 
 
-@WorkerProcess.wrap_target
+@WorkerProcess.wrap_target  # type: ignore[untyped-decorator]
 def serve_worker(
     worker_id: int,  # noqa: ARG001 these are Granian's
     callback: ASGIApp,
@@ -43,7 +43,7 @@ def serve_worker(
     """Serve until a signal; leave with 1 when the application does not start."""
     most: int = options[_BACKPRESSURE]
     listener = _listener(sock)
-    lifespan = LifespanProtocol(callback)
+    lifespan: Any = LifespanProtocol(callback)  # type: ignore[no-untyped-call]
     loop.run_until_complete(_serve(callback, lifespan, listener, most))
 
 
@@ -56,7 +56,7 @@ def _listener(sock: Any) -> socket.socket:
     return listener
 
 
-async def _serve(app: ASGIApp, lifespan: LifespanProtocol, listener: socket.socket, most: int) -> None:
+async def _serve(app: ASGIApp, lifespan: Any, listener: socket.socket, most: int) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

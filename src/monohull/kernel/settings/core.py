@@ -156,8 +156,8 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     http_server: Annotated[
         Literal["own", "granian"],
         Meta(
-            description="What speaks HTTP: `own`, HTTP/1.1 in the application's event loop, or `granian`, which "
-            "speaks HTTP/2 without TLS too, in threads of its own, and takes more processor time for each request."
+            description="What speaks HTTP: `own`, HTTP/1.1 in the loop of the process, or `granian`, which "
+            "speaks HTTP/2 without TLS too, and takes more processor time for each request."
         ),
     ] = "own"
     body_limit_bytes: Annotated[
