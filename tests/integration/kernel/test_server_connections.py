@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.errors import Problem
 from monohull.kernel.server import connection as module
 from monohull.kernel.server.connection import AHEAD_BYTES, Connections
 from monohull.kernel.server.heads import MAX_HEAD_BYTES
 from monohull.kernel.server.turn import HOLD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from monohull.kernel.asgi import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,7 +49,8 @@ class Client:
                 return status, headers, await self._chunks()
             if "content-length" in headers:
                 return status, headers, await self.reader.readexactly(int(headers["content-length"]))
-            return status, headers, await self.reader.read()
+            body: bytes = await self.reader.read()
+            return status, headers, body
 
     async def _chunks(self) -> bytes:
         body = b""
@@ -95,7 +99,7 @@ async def serving(app: ASGIApp, *, most: int = 100) -> AsyncIterator[Served]:
 
 
 async def body_of(receive: Receive) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         assert message["type"] == "http.request"
@@ -140,7 +144,8 @@ async def test_requests_one_after_the_other() -> None:
 async def test_byte_by_byte() -> None:
     async with serving(echo) as served:
         client = await served.connect()
-        request = b"\r\nPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        request = b"\r\nPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        request += b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
         for byte in request:
             client.writer.write(bytes([byte]))
             await client.writer.drain()
@@ -179,7 +184,7 @@ async def test_much_ahead_waits_at_the_client() -> None:
             async with asyncio.timeout(0.5):
                 await client.writer.drain()
         [one] = served.connections.open
-        assert len(one._ahead) < AHEAD_BYTES + 512 * 1024  # noqa: SLF001 what memory holds
+        assert len(one._ahead) < AHEAD_BYTES + 512 * 1024
         gate.set()
         for _ in range(500):
             assert (await client.answer())[0] == 200
@@ -188,7 +193,7 @@ async def test_much_ahead_waits_at_the_client() -> None:
 async def test_a_large_body_waits_at_the_client() -> None:
     gate = asyncio.Event()
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
         await gate.wait()
         body = await body_of(receive)
         await answer(send, b"%d" % len(body))
@@ -209,10 +214,10 @@ async def test_a_large_body_waits_at_the_client() -> None:
 async def test_streams_at_the_pace_of_the_client() -> None:
     sent = 0
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
         nonlocal sent
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(MUCH // 65536):
+        for _piece in range(MUCH // 65536):
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
             sent += 65536
         await send({"type": "http.response.body"})
@@ -241,7 +246,7 @@ async def test_whoever_leaves_is_noticed() -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             while True:
                 await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
-        except module.Problem as problem:
+        except Problem as problem:
             seen.put_nowait(problem.code)
             raise
 
@@ -261,7 +266,7 @@ def _silent(app: ASGIApp) -> ASGIApp:
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
-        except (module.Problem, RuntimeError, ValueError):
+        except (Problem, RuntimeError, ValueError):
             return
 
     return wrapped
@@ -276,7 +281,7 @@ async def test_expected_continue() -> None:
 
 
 async def test_a_body_that_nobody_reads() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
         await answer(send, b"too much", status=413)
 
     async with serving(app) as served:
@@ -310,7 +315,7 @@ async def test_which_connections_go_on(request_head: bytes, *, keeps: bool) -> N
 
 
 async def test_answers_without_a_body() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
         length = [(b"content-length", b"5")] if scope["path"] == "/5" else []
         await answer(send, b"hello", *length, status=int(scope["query_string"] or b"200"))
 
@@ -338,7 +343,7 @@ async def test_answers_without_a_body() -> None:
     ids=["body first", "two starts", "split", "name", "zero", "length"],
 )
 async def test_an_answer_that_is_none_breaks_the_connection(messages: list[Message]) -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
         for message in messages:
             await send(message)
         await send({"type": "http.response.body", "body": b"four"})
@@ -367,7 +372,7 @@ async def test_an_answer_that_is_none_breaks_the_connection(messages: list[Messa
 async def test_what_is_no_request_is_refused_and_ends_the_connection(sent: bytes, status: int) -> None:
     calls = 0
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
         nonlocal calls
         calls += 1
         await body_of(receive)
@@ -390,7 +395,7 @@ async def test_dawdlers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await served_one.ask(GET))[0] == 200
         served.connections.sweep()
         assert len(served.connections.open) == 3
-        later = module.monotonic_seconds() + module.HEAD_SECONDS + 1
+        later = monotonic_seconds() + module.HEAD_SECONDS + 1
         monkeypatch.setattr(module, "monotonic_seconds", lambda: later)
         served.connections.sweep()
         assert await idle.is_closed()
@@ -430,7 +435,7 @@ async def test_stopping_ends_each_with_its_answer() -> None:
 
 
 async def test_the_application_closes_by_a_header() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
         await answer(send, b"bye", (b"connection", b"close"))
 
     async with serving(app) as served:
@@ -438,3 +443,25 @@ async def test_the_application_closes_by_a_header() -> None:
         status, headers, body = await client.ask(GET)
         assert (status, headers["connection"], body) == (200, "close", b"bye")
         assert await client.is_closed()
+
+
+CHECKS = (
+    test_requests_one_after_the_other,
+    test_byte_by_byte,
+    test_pipelined_requests_are_answered_in_order,
+    test_much_ahead_waits_at_the_client,
+    test_a_large_body_waits_at_the_client,
+    test_streams_at_the_pace_of_the_client,
+    test_whoever_leaves_is_noticed,
+    test_expected_continue,
+    test_a_body_that_nobody_reads,
+    test_answers_without_a_body,
+    test_no_more_than_there_may_be,
+    test_stopping_ends_each_with_its_answer,
+)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_on_the_loop_that_processes_have(check: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(check())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
     from monohull.kernel.asgi import Message
-    from monohull.kernel.server.connection import Connection
 
 HOLD_BYTES: Final = 256 * 1024
 """Of a body that nobody takes; the rest waits at the client."""
@@ -33,6 +32,32 @@ class _Done:
 DONE: Final = _Done()
 
 
+class Channel(Protocol):
+    """What a turn needs of its connection."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def resume(self) -> None:
+        """Read on, if that was stopped."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Write."""
+        ...
+
+    def write_both(self, head: bytes, body: bytes) -> None:
+        """Write two pieces, small ones together."""
+        ...
+
+    def drained(self) -> Awaitable[None]:
+        """Wait until the client has taken most of what was written."""
+        ...
+
+    def finish(self, *, keeps: bool) -> None:
+        """Note that the answer is complete."""
+        ...
+
+
 class Turn(Struct, eq=False):
     """A request on a connection, from its head to the end of its answer.
 
@@ -44,7 +69,7 @@ class Turn(Struct, eq=False):
         is_over: The answer is complete, or will never be.
     """
 
-    _connection: Connection
+    _connection: Channel
     _is_head: bool
     _is_newer: bool
     _keeps: bool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def read(sent: bytes, cuts: list[int]) -> tuple[bytes, bytes, bool]:
     """Return body, what follows it, and whether the body was complete."""
     chunks, body, behind = Chunks(), b"", b""
     places = [0, *sorted(min(cut, len(sent)) for cut in cuts), len(sent)]
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         if chunks.is_complete:
             behind += sent[start:stop]
             continue
