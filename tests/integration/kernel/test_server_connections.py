@@ -403,6 +403,27 @@ async def test_dawdlers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await slow.answer())[0] == 408
 
 
+async def test_who_takes_nothing_is_closed_and_who_is_slow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await answer(send, b"x" * (4 * MUCH))
+
+    async with serving(app) as served:
+        slow, deaf = await served.connect(), await served.connect()
+        for client in (slow, deaf):
+            client.writer.write(GET)
+        await asyncio.sleep(0.2)
+        later = monotonic_seconds()
+        monkeypatch.setattr(module, "monotonic_seconds", lambda: later)
+        for _look in range(3):
+            later += module.HEAD_SECONDS + 1
+            served.connections.sweep()
+            await slow.reader.readexactly(MUCH // 2)
+            await asyncio.sleep(0.05)
+        assert len(served.connections.open) == 1
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await deaf.answer()
+
+
 async def test_no_more_than_there_may_be() -> None:
     async with serving(echo, most=2) as served:
         first, second = [await served.connect() for _ in range(2)]

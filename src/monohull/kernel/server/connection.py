@@ -111,6 +111,7 @@ class Connection(asyncio.Protocol):
         self._chunks: Chunks | None = None
         self._task: asyncio.Task[None] | None = None
         self._drain: asyncio.Future[None] | None = None
+        self._unsent = 0
         self._is_full = False
         self._is_paused = False
         self._is_parting = False
@@ -354,14 +355,16 @@ class Connection(asyncio.Protocol):
                 return
             turn.is_over = True
             self.turn = None
-            if self._task is not None:
-                self._task.cancel()
         self.write(whole(render_problem(problem)))
         self._part()
 
     def expire(self) -> None:
-        """Close a connection that has been silent for too long."""
-        if self._is_parting:
+        """Close a connection that is silent for too long, unless its client still takes what was written."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent and unsent != self._unsent:
+            self._unsent = unsent
+            self.until = monotonic_seconds() + HEAD_SECONDS
+        elif unsent or self._is_parting or self._transport.is_closing():
             self.abort()
         elif self._head:
             self._refuse(RequestTimeout(f"The header did not come within {HEAD_SECONDS:g} s."))

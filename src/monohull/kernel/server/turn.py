@@ -129,6 +129,8 @@ class Turn(Struct, eq=False):
             RuntimeError: It is out of turn.
             ValueError: A header holds a line feed, or the body has another length than was announced.
         """
+        if self.is_gone and self.is_over:  # what came was no request, and that was said already
+            return DONE
         kind = message["type"]
         if kind == "http.response.start":
             if self._status:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from monohull.kernel.asgi import ASGIApp
 
 BACKLOG: Final = 1024
-FLUSH_SECONDS: Final = 1.0
+FLUSH_SECONDS: Final = 3.0
 """For answers that are written to leave the process."""
 _BACKPRESSURE: Final = 5
 """Where Granian's arguments after the loop have it."""
