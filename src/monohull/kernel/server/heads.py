@@ -47,14 +47,6 @@ class HeadTooLarge(Problem):
     hint = f"Send no more than {MAX_HEAD_BYTES // 1024} KiB in {MAX_LINES} lines."
 
 
-class EncodingUnknown(Problem):
-    """The body comes in a transfer coding that is not known here."""
-
-    code = "transfer_encoding_unknown"
-    status = 501
-    hint = "Send the body as it is, or chunked."
-
-
 class VersionUnknown(Problem):
     """The request is of another version of HTTP than 1.0 and 1.1."""
 
@@ -138,7 +130,7 @@ class KnownLines:
         """Return what the header lines ``block`` say, each with its line feed.
 
         Raises:
-            InvalidRequest, HeadTooLarge, EncodingUnknown: As `read_lines` raises them.
+            InvalidRequest, HeadTooLarge: As `read_lines` raises them.
         """
         return self._kept.get(block) or self._read(block)
 
@@ -161,7 +153,6 @@ def read_lines(block: bytes) -> Lines:
     Raises:
         InvalidRequest: 400, a line is none, or they contradict each other.
         HeadTooLarge: 431.
-        EncodingUnknown: 501.
     """
     lines = block.split(b"\r\n")
     if len(lines) > MAX_LINES + 1:
@@ -197,7 +188,7 @@ def _length(own: dict[bytes, bytes]) -> int | None:
         if length is not None:
             raise InvalidRequest("The header has both Content-Length and Transfer-Encoding.")
         if coding.lower() != b"chunked":
-            raise EncodingUnknown("The only Transfer-Encoding that is known here is chunked.")
+            raise InvalidRequest("The only Transfer-Encoding that is known here is chunked.")
         return None
     if length is not None and not _LENGTH.fullmatch(length):
         raise InvalidRequest("The Content-Length header is not a number.")
