@@ -26,6 +26,7 @@ from monohull.kernel.routing import ModuleRouter
 if TYPE_CHECKING:
     import click
 
+    from monohull.kernel.diagnosis import Diagnosis
     from monohull.kernel.runtime import Runtime
 
 CORS_DIALECT: Final = CorsDialect(
@@ -77,6 +78,13 @@ def gen_cli() -> click.Group:
     return gen
 
 
+async def look_at_cache(runtime: Runtime) -> Diagnosis:
+    """Look at the response cache."""
+    from modules.rest.cache.looks import look  # noqa: PLC0415 start-up time
+
+    return await look(runtime)
+
+
 def cache_cli() -> click.Group:
     """Return ``monohull cache``."""
     from modules.rest.cache.cli import cache  # noqa: PLC0415 start-up time
@@ -96,6 +104,7 @@ module = Module(
     cron=CRONS,
     in_worker=(in_worker,),
     cli={"gen": gen_cli, "cache": cache_cli},
+    looks={"response cache": look_at_cache},
     parts=parts,
     metrics=METRICS,
 )

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from modules.rest.cache.errors import NoSuchTable, TableNotCacheable
 from modules.rest.cache.line import APPLICATION_NAME, CHANNEL
+from modules.rest.cache.looks import look
 from modules.rest.cache.marking import CachedTables
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.settings import SettingsError
@@ -217,6 +218,20 @@ async def test_the_platform_route_is_guarded_and_says_for_whom(served: Served) -
     assert (await served.client.delete(f"{path}/public.plain", headers=SERVICE)).status_code == 404
 
 
+@pytest.mark.parametrize("name", ["a :b", "percent %s", 'quote " :c', "back\\slash :d"])
+async def test_tables_of_any_name_are_marked(
+    served: Served,
+    database: asyncpg.Connection,  # noqa: F811
+    name: str,
+) -> None:
+    quoted = 'public."{}"'.format(name.replace('"', '""'))
+    await database.execute(f"create table {quoted} (id int primary key)")
+    marked = CachedTables(served.runtime.database)
+    assert (await marked.mark(quoted, 5)).table == f"public.{name}"
+    await marked.unmark(quoted)
+    assert f"public.{name}" not in {one.table for one in await marked.list()}
+
+
 async def test_nonsense_on_the_channel_changes_nothing(
     served: Served,
     database: asyncpg.Connection,  # noqa: F811
@@ -370,3 +385,29 @@ async def test_a_second_level_that_cannot_be_stops_the_start(
     assert fault.variable == f"MONOHULL_REST_CACHE_{variable}"
     assert sentence in str(raised.value)
     assert "hidden" not in str(raised.value)
+
+
+async def test_the_doctor_says_what_is_wrong_with_the_cache(
+    connections: Connections,  # noqa: F811
+    database: asyncpg.Connection,  # noqa: F811
+    memcached: brokers.Memcached,  # noqa: F811
+) -> None:
+    await database.execute("drop trigger monohull_cache on posts")  # it is cached for one role alone
+    async with serving(connections, rest_cache_memcached=memcached.url) as process:
+        found = await look(process.runtime)
+        assert (found.state, found.name) == ("ok", "response cache")
+        assert re.fullmatch(r"3 tables, answers are shared through memcached 1\.\S+", found.message)
+    async with serving(connections, rest_cache_redis="main") as process:
+        assert "shared through redis " in (await look(process.runtime)).message
+    async with serving(connections, **AWAY[1]) as process:
+        found = await look(process.runtime)
+        assert found.state == "wrong"
+        assert found.message.startswith("127.0.0.1:1 is not reachable: ")
+    async with serving(connections) as process:
+        assert (await look(process.runtime)).message == "3 tables, each process by itself"
+        await database.execute("alter table items disable trigger monohull_cache")
+        found = await look(process.runtime)
+        assert (found.state, "public.items is marked and not cached" in found.message) == ("wrong", True)
+        for table in ("items", "notes", "letters"):
+            await database.execute(f"drop trigger if exists monohull_cache on {table}")
+        assert (await look(process.runtime)).message == "no table is cached"

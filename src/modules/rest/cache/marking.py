@@ -111,8 +111,9 @@ class CachedTables:
                 found = await _find(work, table)
                 _demand(found)
                 await work.execute(_LOCK)
+                connection = await work.connection()
                 for statement in _statements(found.quoted, max_age_seconds):
-                    await work.execute(text(statement))
+                    await connection.exec_driver_sql(statement)  # a colon in a name is no parameter
                 await _tell(work)
                 event = TableCached(relation=found.quoted, max_age_seconds=max_age_seconds)
                 await outbox.publish(work, event, key=found.quoted)
@@ -131,7 +132,8 @@ class CachedTables:
                 if not found.is_marked:
                     raise NoSuchTable(f"The table {found.quoted} is not cached.")
                 await work.execute(_LOCK)
-                await work.execute(text(f"drop trigger {TRIGGER} on {found.quoted}"))
+                connection = await work.connection()
+                await connection.exec_driver_sql(f"drop trigger {TRIGGER} on {found.quoted}")
                 await _tell(work)
                 await outbox.publish(work, TableUncached(relation=found.quoted), key=found.quoted)
 
