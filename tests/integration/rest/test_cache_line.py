@@ -397,6 +397,9 @@ async def test_the_doctor_says_what_is_wrong_with_the_cache(
         found = await look(process.runtime)
         assert (found.state, found.name) == ("ok", "response cache")
         assert re.fullmatch(r"3 tables, answers are shared through memcached 1\.\S+", found.message)
+    async with serving(connections, rest_server_timing_enabled="true") as process:
+        found = await look(process.runtime)
+        assert (found.state, "nothing is cached with Server-Timing" in found.message) == ("advice", True)
     async with serving(connections, rest_cache_redis="main") as process:
         assert "shared through redis " in (await look(process.runtime)).message
     async with serving(connections, **AWAY[1]) as process:

@@ -36,6 +36,13 @@ async def look(runtime: Runtime) -> Diagnosis:
     if not tables:
         shared = f"; answers would be shared through {', '.join(servers)}" if servers else ""
         return Diagnosis(NAME, "ok", f"no table is cached{shared}")
+    settings = runtime.settings
+    if settings.of(RestSettings).is_timed(is_development=settings.core.env == "development"):
+        message = (
+            "tables are marked, and nothing is cached with Server-Timing, which is on in development; set "
+            "MONOHULL_REST_SERVER_TIMING_ENABLED=false"
+        )
+        return Diagnosis(NAME, "advice", message)
     where = f"answers are shared through {', '.join(servers)}" if servers else "each process by itself"
     return Diagnosis(NAME, "ok", f"{len(tables)} {'table' if len(tables) == 1 else 'tables'}, {where}")
 
