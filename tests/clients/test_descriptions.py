@@ -183,9 +183,14 @@ MINIMAL: Final = {
 
 def without_proto(node: Any) -> Any:
     """Return a document without what is named ``__proto__``, and without what demands it."""
-    if isinstance(node, dict):
-        return {name: without_proto(one) for name, one in node.items() if name.strip("/") != "__proto__"}
-    return [without_proto(one) for one in node if one != "__proto__"] if isinstance(node, list) else node
+    if isinstance(node, list):
+        return [without_proto(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {name: without_proto(one) for name, one in node.items() if name != "__proto__"}
+    if isinstance(kept.get("required"), list):
+        kept["required"] = [name for name in kept["required"] if name != "__proto__"]
+    return kept
 
 
 def told_by_spectral(document: Path) -> list[str]:
