@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def client(running_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
-    redis = open_redis(running_redis.url, name="test")
+    patient = RedisTimeouts(connect=60.0, read=60.0, pool=60.0)  # two hundred connect at once
+    redis = open_redis(running_redis.url, name="test", timeouts=patient)
     yield redis
     await close_redis(redis)
 
@@ -112,7 +113,7 @@ async def test_leaving_and_coming_back_at_once(broker: Broker) -> None:
 
 async def test_many_come_and_go_together(broker: Broker) -> None:
     async def visit(number: int) -> Notice:
-        async with broker.subscribe(f"room:{number % 7}") as subscription:
+        async with broker.subscribe(f"room:{number % 7}", timeout_seconds=PATIENCE_SECONDS) as subscription:
             await broker.publish(f"room:{number % 7}", b"x")
             return await following(subscription)
 
