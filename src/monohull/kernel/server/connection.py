@@ -8,6 +8,7 @@ nothing, or dawdles over a head, is closed by `Connections.sweep`.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from monohull.kernel.clock import monotonic_seconds
@@ -179,8 +180,8 @@ class Connection(asyncio.Protocol):
                 return
             data = bytes(self._head)
             self._head.clear()
-        while data[:2] == b"\r\n":  # some clients send an empty line after a body
-            data = data[2:]
+        if empty := _EMPTY_LINES.match(data):  # some clients send one after a body
+            data = data[empty.end() :]
         stop = data.find(b"\r\n\r\n")
         if stop < 0:
             if data:
@@ -382,6 +383,7 @@ class Connection(asyncio.Protocol):
 
 
 _CARRIAGE_RETURN: Final = ord("\r")
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 
 
 def _address(name: Any) -> tuple[str, int] | None:
