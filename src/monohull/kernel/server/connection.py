@@ -152,6 +152,8 @@ class Connection(asyncio.Protocol):
         drain, self._drain = self._drain, None
         if drain is not None and not drain.done():
             drain.set_result(None)
+        if self.turn is None:
+            self._proceed()
 
     def data_received(self, data: bytes) -> None:
         if self._is_parting:
@@ -159,6 +161,8 @@ class Connection(asyncio.Protocol):
         try:
             if self.turn is not None:
                 self._go_on(self.turn, data)
+            elif self._ahead or self._is_full:  # what came before comes first
+                self._put_ahead(data)
             else:
                 self._begin(data)
         except Problem as problem:
@@ -271,9 +275,13 @@ class Connection(asyncio.Protocol):
                 if held > HOLD_BYTES and not turn.is_whole:
                     self._pause()
         if data:
-            self._ahead += data
-            if len(self._ahead) > AHEAD_BYTES:
-                self._pause()
+            self._put_ahead(data)
+
+    def _put_ahead(self, data: bytes) -> None:
+        """Keep what is for a next request."""
+        self._ahead += data
+        if len(self._ahead) > AHEAD_BYTES:
+            self._pause()
 
     def _pause(self) -> None:
         if not self._is_paused and not self._transport.is_closing():
@@ -323,13 +331,20 @@ class Connection(asyncio.Protocol):
                 self._part()
         else:
             self.until = monotonic_seconds() + HEAD_SECONDS
-            if self._ahead:
-                self.loop.call_soon(self._take_next)
-            elif self._is_paused:
-                self.resume()
+            if not self._is_full:  # whoever reads no answers gets no further ones
+                self._proceed()
+
+    def _proceed(self) -> None:
+        """Go on to the next request."""
+        if self._ahead:
+            self.loop.call_soon(self._take_next)
+        elif self._is_paused:
+            self.resume()
 
     def _take_next(self) -> None:
         """Begin with a request that came before the answer to the one before was complete."""
+        if self.turn is not None or self._is_full or self._is_parting or self._transport.is_closing():
+            return
         data = bytes(self._ahead)
         self._ahead.clear()
         self.resume()
