@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from monohull.kernel.clock import monotonic_seconds
@@ -43,6 +44,7 @@ class Connections:
         most: How many there may be; one more is closed at once.
 
     Attributes:
+        context: Of which each request has a copy: it may be begun from within the one before.
         open: Those there are.
         is_stopping: Each ends with the answer that it is at.
     """
@@ -51,6 +53,7 @@ class Connections:
         self.app = app
         self.most = most
         self.loop = asyncio.get_running_loop()
+        self.context = copy_context()
         self.known = KnownLines()
         self.open: set[Connection] = set()
         self.is_stopping = False
@@ -246,7 +249,7 @@ class Connection(asyncio.Protocol):
             "extensions": {},
             "state": {},
         }
-        self._task = self.loop.create_task(self._answer(turn, scope))
+        self._task = self.loop.create_task(self._answer(turn, scope), context=self._all.context.copy())
 
     async def _answer(self, turn: Turn, scope: dict[str, Any]) -> None:
         try:
