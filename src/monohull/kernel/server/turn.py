@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
@@ -10,7 +11,6 @@ from monohull.kernel.errors import ClientGone
 from monohull.kernel.server.answers import LAST_CHUNK, Framing, chunk, frame
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Generator
 
     from monohull.kernel.asgi import Message
@@ -100,8 +100,9 @@ class Turn(Struct, eq=False):
             if self._expects and self._framing is None and not self._is_told:
                 self._expects = False
                 self._connection.write(CONTINUE)
-            self._waiter = self._waiter or self._connection.loop.create_future()
-            await self._waiter
+            if self._waiter is None:
+                self._waiter = self._connection.loop.create_future()
+            await asyncio.shield(self._waiter)  # whoever gives up leaves it to the others, and to a next time
         return {"type": "http.disconnect"}
 
     def wake(self) -> None:
