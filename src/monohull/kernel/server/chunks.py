@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from monohull.kernel.errors import InvalidRequest
+from monohull.kernel.server.heads import LINE
 
 MAX_LINE_BYTES: Final = 1024
 """Of a size with its extensions, which are ignored."""
@@ -75,6 +76,8 @@ class Chunks:
             self._state = _DATA if self._left else _TRAILER
         elif not line:
             self.is_complete = True
+        elif LINE.fullmatch(line) is None:
+            raise InvalidRequest("A line after the body is no field: a name, a colon and a value are expected.")
         else:
             self._trailer_bytes += len(line)
             if self._trailer_bytes > MAX_TRAILER_BYTES:

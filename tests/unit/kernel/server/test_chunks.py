@@ -56,6 +56,10 @@ def test_any_cut(
         b"1;\x00\r\n",
         b"1234567890123456\r\n",
         b"1" * (MAX_LINE_BYTES + 1),
+        b"0\r\nGET / HTTP/1.1\r\n\r\n",
+        b"0\r\n X: a\r\n\r\n",
+        b"0\r\nX : a\r\n\r\n",
+        b"0\r\nX: \0\r\n\r\n",
         b"0\r\n" + b"X: aaaaaaaa\r\n" * (MAX_TRAILER_BYTES // 8),
     ],
 )
