@@ -205,11 +205,12 @@ class Connection(asyncio.Protocol):
         self._start(target, lines, data[stop + 4 :])
 
     def _demand_head(self, searched: int) -> None:
-        """Refuse a head that is too large, or that will never end."""
+        """Refuse a head that is too large, or that cannot become one: TLS, say, or another line ending."""
         if len(self._head) > MAX_HEAD_BYTES:
             raise HeadTooLarge(f"The header has more than {MAX_HEAD_BYTES} bytes.")
-        at = self._head.find(b"\n", searched)
-        if at == 0 or (at > 0 and self._head[at - 1] != _CARRIAGE_RETURN):
+        if not searched and not _BEGINNING.match(self._head):
+            raise InvalidRequest("This is no request of HTTP/1.1. There is no TLS here: a proxy in front ends it.")
+        if _LONE_LINE_FEED.search(self._head, searched):
             raise InvalidRequest("A line of the header ends without a carriage return.")
 
     def _start(self, target: Target, lines: Lines, rest: bytes) -> None:
@@ -400,7 +401,8 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
 
-_CARRIAGE_RETURN: Final = ord("\r")
+_BEGINNING: Final = re.compile(rb"[\r!#$%&'*+.^_`|~0-9A-Za-z-]")
+_LONE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 
 
