@@ -13,7 +13,7 @@ MAX_LINE_BYTES: Final = 1024
 MAX_TRAILER_BYTES: Final = 8192
 """Fields after the body are read and dropped."""
 
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*|[ \t]*)")
 
 
 class Chunks:

@@ -30,7 +30,7 @@ def read(sent: bytes, cuts: list[int]) -> tuple[bytes, bytes, bool]:
     st.lists(st.binary(min_size=1, max_size=40), max_size=5),
     st.binary(max_size=10),
     st.lists(st.integers(0, 400), max_size=8),
-    st.sampled_from([b"", b";a=b", b" ; c"]),
+    st.sampled_from([b"", b";a=b", b"; c", b"  "]),
     st.sampled_from([b"", b"X-Sum: 1\r\n"]),
 )
 def test_any_cut(
@@ -50,6 +50,9 @@ def test_any_cut(
         b"+1\r\na\r\n",
         b"0x1\r\na\r\n",
         b"1 1\r\na\r\n",
+        b"1 ;a\r\na\r\n",
+        b" 1\r\na\r\n",
+        b"1_0\r\na\r\n",
         b"1\na\r\n",
         b"1\r\nab\r\n",
         b"1\r\na\n",
