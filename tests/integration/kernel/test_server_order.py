@@ -59,7 +59,7 @@ async def check_bytes_in_the_turn_of_the_loop_in_which_an_answer_ends() -> None:
         assert (await client.ask(GET))[0] == 200
         [one] = served.connections.open
         one.data_received(GET.replace(b"/", b"/1", 1) + b"GET /2 HTTP/1.1\r\nHo")
-        while one.turn is not None:
+        while one.turn is not None:  # noqa: ASYNC110 to the very turn of the loop
             await asyncio.sleep(0)
         one.data_received(b"st: a\r\n\r\n" + GET.replace(b"/", b"/3", 1))
         assert [(await client.answer())[2] for _ in range(3)] == [b"GET /1  ", b"GET /2  ", b"GET /3  "]
@@ -80,7 +80,7 @@ async def check_nothing_begins_on_a_connection_that_ends() -> None:
             assert (await client.answer())[0] == 200
             [one] = served.connections.open
             one.data_received(GET.replace(b"/", b"/2", 1) + GET.replace(b"/", b"/3", 1))
-            while one.turn is not None:
+            while one.turn is not None:  # noqa: ASYNC110 to the very turn of the loop
                 await asyncio.sleep(0)
             getattr(one, end)()
             await asyncio.sleep(0.05)
@@ -90,7 +90,7 @@ async def check_nothing_begins_on_a_connection_that_ends() -> None:
 async def check_who_reads_no_answers_gets_no_further_ones() -> None:
     answered = 0
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, receive: Receive, send: Send) -> None:
         nonlocal answered
         await body_of(receive)
         await answer(send, b"x" * 60_000)
@@ -125,7 +125,9 @@ async def check_each_request_has_a_context_of_its_own() -> None:
         client.writer.write(GET.replace(b"/", b"/one", 1) + GET.replace(b"/", b"/two", 1))
         assert [(await client.answer())[2] for _ in range(2)] == [b"nobody", b"nobody"]
         # a body that has the reading stopped, so that it goes on from inside the request
-        client.writer.write(b"PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % MUCH + b"x" * MUCH)
+        client.writer.write(
+            b"PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % MUCH + b"x" * MUCH
+        )
         assert (await client.answer())[2] == b"nobody"
         assert (await client.ask(GET))[2] == b"nobody"
 
@@ -133,7 +135,7 @@ async def check_each_request_has_a_context_of_its_own() -> None:
 async def check_to_wait_again_after_a_wait_that_was_given_up() -> None:
     seen: asyncio.Queue[str] = asyncio.Queue()
 
-    async def app(_: Scope, receive: Receive, send: Send) -> None:
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
         await body_of(receive)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):

@@ -18,14 +18,17 @@ POST = b"POST /outer HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 VECTORS = {
     "CL.TE": (POST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-    "TE.CL": (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n", 400),
+    "TE.CL": (
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n",
+        400,
+    ),
     "TE twice": (POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n", 400),
-    "TE list": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 501),
-    "TE identity": (POST + b"Transfer-Encoding: identity\r\n\r\n", 501),
-    "TE identity, chunked": (POST + b"Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n", 501),
-    "TE empty": (POST + b"Transfer-Encoding:\r\n\r\n", 501),
-    "TE with a parameter": (POST + b"Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n", 501),
-    "TE quoted": (POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n', 501),
+    "TE list": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
+    "TE identity": (POST + b"Transfer-Encoding: identity\r\n\r\n", 400),
+    "TE identity, chunked": (POST + b"Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n", 400),
+    "TE empty": (POST + b"Transfer-Encoding:\r\n\r\n", 400),
+    "TE with a parameter": (POST + b"Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n", 400),
+    "TE quoted": (POST + b'Transfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n', 400),
     "TE vertical tab": (POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400),
     "TE NUL": (POST + b"Transfer-Encoding: chunked\0\r\n\r\n0\r\n\r\n", 400),
     "TE space before the colon": (POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
@@ -142,7 +145,10 @@ async def test_lines_of_one_request_never_reach_another() -> None:
         await answer(send, repr(scope["headers"]).encode())
 
     def asked(number: int) -> bytes:
-        return b"POST / HTTP/1.1\r\nHost: a\r\nApikey: %d\r\nContent-Length: 1\r\n\r\n%d" % (number, number % 10)
+        return b"POST / HTTP/1.1\r\nHost: a\r\nApikey: %d\r\nContent-Length: 1\r\n\r\n%d" % (
+            number,
+            number % 10,
+        )
 
     async with serving(app) as served:
         clients = [await served.connect() for _ in range(5)]

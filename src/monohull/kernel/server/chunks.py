@@ -77,7 +77,9 @@ class Chunks:
         elif not line:
             self.is_complete = True
         elif LINE.fullmatch(line) is None:
-            raise InvalidRequest("A line after the body is no field: a name, a colon and a value are expected.")
+            raise InvalidRequest(
+                "A line after the body is no field: a name, a colon and a value are expected."
+            )
         else:
             self._trailer_bytes += len(line)
             if self._trailer_bytes > MAX_TRAILER_BYTES:

@@ -209,7 +209,9 @@ class Connection(asyncio.Protocol):
         if len(self._head) > MAX_HEAD_BYTES:
             raise HeadTooLarge(f"The header has more than {MAX_HEAD_BYTES} bytes.")
         if not searched and not _BEGINNING.match(self._head):
-            raise InvalidRequest("This is no request of HTTP/1.1. There is no TLS here: a proxy in front ends it.")
+            raise InvalidRequest(
+                "This is no request of HTTP/1.1. There is no TLS here: a proxy in front ends it."
+            )
         if _LONE_LINE_FEED.search(self._head, searched):
             raise InvalidRequest("A line of the header ends without a carriage return.")
 

@@ -114,6 +114,7 @@ def read_there(stream: bytes) -> list[Request]:
             stream = stream[2:]
         there = h11.Connection(h11.SERVER, max_incomplete_event_size=2**20)
         there.receive_data(stream)
+        request, version = Request(b"", b"", []), b"1.1"
         try:
             while not isinstance(part := there.next_event(), h11.EndOfMessage):
                 if isinstance(part, h11.Request):
@@ -147,7 +148,17 @@ VERSIONS: Final = [
 ]
 LINES: Final = [
     *(b"Host: a", b"HOST:a", b"Host: b", b"Host : a", b"Host\t: a", b" Host: a", b"Host:", b"X-A: 1"),
-    *(b"X-A:  b c \t", b"X\xff: 1", b"X(: 1", b": 1", b"X", b"X: a\rb", b"X: a\nY: b", b"X: \x00", b"X: \x0b"),
+    *(
+        b"X-A:  b c \t",
+        b"X\xff: 1",
+        b"X(: 1",
+        b": 1",
+        b"X",
+        b"X: a\rb",
+        b"X: a\nY: b",
+        b"X: \x00",
+        b"X: \x0b",
+    ),
     *(b" folded", b"\tfolded", b"Connection: close", b"Connection: keep-alive", b"Connection: a, Close"),
     *(b"Content-Length: 3", b"Content-Length: 03", b"Content-Length: +3", b"Content-Length: 3, 3"),
     *(b"Content-Length: 0x3", b"Content-Length: 3 3", b"Content-Length:", b"Content-Length: -3"),
@@ -159,7 +170,19 @@ LINES: Final = [
     *(b"Transfer-Encoding: chunked;a=b", b"Expect: 100-continue", b"Upgrade: websocket", b"TE: trailers"),
 ]
 SIZES: Final = [
-    *(b"3", b"03", b"000000000000003", b"0000000000000003", b"0x3", b"+3", b"-3", b" 3", b"3 ", b"3\t", b"3_"),
+    *(
+        b"3",
+        b"03",
+        b"000000000000003",
+        b"0000000000000003",
+        b"0x3",
+        b"+3",
+        b"-3",
+        b" 3",
+        b"3 ",
+        b"3\t",
+        b"3_",
+    ),
     *(b"3;a=b", b"3 ;a", b"3;\x00", b'3;"\n"', b"4", b"2", b"ffffffffffffffff", b"", b"3,3", b"3\r"),
 ]
 ENDS: Final = [*(b"\r\n",) * 12, b"\n", b"\r", b"\r\r\n", b"\n\r", b"\r\n\r\n", b""]
@@ -186,7 +209,11 @@ class Picker:
 @st.composite
 def a_request(draw: st.DrawFn) -> bytes:
     pick = Picker(draw)
-    parts = [pick.one(METHODS[:4], METHODS), pick.one(TARGETS[:5], TARGETS), pick.one(GOOD_VERSIONS, VERSIONS)]
+    parts = [
+        pick.one(METHODS[:4], METHODS),
+        pick.one(TARGETS[:5], TARGETS),
+        pick.one(GOOD_VERSIONS, VERSIONS),
+    ]
     stream = b" ".join(parts) + pick.end
     lines = [pick.one([b"Host: a"], LINES)]
     lines += [pick.one(GOOD_LINES, LINES) for _ in range(draw(st.integers(0, 3)))]
@@ -198,7 +225,7 @@ def a_request(draw: st.DrawFn) -> bytes:
     elif kind == "chunks":
         lines.append(pick.one([b"Transfer-Encoding: chunked", b"transfer-encoding:\tCHUNKED "], LINES))
         for _ in range(draw(st.integers(0, 2))):
-            body += pick.one(SIZES[:3] + [b"3;a=b", b"3 "], SIZES) + pick.end + b"abc" + pick.end
+            body += pick.one([*SIZES[:3], b"3;a=b", b"3 "], SIZES) + pick.end + b"abc" + pick.end
         trailer = pick.one([b"", b"X: a"], TRAILERS)
         body += b"0" + pick.end + (trailer + b"\r\n" if trailer else b"") + pick.end
     elif kind == "any" and not draw(st.integers(0, 3)):
@@ -213,7 +240,9 @@ def streams(draw: st.DrawFn) -> bytes:
     stream = b"".join(draw(st.lists(a_request(), min_size=1, max_size=3)))
     for _ in range(draw(st.sampled_from([0, 0, 0, 0, 0, 1, 2]))):
         at = draw(st.integers(0, len(stream)))
-        other = draw(st.sampled_from([b"\r", b"\n", b"\r\n", b" ", b"\t", b"\x00", b":", b"0", b"\x7f", b";"]))
+        other = draw(
+            st.sampled_from([b"\r", b"\n", b"\r\n", b" ", b"\t", b"\x00", b":", b"0", b"\x7f", b";"])
+        )
         stream = stream[:at] + other + stream[at + draw(st.sampled_from([0, 0, 1, 3])) :]
     return stream
 
