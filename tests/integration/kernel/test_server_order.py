@@ -132,6 +132,18 @@ async def check_each_request_has_a_context_of_its_own() -> None:
         assert (await client.ask(GET))[2] == b"nobody"
 
 
+async def check_what_the_application_adds_to_the_lines_is_of_one_request() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"].append((b"x-caller", b"admin"))
+        await body_of(receive)
+        await answer(send, b"%d" % len(scope["headers"]))
+
+    async with serving(app) as served:
+        for _ in range(2):
+            client = await served.connect()
+            assert [(await client.ask(GET))[2] for _ in range(2)] == [b"2", b"2"]
+
+
 async def check_to_wait_again_after_a_wait_that_was_given_up() -> None:
     seen: asyncio.Queue[str] = asyncio.Queue()
 
@@ -160,6 +172,7 @@ CHECKS = (
     check_nothing_begins_on_a_connection_that_ends,
     check_who_reads_no_answers_gets_no_further_ones,
     check_each_request_has_a_context_of_its_own,
+    check_what_the_application_adds_to_the_lines_is_of_one_request,
     check_to_wait_again_after_a_wait_that_was_given_up,
 )
 LOOPS: dict[str, Callable[[], Any]] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

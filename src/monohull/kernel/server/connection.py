@@ -246,7 +246,7 @@ class Connection(asyncio.Protocol):
             "raw_path": target.raw_path,
             "query_string": target.query,
             "root_path": "",
-            "headers": lines.pairs,
+            "headers": lines.pairs.copy(),  # whatever the application adds is of this request alone
             "client": self._client,
             "server": self._server,
             "extensions": {},
