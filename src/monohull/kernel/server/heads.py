@@ -21,7 +21,7 @@ from monohull.kernel.errors import InvalidRequest, Problem
 MAX_HEAD_BYTES: Final = 128 * 1024
 MAX_LINES: Final = 100
 MAX_KEPT: Final = 1000
-"""Sets of header lines; about 3 MB. The one that was read first goes."""
+"""Sets of header lines; about 3 MB, and 20 MB with the worst. The one that was read first goes."""
 MAX_KEPT_BYTES: Final = 4096
 
 _REQUEST: Final = re.compile(

@@ -157,7 +157,7 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
         Literal["own", "granian"],
         Meta(
             description="What speaks HTTP: `own`, HTTP/1.1 in the loop of the process, or `granian`, which "
-            "speaks HTTP/2 without TLS too, and takes more processor time for each request."
+            "speaks HTTP/2 without TLS and websockets too, and takes more processor time for each request."
         ),
     ] = "own"
     body_limit_bytes: Annotated[
