@@ -24,8 +24,7 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3; do 
 	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	echo $$candidate; break; fi; done)
 
-# One more than small machines have cores: many tests wait for processes that start, stop or are killed.
-WORKERS ?= 3
+WORKERS ?= 2
 
 # Each takes a stretch of the suite, so that tests which share an application meet it in one of them,
 # and who is done first takes half of what is left to the others.

@@ -25,11 +25,22 @@ do $$ begin
   if to_regrole('anon') is null then create role anon; end if;
   if to_regrole('authenticated') is null then create role authenticated; end if;
   if to_regrole('service_role') is null then create role service_role bypassrls; end if;
-  alter role service_role bypassrls;
-  if to_regrole('{login}') is null then create role {login} login noinherit password 'data'; end if;
-  grant anon, authenticated, service_role to {login};
+  if not (select rolbypassrls from pg_roles where rolname = 'service_role') then
+    alter role service_role bypassrls;
+  end if;
 end $$
 """
+LOGIN = """
+do $$ begin
+  perform pg_advisory_xact_lock(4711);
+  if to_regrole('{login}') is null then create role {login} login noinherit password 'data'; end if;
+  if not pg_has_role('{login}', 'anon', 'member') or not pg_has_role('{login}', 'authenticated', 'member')
+     or not pg_has_role('{login}', 'service_role', 'member') then
+    grant anon, authenticated, service_role to {login};
+  end if;
+end $$
+"""
+"""Roles belong to all databases and locks to one: both are for the one that all workers have."""
 
 SCHEMA = """
 create table if not exists notes (id int primary key, owner text not null, body text);
@@ -68,14 +79,19 @@ async def admin(place: Place, services: Services) -> AsyncIterator[asyncpg.Conne
     """The superuser, in a database that was set up."""
     name = parse_url(place.superuser_url).database
     server = await asyncpg.connect(services.postgres_url)
-    if not await server.fetchval("select exists(select from pg_database where datname = $1)", name):
-        await server.execute(f'create database "{name}"')
-    await server.close()
+    try:
+        if not await server.fetchval("select exists(select from pg_database where datname = $1)", name):
+            await server.execute(f'create database "{name}"')
+        await server.execute(ROLES)
+        await server.execute(LOGIN.format(login=place.login))
+    finally:
+        await server.close()
     connection = await asyncpg.connect(place.superuser_url)
-    await connection.execute(ROLES.format(login=place.login))
-    await connection.execute(SCHEMA)
-    yield connection
-    await connection.close()
+    try:
+        await connection.execute(SCHEMA)
+        yield connection
+    finally:
+        await connection.close()
 
 
 class Seen(Struct):

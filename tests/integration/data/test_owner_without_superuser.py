@@ -14,6 +14,7 @@ from monohull.kernel.diagnosis import examine
 from monohull.kernel.home import Connections, with_login
 from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, anon_key, on_database, running_app, service_key
+from tests.integration.data.conftest import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,10 +33,9 @@ async def owners(services: Services, redis_url: str, worker_number: int) -> Asyn
     await admin.execute(f"drop role if exists {owner}")
     await admin.execute(f"create role {owner} login createrole password '{OWNER_PASSWORD}'")
     await admin.execute(f"create database {name} owner {owner}")
-    # other databases of this cluster may have made the roles: then their maker has to lend them
-    for role in ("anon", "authenticated", "service_role"):
-        if await admin.fetchval("select 1 from pg_roles where rolname = $1", role):
-            await admin.execute(f"grant {role} to {owner} with admin option")
+    # tests of other databases make the roles at any moment: here they are there, and their maker lends them
+    await admin.execute(ROLES)
+    await admin.execute(f"grant anon, authenticated, service_role to {owner} with admin option")
     owner_url = with_login(on_database(services.postgres_url, name), owner, OWNER_PASSWORD)
     database = Database(owner_url, application_name="tests")
     try:
