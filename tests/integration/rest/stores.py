@@ -69,7 +69,11 @@ class MemcachedBeside:
         self.settings: Mapping[str, str] = {"rest_cache_memcached": url}
         self._address = urlsplit(url)
 
+    async def has(self, key: str) -> bool:
+        return (await self._ask(b"mg %b\r\n" % key.encode(), b"\r\n")).startswith(b"HD")
+
     async def keys(self) -> Sequence[str]:
+        """List what there is of few; of many, what moves between lists meanwhile is left out."""
         listed = await self._ask(b"lru_crawler metadump all\r\n", b"END\r\n")
         names = [line.split(" ")[0].removeprefix("key=") for line in listed.decode().split("\n")]
         names = [name.replace("%3A", ":") for name in names]
