@@ -53,13 +53,16 @@ NONSENSE: Final = {
 }
 
 
-@pytest.fixture
-async def api(connections: Connections, tmp_path: Path) -> AsyncIterator[Process]:
+@pytest.fixture(params=["granian", "own"])
+async def api(
+    request: pytest.FixtureRequest, connections: Connections, tmp_path: Path
+) -> AsyncIterator[Process]:
+    """A process for each of the servers there are."""
     database = await asyncpg.connect(connections.owner_url)
     await database.execute(NOTES)
     await database.close()
     port = free_port()
-    settings = {"rest_max_rows": "100000", "log_level": "error"}
+    settings = {"rest_max_rows": "100000", "log_level": "error", "http_server": request.param}
     with Process(connections, tmp_path, "api", *COMMANDS["serve"], port=port, settings=settings) as process:
         await asyncio.to_thread(process.wait_ready)
         yield process

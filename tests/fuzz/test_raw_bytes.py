@@ -7,6 +7,8 @@ import random
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from tests.application import anon_key
 from tests.fuzz.test_connections import GROWTH_BYTES, api, memory_bytes, nothing_goes_on, served
 from tests.load.hostile_clients import Target
@@ -81,6 +83,7 @@ async def attack(sent: bytes, target: Target, step: int) -> None:
     assert b"HTTP/1.1 500" not in got, (sent, got)
 
 
+@pytest.mark.parametrize("api", ["own"], indirect=True)
 async def test_an_answer_or_a_close(api: Process) -> None:
     assert api.port is not None
     target = Target("127.0.0.1", api.port, anon_key(), "notes")

@@ -34,8 +34,11 @@ async def all_serve(process: subprocess.Popen[bytes], url: str, log: Path, worke
     await asyncio.sleep(SERVES_SECONDS)
 
 
+@pytest.mark.parametrize("server", ["granian", "own"])
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_what_was_accepted_is_finished(connections: Connections, tmp_path: Path, workers: str) -> None:
+async def test_what_was_accepted_is_finished(
+    connections: Connections, tmp_path: Path, workers: str, server: str
+) -> None:
     database = await asyncpg.connect(connections.owner_url)
     await database.execute(
         f"create view slow as select 1 as id, pg_advisory_xact_lock_shared({HELD})::text as waited; "
@@ -48,7 +51,9 @@ async def test_what_was_accepted_is_finished(connections: Connections, tmp_path:
         process = subprocess.Popen(  # noqa: ASYNC220 waited for in a thread
             [sys.executable, "-m", "monohull", "serve", "--port", str(port), "--workers", workers],
             cwd=tmp_path,
-            env=environment(database_url=connections.owner_url, redis_url=connections.redis_url),
+            env=environment(
+                database_url=connections.owner_url, redis_url=connections.redis_url, http_server=server
+            ),
             stderr=stream,
         )
     url = f"http://127.0.0.1:{port}"

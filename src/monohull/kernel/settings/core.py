@@ -156,10 +156,10 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
     http_server: Annotated[
         Literal["own", "granian"],
         Meta(
-            description="What speaks HTTP: `own`, HTTP/1.1 in the loop of the process, or `granian`, which "
-            "speaks HTTP/2 without TLS and websockets too, and takes more processor time for each request."
+            description="What speaks HTTP: `granian`, in threads of its own, HTTP/2 without TLS and websockets too; or "
+            "`own`, HTTP/1.1 in the loop of the process, which takes less processor time for each request."
         ),
-    ] = "own"
+    ] = "granian"
     body_limit_bytes: Annotated[
         int, Meta(ge=1024, description="Largest request body, where a route sets no limit of its own.")
     ] = 10_000_000
