@@ -1,7 +1,7 @@
 """While one of two processes is aside, every request that comes finds the other, however many come at once.
 
-The processes are two servers that answer at once, so that there are enough requests for a rare refusal to show:
-with ``round_robin`` Caddy 2.6 refuses about eight of them.
+The processes are two servers that answer at once, so that there are enough requests for a rare refusal to
+show: with ``round_robin`` Caddy 2.6 refuses about eight of them.
 """
 
 from __future__ import annotations
