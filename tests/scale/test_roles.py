@@ -13,6 +13,7 @@ from monohull.kernel.authentication import Credentials
 from monohull.kernel.guards import demand
 from tests.application import running_app
 from tests.integration.rbac.staff import Staff
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Connections
@@ -70,7 +71,7 @@ async def test_a_guarded_request_pays_little_for_what_is_remembered(connections:
         authentication = served.runtime.authentication
         credentials = Credentials(bearer=person.tokens["access_token"])
         standing: Any = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while standing is None:  # what an epoch of roles overtook is not remembered
                 await authentication.authenticate(credentials)
                 standing = authentication.standing(credentials)

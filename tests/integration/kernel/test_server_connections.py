@@ -15,6 +15,7 @@ from monohull.kernel.server import connection as module
 from monohull.kernel.server.connection import AHEAD_BYTES, Connections
 from monohull.kernel.server.heads import MAX_HEAD_BYTES
 from monohull.kernel.server.turn import HOLD_BYTES
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -38,7 +39,7 @@ class Client:
 
     async def answer(self, *, is_head: bool = False) -> tuple[int, dict[str, str], bytes]:
         """Read one answer, which has to end where it says."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head.split("\r\n")[:-2]
             headers = dict(line.split(": ", 1) for line in lines)
@@ -61,7 +62,7 @@ class Client:
         return body
 
     async def is_closed(self) -> bool:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             try:
                 return await self.reader.read(1) == b""
             except ConnectionError:
@@ -256,7 +257,7 @@ async def test_whoever_leaves_is_noticed() -> None:
             client.writer.write(GET.replace(b"/ ", path + b" ", 1))
             await asyncio.sleep(0.1)
             client.writer.transport.abort()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 assert [await seen.get() for _ in expected] == expected
 
 

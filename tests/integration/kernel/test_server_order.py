@@ -17,6 +17,7 @@ from tests.integration.kernel.test_server_connections import (
     echo,
     serving,
 )
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +163,7 @@ async def check_to_wait_again_after_a_wait_that_was_given_up() -> None:
         client.writer.write(GET)
         await asyncio.sleep(0.1)
         client.writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await seen.get() == "http.disconnect"
 
 

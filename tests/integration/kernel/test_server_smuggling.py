@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.kernel.test_server_connections import GET, Served, answer, body_of, serving
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from monohull.kernel.asgi import ASGIApp, Receive, Scope, Send
@@ -179,7 +180,7 @@ async def test_random_bytes_end_in_an_answer_or_a_close() -> None:
             writer.write(sent[at : at + step])
             await asyncio.sleep(0)
         writer.write_eof()  # for those that wait for more
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             try:
                 got = await reader.read()
             except ConnectionError:

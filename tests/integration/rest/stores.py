@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from modules.rest.cache.shared import PREFIX
 from monohull.kernel.redis_connection import close_redis, open_redis
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +101,7 @@ class MemcachedBeside:
     async def _ask(self, command: bytes, end: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(self._address.hostname, self._address.port)
         writer.write(command)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await reader.readuntil(end)
         writer.close()
         await writer.wait_closed()

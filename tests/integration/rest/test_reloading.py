@@ -19,7 +19,7 @@ from modules.query.live import MIN_INTERVAL_SECONDS, CatalogLoaded
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.observation import Observer
 from tests.application import service_key
-from tests.patience import eventually
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -219,7 +219,7 @@ async def test_many_old_parts_are_let_go_one_by_one(
         leaving = [task for task in asyncio.all_tasks() if task.get_name() == "catalog, old parts"]
         assert len(leaving) == 1, "somebody uses it still"
         del held
-        await asyncio.wait_for(leaving[0], 5)
+        await asyncio.wait_for(leaving[0], PATIENCE_SECONDS)
         assert old() is None
 
 
