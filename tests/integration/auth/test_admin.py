@@ -114,7 +114,8 @@ async def test_soft_deletion_leaves_nothing_that_names_anybody(post: Post) -> No
         post, email=email, phone=phone, password=PASSWORD, email_confirm=True, user_metadata={"a": 1}
     )
     session = await post.sign_in(email)
-    answer = await admin(post, "DELETE", f"/admin/users/{user['id']}", should_soft_delete=True)
+    path = f"/admin/users/{user['id']}"
+    answer = await admin(post, "DELETE", path, should_soft_delete=True)
     assert answer.json() == {}
     (row,) = await post.rows(
         "select u::text as everything, deleted_at from auth.users u where id = $1", user["id"]
@@ -127,8 +128,23 @@ async def test_soft_deletion_leaves_nothing_that_names_anybody(post: Post) -> No
     )
     assert all(email not in found["everything"] for found in rest)
     assert (await post.call("GET", "/user", session.bearer)).status_code == 403
-    assert (await admin(post, "GET", f"/admin/users/{user['id']}")).status_code == 404
+    left = (await admin(post, "GET", path)).json()
+    assert left["deleted_at"]
+    assert (left["user_metadata"], left["app_metadata"]) == ({}, {})
+    assert {email, phone}.isdisjoint((left["email"], left["phone"]))
     await made(post, email=email, phone=phone, password=PASSWORD)
+
+
+async def test_what_soft_deletion_left_is_deleted_for_good(post: Post) -> None:
+    user = await made(post, email=new_email(), password=PASSWORD, email_confirm=True)
+    path = f"/admin/users/{user['id']}"
+    for _ in range(2):
+        assert (await admin(post, "DELETE", path, should_soft_delete=True)).json() == {}
+    assert (await post.events(user["id"])).count("auth.user_deleted") == 1
+    assert (await admin(post, "PUT", path, role="staff")).json()["code"] == "user_not_found"
+    assert (await admin(post, "DELETE", path)).json() == {}
+    assert not await post.rows("select 1 from auth.users where id = $1", user["id"])
+    assert (await admin(post, "GET", path)).json()["code"] == "user_not_found"
 
 
 async def test_bans(post: Post) -> None:

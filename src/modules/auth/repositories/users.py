@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class UserRepository(Repository[User]):
-    """Users who exist; a deleted one is found by nobody."""
+    """Users who exist; a deleted one is found by nobody who does not ask for it."""
 
     model_type = User
 
@@ -80,12 +80,13 @@ class UserRepository(Repository[User]):
     async def find_alive(self, user_id: UUID) -> User | None:
         return await self.find_by(User.id == user_id, User.deleted_at.is_(None))
 
-    async def lock(self, user_id: UUID) -> User | None:
-        """Find and hold the row until the unit of work ends."""
-        statement = (
-            select(User).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update(of=User)
-        ).execution_options(populate_existing=True)
-        return (await self.session.scalars(statement)).first()
+    async def lock(self, user_id: UUID, *, deleted_too: bool = False) -> User | None:
+        """Find and hold the row until the unit of work ends; ``deleted_too``: what soft deletion left as well."""
+        statement = select(User).where(User.id == user_id)
+        if not deleted_too:
+            statement = statement.where(User.deleted_at.is_(None))
+        held = statement.with_for_update(of=User).execution_options(populate_existing=True)
+        return (await self.session.scalars(held)).first()
 
 
 class IdentityRepository(Repository[Identity]):

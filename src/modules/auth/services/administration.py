@@ -87,13 +87,13 @@ class Administration:
             ], total
 
     async def show(self, user_id: str) -> UserView:
-        """Return a user.
+        """Return a user, or what soft deletion left of one.
 
         Raises:
             MalformedUserId, UserNotFound: 404, as all of these.
         """
         async with self._database.unit_of_work() as work:
-            return await view_of(work, await lock_user(work, user_id))
+            return await view_of(work, await lock_user(work, user_id, deleted_too=True))
 
     async def create(self, body: AdminUser, origin: Origin) -> UserView:
         """Create a user.
@@ -158,9 +158,14 @@ class Administration:
                 return await view_of(work, user)
 
     async def delete(self, user_id: str, *, softly: bool) -> None:
-        """Delete a user and everything of theirs; ``softly`` leaves a row that says nothing about anybody."""
+        """Delete a user and everything of theirs; ``softly`` leaves a row that says nothing about anybody.
+
+        What a soft deletion left can be deleted for good later.
+        """
         async with self._database.unit_of_work() as work:
-            user = await lock_user(work, user_id)
+            user = await lock_user(work, user_id, deleted_too=True)
+            if softly and user.deleted_at is not None:
+                return
             event = UserDeleted(user_id=str(user.id), soft=softly)
             await outbox.publish(work, event, key=str(user.id))
             if softly:
@@ -212,8 +217,8 @@ def _uuid(text: str | None) -> UUID | None:
         raise ValidationFailed("ID must conform to the uuid v4 format") from None
 
 
-async def lock_user(work: AsyncSession, user_id: str) -> User:
-    """Find a user by an id in a path, and hold the row.
+async def lock_user(work: AsyncSession, user_id: str, *, deleted_too: bool = False) -> User:
+    """Find a user by an id in a path, and hold the row; ``deleted_too`` as in the repository.
 
     Raises:
         MalformedUserId, UserNotFound: 404.
@@ -222,7 +227,7 @@ async def lock_user(work: AsyncSession, user_id: str) -> User:
         parsed = UUID(user_id)
     except ValueError:
         raise MalformedUserId from None
-    if (user := await UserRepository(work).lock(parsed)) is None:
+    if (user := await UserRepository(work).lock(parsed, deleted_too=deleted_too)) is None:
         raise UserNotFound
     return user
 
