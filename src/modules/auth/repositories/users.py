@@ -81,7 +81,7 @@ class UserRepository(Repository[User]):
         return await self.find_by(User.id == user_id, User.deleted_at.is_(None))
 
     async def lock(self, user_id: UUID, *, deleted_too: bool = False) -> User | None:
-        """Find and hold the row until the unit of work ends; ``deleted_too``: what soft deletion left as well."""
+        """Find and hold the row until the unit of work ends; ``deleted_too``: a soft deletion too."""
         statement = select(User).where(User.id == user_id)
         if not deleted_too:
             statement = statement.where(User.deleted_at.is_(None))
