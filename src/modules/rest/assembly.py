@@ -9,17 +9,17 @@ from weakref import WeakKeyDictionary
 from modules.query import live_catalog
 from modules.rest.around import Around
 from modules.rest.asgi import DataApi
-from modules.rest.batch import Batch, batch_metrics
+from modules.rest.batch import Batch, BatchAnswered, batch_metrics
 from modules.rest.cache.assembly import build_cache
-from modules.rest.conditional import condition_metrics
+from modules.rest.conditional import ConditionMet, condition_metrics
 from modules.rest.config import Config, LiveConfig, Surroundings, read_app_settings
-from modules.rest.description.serving import Documents, document_metrics
+from modules.rest.description.serving import DocumentAnswered, Documents, document_metrics
 from modules.rest.gate import Gate
-from modules.rest.guard import Guard, guard_metrics
+from modules.rest.guard import Guard, GuardAsked, QueryRefused, guard_metrics
 from modules.rest.head import PREFIX
-from modules.rest.idempotency import Once, idempotency_metrics
-from modules.rest.nested_write import nested_metrics
-from modules.rest.paging import Cursors, page_metrics
+from modules.rest.idempotency import IdempotentWrite, Once, idempotency_metrics
+from modules.rest.nested_write import NestedWritten, nested_metrics
+from modules.rest.paging import Cursors, PageGiven, page_metrics
 from modules.rest.settings import RestSettings
 from monohull.kernel import outbox
 from monohull.kernel.home import jwt_secret
@@ -42,7 +42,7 @@ class DataService:
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        settings = runtime.settings.of(RestSettings)
+        settings, observer = runtime.settings.of(RestSettings), runtime.observer
         core = runtime.settings.core
         if settings.anon_role is not None:
             runtime.authentication.use_anonymous_role(settings.anon_role)
@@ -58,7 +58,7 @@ class DataService:
 
         demands_key = settings.demands_key(is_production=core.is_production)
         self.cache = build_cache(runtime, settings, self._live)
-        once = Once(runtime.data, settings.idempotency_seconds, runtime.observer)
+        once = Once(runtime.data, settings.idempotency_seconds, observer)
         self.api = api = DataApi(
             Config(settings, {}, app_settings),
             self._live,
@@ -70,21 +70,21 @@ class DataService:
             ),
             self.gate,
             publish,
-            runtime.observer,
-            Around(runtime.data, once, runtime.observer),
-            Batch(runtime.data, once, runtime.observer),
-            Cursors(jwt_secret(runtime.settings), runtime.observer),
+            observer,
+            Around(runtime.data, once, observer),
+            Batch(runtime.data, once, observer),
+            Cursors(jwt_secret(runtime.settings), observer),
             Documents(self._live, runtime.observer, demands_key=demands_key),
-            Guard(runtime.observer),
+            Guard(observer),
             self.cache,
         )
-        runtime.observer.add_reader(idempotency_metrics(runtime.metrics))
-        runtime.observer.add_reader(batch_metrics(runtime.metrics))
-        runtime.observer.add_reader(condition_metrics(runtime.metrics))
-        runtime.observer.add_reader(nested_metrics(runtime.metrics))
-        runtime.observer.add_reader(document_metrics(runtime.metrics))
-        runtime.observer.add_reader(page_metrics(runtime.metrics))
-        runtime.observer.add_reader(guard_metrics(runtime.metrics))
+        observer.add_reader(idempotency_metrics(runtime.metrics), IdempotentWrite)
+        observer.add_reader(batch_metrics(runtime.metrics), BatchAnswered)
+        observer.add_reader(condition_metrics(runtime.metrics), ConditionMet)
+        observer.add_reader(nested_metrics(runtime.metrics), NestedWritten)
+        observer.add_reader(document_metrics(runtime.metrics), DocumentAnswered)
+        observer.add_reader(page_metrics(runtime.metrics), PageGiven)
+        observer.add_reader(guard_metrics(runtime.metrics), GuardAsked, QueryRefused)
         authentication = runtime.authentication
 
         def configure(config: Config) -> None:
@@ -92,7 +92,7 @@ class DataService:
                 authentication.use_anonymous_role(config.settings.anon_role)
             api.configure(config)
 
-        self.config = LiveConfig(settings, app_settings, runtime.data, configure, runtime.observer)
+        self.config = LiveConfig(settings, app_settings, runtime.data, configure, observer)
         self._live.on_reconfigured(self.config.request_reload)
 
     @asynccontextmanager

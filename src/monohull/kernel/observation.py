@@ -32,19 +32,33 @@ Reader: TypeAlias = Callable[[Observation], None]
 
 
 class Observer:
-    """Hands each observation to every reader, in the order they were added."""
+    """Hands each observation to the readers that want it, in the order they were added."""
 
-    __slots__ = ("_readers",)
+    __slots__ = ("_by_type", "_readers")
 
     def __init__(self, *readers: Reader) -> None:
-        self._readers: tuple[Reader, ...] = readers
+        self._readers: tuple[tuple[Reader, tuple[type[Observation], ...]], ...] = ()
+        self._by_type: dict[type[Observation], tuple[Reader, ...]] = {}
+        for reader in readers:
+            self.add_reader(reader)
 
-    def add_reader(self, reader: Reader) -> None:
-        self._readers = (*self._readers, reader)
+    def add_reader(self, reader: Reader, *wanted: type[Observation]) -> None:
+        """Add a reader of observations of the types ``wanted``; of all where none is named.
+
+        There is an observation a request, and most readers wait for something rare.
+        """
+        self._readers = (*self._readers, (reader, wanted))
+        self._by_type = {}
 
     def observe(self, observation: Observation) -> None:
-        """Tell every reader. A reader that fails is reported on stderr and disturbs nobody."""
-        for reader in self._readers:
+        """Tell every reader that wants it. One that fails is reported on stderr and disturbs nobody."""
+        kind = type(observation)
+        readers = self._by_type.get(kind)
+        if readers is None:
+            readers = self._by_type[kind] = tuple(
+                reader for reader, wanted in self._readers if not wanted or issubclass(kind, wanted)
+            )
+        for reader in readers:
             try:
                 reader(observation)
             except Exception as error:  # noqa: BLE001 the boundary: an unwritable log must not fail a request

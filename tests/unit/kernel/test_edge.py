@@ -106,7 +106,7 @@ def app() -> Application:
 @pytest.fixture
 def seen(app: Application) -> list[Observation]:
     found: list[Observation] = []
-    app.runtime.observer._readers = (found.append,)
+    app.runtime.observer._readers = ((found.append, ()),)
     return found
 
 
