@@ -18,6 +18,7 @@ from modules.rest.batch import PATH as BATCH
 from modules.rest.batch_errors import BatchMethodNotAllowed
 from modules.rest.cache.learning import Learning
 from modules.rest.description.serving import DOCUMENTS_AT
+from modules.rest.direct import AskingRead, AskingWrite
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
 from modules.rest.inspection import answer_options, answer_root
@@ -46,13 +47,16 @@ if TYPE_CHECKING:
     from modules.rest.cache.serving import ResponseCache, Way
     from modules.rest.config import Config, Surroundings
     from modules.rest.description.serving import Documents
+    from modules.rest.direct import DirectSource
     from modules.rest.gate import Gate
     from modules.rest.guard import Guard
     from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Deferral
     from modules.rest.vantage import Vantage
-    from monohull.kernel.asgi import Receive, Scope, Send
+    from monohull.kernel.asgi import Receive, Scope, Send, Work
     from monohull.kernel.database.statements import BoundSettings
+    from monohull.kernel.errors import Problem
+    from monohull.kernel.exchange import Exchange
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.observation import Observer
     from monohull.kernel.principal import Principal
@@ -84,7 +88,7 @@ class DataApi(Answering):
         self,
         config: Config,
         live: LiveCatalog,
-        source: DataSource,
+        source: DirectSource,
         surroundings: Surroundings,
         gate: Gate,
         publish: Publish,
@@ -103,7 +107,8 @@ class DataApi(Answering):
         self._cache = cache
         self._learning = Learning()
         self._deferral: Deferral = NEVER
-        self._departures = Departures()
+        self.departures = Departures()
+        self._source: DirectSource
         super().__init__(config, live, source, surroundings, publish, observer, cursors, guard)
 
     def defer_by(self, deferral: Deferral) -> None:
@@ -121,23 +126,75 @@ class DataApi(Answering):
         Raises:
             Problem: It is not let in.
         """
-        scope["state"]["route"] = ROUTE
-        principal = self._principal(scope)
-        self._gate.admit(principal, scope)
+        principal = self._admit(scope)
         if scope["method"] == "GET" and not self._is_timed:
             path: bytes | None = scope.get("raw_path")
             if path is not None:
                 pieces, given = take_apart(path, scope["query_string"])
                 lane = self._recall(scope, pieces, principal)
                 if lane is not None:
-                    if lane.way is not None:
-                        return self._serve_cached(lane, lane.way, given, receive, send)
-                    return self._serve_known(lane, given, receive, send)
+                    return self._serve_lane(lane, given, receive, send)
                 if pieces[0].rpartition(b"/")[2] in self._cache.facts.names:
                     return self._serve_first(scope, pieces, given, principal, receive, send)
         elif scope["method"] in METHODS and not self._is_timed:
             return self._serve_write(scope, principal, receive, send)
         return self._serve(scope, principal, receive, send)
+
+    def begin(self, scope: Scope, receive: Receive, exchange: Exchange) -> Work | None:
+        """Begin with a request that can be answered without a task; return what is left to be awaited.
+
+        Raises:
+            Problem: It is not let in.
+        """
+        principal = self._admit(scope)
+        if scope["method"] == "GET" and not self._is_timed:
+            return self._begin_read(scope, principal, receive, exchange)
+        if scope["method"] in METHODS and not self._is_timed:
+            return self._begin_write(scope, principal, receive, exchange)
+        return self._serve(scope, principal, receive, exchange.send)
+
+    def _begin_read(
+        self, scope: Scope, principal: Principal, receive: Receive, exchange: Exchange
+    ) -> Work | None:
+        pieces, given = take_apart(scope["raw_path"], scope["query_string"])
+        lane = self._recall(scope, pieces, principal)
+        if lane is None:
+            if pieces[0].rpartition(b"/")[2] in self._cache.facts.names:
+                return self._serve_first(scope, pieces, given, principal, receive, exchange.send)
+            return self._serve(scope, principal, receive, exchange.send)
+        if lane.way is not None:
+            kept = self._cache.find_lines(lane.way, given)
+            if kept is not None:
+                exchange.answer(*kept)
+                return None
+        elif AskingRead(self, lane, given, receive, exchange).is_sent(self._source):
+            return None
+        return self._serve_lane(lane, given, receive, exchange.send)
+
+    def _begin_write(
+        self, scope: Scope, principal: Principal, receive: Receive, exchange: Exchange
+    ) -> Work | None:
+        send = exchange.send
+        raw = exchange.take_body() if scope["method"] in WITH_BODY else b""
+        if raw is None:
+            return self._serve_write(scope, principal, receive, send)
+        recalled = self._recall_write(scope, raw, principal)
+        if recalled is None:
+            return self._serve(scope, principal, receive, send, raw)
+        if AskingWrite(self, *recalled, receive, exchange, scope=scope, raw=raw).is_sent(self._source):
+            return None
+        return self.serve_known_write(scope, *recalled, raw, receive, send)
+
+    def _admit(self, scope: Scope) -> Principal:
+        """Return who asks, if they may ask now.
+
+        Raises:
+            Problem: They may not.
+        """
+        scope["state"]["route"] = ROUTE
+        principal = self._principal(scope)
+        self._gate.admit(principal, scope)
+        return principal
 
     async def _serve(
         self, scope: Scope, principal: Principal, receive: Receive, send: Send, body: bytes | None = None
@@ -147,16 +204,16 @@ class DataApi(Answering):
             return
         watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
         if scope["path"] in ROOTS and self._settings.root_spec is None:
-            with self._departures.watch(receive):
+            with self.departures.watch(receive):
                 answer = await answer_root(scope, self._onlooker(principal), self._source, watch)
         elif scope["path"] in DOCUMENTS_AT:
-            with self._departures.watch(receive):
+            with self.departures.watch(receive):
                 answer = await self._documents.answer(scope, self._onlooker(principal), self._source, watch)
         elif scope["path"] == BATCH:
             if scope["method"] != "POST":
                 raise BatchMethodNotAllowed(scope["method"])
             body = await read_body(receive) if body is None else body
-            with self._departures.watch(receive):
+            with self.departures.watch(receive):
                 answer = await self._batch.answer(self, scope, body, principal)
         else:
             if body is None:
@@ -166,7 +223,7 @@ class DataApi(Answering):
             answers: Callable[..., Awaitable[Answer]] = partial(self.respond, body=body)
             if request.preferences.respond_async and key_of(scope["headers"]) is None:
                 answers = partial(self._deferral.answer, answers)
-            with self._departures.watch(receive):
+            with self.departures.watch(receive):
                 answer = await answers(scope, request, principal, watch)
             if request.outdated:
                 answer.headers.append(outdated_warning(request.outdated))
@@ -287,19 +344,48 @@ class DataApi(Answering):
         if recalled is None:
             await self._serve(scope, principal, receive, send, raw)
             return
-        lane, values = recalled
+        await self.serve_known_write(scope, *recalled, raw, receive, send)
+
+    async def serve_known_write(  # noqa: PLR0913, PLR0917 a request has these parts
+        self,
+        scope: Scope,
+        lane: WriteLane,
+        values: list[bytes],
+        raw: bytes,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a known write.
+
+        Raises:
+            Problem: As `answer` raises it.
+        """
         known = lane.known
         statement = Statement(known.compiled.statement.text, known.args.fill(values), lane.key)
         try:
-            with self._departures.watch(receive):
+            with self.departures.watch(receive):
                 rows = await self._source.run_known(statement, lane.settings)
         except PostgresError as error:
-            raise guarded(error) or self._refused(error, self.parse(scope, raw), principal) from error
+            raise guarded(error) or self.refused_write(error, scope, raw, lane) from error
         answer = known.answer(rows)
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> None:
+    def refused_read(self, error: PostgresError, lane: Lane) -> Problem:
+        """Return what the database's refusal of a known read means."""
+        return self._refused(error, lane.known.request, lane.principal)
+
+    def refused_write(self, error: PostgresError, scope: Scope, raw: bytes, lane: WriteLane) -> Problem:
+        """Return what the database's refusal of a known write means, which may be about its body."""
+        return self._refused(error, self.parse(scope, raw), lane.principal)
+
+    def _serve_lane(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> Work:
+        """Return what answers a known read."""
+        if lane.way is None:
+            return self.serve_known(lane, given, receive, send)
+        return self._serve_cached(lane, lane.way, given, receive, send)
+
+    async def serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> None:
         """Answer a known read.
 
         Raises:
@@ -309,10 +395,10 @@ class DataApi(Answering):
         known = lane.known
         statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
         try:
-            with self._departures.watch(receive):
+            with self.departures.watch(receive):
                 rows = await self._source.run_known(statement, lane.settings)
         except PostgresError as error:
-            raise self._refused(error, known.request, lane.principal) from error
+            raise self.refused_read(error, lane) from error
         answer = known.answer(given, rows)
         if isinstance(answer.body, bytes):
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
@@ -343,12 +429,7 @@ class DataApi(Answering):
         if await self._learning.first(kind, serve, lambda: memory.find(headers, pieces) is not None):
             return
         lane = self._recall(scope, pieces, principal)
-        if lane is None:
-            await serve()
-        elif lane.way is None:
-            await self._serve_known(lane, given, receive, send)
-        else:
-            await self._serve_cached(lane, lane.way, given, receive, send)
+        await (serve() if lane is None else self._serve_lane(lane, given, receive, send))
 
     async def _serve_cached(
         self, lane: Lane, way: Way, given: list[bytes], receive: Receive, send: Send
@@ -367,10 +448,10 @@ class DataApi(Answering):
         statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
         fill = partial(self._source.run_known, statement, lane.settings)
         try:
-            with self._departures.watch(receive):
+            with self.departures.watch(receive):
                 answer = await self._cache.answer(way, known, given, fill)
         except PostgresError as error:
-            raise self._refused(error, known.request, lane.principal) from error
+            raise self.refused_read(error, lane) from error
         await send_answer(receive, send, answer)
 
     def _onlooker(self, principal: Principal) -> Onlooker:

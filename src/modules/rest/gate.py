@@ -27,7 +27,6 @@ BURST_SECONDS: Final = 10
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 SERVICE: Final = "service"
-_FORWARDED: Final = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
 
 
 class Gate:
@@ -91,4 +90,4 @@ def _is_exempt(principal: Principal, scope: Mapping[str, Any]) -> bool:
         return True
     peer = scope.get("client")
     is_local = peer is None or peer[0] in LOOPBACK
-    return is_local and not any(name in _FORWARDED for name, _ in scope["headers"])
+    return is_local and not scope["state"]["headers"].is_forwarded

@@ -25,6 +25,7 @@ from modules.query import NotOneRow, Read
 from modules.rest.guc import override
 from modules.rest.request import recall_shape
 from modules.rest.response import Answer
+from monohull.kernel.asgi import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,6 +107,7 @@ class Known(Struct, frozen=True):
         args: What is bound.
         location: ``Content-Location``.
         headers: Those of the answer that are always the same.
+        lines: The same, written.
         is_single: It has to be one row.
         views: By role, for those that may read it.
         verdicts: By role, what the response cache has found out about it, and by which facts.
@@ -116,6 +118,7 @@ class Known(Struct, frozen=True):
     args: Form
     location: Form
     headers: RawHeaders
+    lines: bytes
     is_single: bool
     views: dict[str, View]
     verdicts: dict[str, tuple[object, Any]] = {}
@@ -145,6 +148,23 @@ class Known(Struct, frozen=True):
                 rest.close()
             raise
         return Answer(200, headers, document)
+
+    def answer_lines(self, given: Sequence[bytes], rows: Rows) -> tuple[int, bytes, bytes] | None:
+        """Return status, header lines and document, sooner than `answer`; None where that is the way.
+
+        Raises:
+            NotOneRow: PGRST116.
+        """
+        _, count, *asides, document = rows.rows[0]
+        if rows.rest is not None or any(asides):
+            return None
+        number = int(count or 0)
+        if self.is_single and number != 1:
+            raise NotOneRow(number)
+        shown = b"0-%d/*" % (number - 1) if number else b"*/*"
+        location = b"".join(self.location.fill(given))  # its values are such that none can end a line
+        lines = b"%bcontent-range: %b\r\ncontent-location: %b\r\n" % (self.lines, shown, location)
+        return 200, lines, document or b""
 
     def answer_headers(self, given: Sequence[bytes], rows: int, length: int) -> RawHeaders:
         """Return the headers around a document of ``rows`` rows and ``length`` bytes.
@@ -285,6 +305,7 @@ def _known(
     slots = compiled.statement.slots
     canonical = shape.fill([value.decode() for value in given]).canonical
     first, *others = shape.texts
+    headers = [pair for pair in answer.headers if pair[0] not in _OWN]
     location = [(request.location.removesuffix(canonical) + first).encode()]
     for text in others:
         location += (b"", text.encode())
@@ -296,7 +317,8 @@ def _known(
             tuple((at, numbers[slot]) for at, slot in enumerate(slots) if slot in numbers),
         ),
         location=Form(location, tuple((2 * at + 1, number) for at, number in enumerate(shape.order))),
-        headers=[pair for pair in answer.headers if pair[0] not in _OWN],
+        headers=headers,
+        lines=lines_of(headers),
         is_single=request.media.shape == "object",
         views={},
     )

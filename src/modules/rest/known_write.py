@@ -27,6 +27,7 @@ from modules.rest.idempotency import NAME as KEY
 from modules.rest.known import MAX_KEY_BYTES, Form, View, raw_value, take_apart
 from modules.rest.request import recall_shape
 from modules.rest.response import Answer, build_answer
+from monohull.kernel.asgi import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,7 @@ class Usual(Struct, frozen=True):
 
     status: int
     headers: RawHeaders
+    lines: bytes
     has_body: bool
 
     def around(self, document: bytes) -> Answer:
@@ -88,6 +90,13 @@ class KnownWrite(Struct, frozen=True):
         key = f"{self.compiled.statement.name}.{role}.{self.request.schema}"
         made = self.views[role] = View(settings, key)
         return made
+
+    def answer_lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
+        """Return status, header lines and document, sooner than `answer`; None where that is the way."""
+        row, usual = rows.rows[0], self.usual
+        if usual is None or any(row[2 : 2 + self.compiled.asides]):
+            return None
+        return usual.status, usual.lines, (row[-1] or b"") if usual.has_body else b""
 
     def answer(self, rows: Rows) -> Answer:
         """Return the answer around what the statement gave.
@@ -243,4 +252,4 @@ def _usual(asked: Mutation, answer: Answer) -> Usual | None:
     if asked.action != "insert" or asked.conflict is not None or asked.returning == "keys":
         return None
     headers = [pair for pair in answer.headers if pair[0] != b"content-length"]
-    return Usual(answer.status, headers, asked.returning == "representation")
+    return Usual(answer.status, headers, lines_of(headers), asked.returning == "representation")

@@ -20,10 +20,10 @@ from litestar_granian import GranianPlugin
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from monohull import __version__
-from monohull.kernel.asgi import ASGIApp, ProblemRenderer
+from monohull.kernel.asgi import ASGIApp, Direct, ProblemRenderer, Work
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.counted import AccessRefused
-from monohull.kernel.edge import Edge, route_of
+from monohull.kernel.edge import Edge
 from monohull.kernel.embedded.process import ended_at_once_until_served
 from monohull.kernel.errors import (
     BodyTooLarge,
@@ -40,6 +40,7 @@ from monohull.kernel.errors import (
     Unauthenticated,
     UnsupportedMediaType,
 )
+from monohull.kernel.exchange import route_of
 from monohull.kernel.guards import principal_of, public
 from monohull.kernel.heap import without_unused
 from monohull.kernel.lame_duck import LameDuck
@@ -101,6 +102,12 @@ class Application(Litestar):
         if scope["type"] == "lifespan":
             return super().__call__(scope, receive, send)
         return self.entrance(scope, receive, send)  # type: ignore[return-value]
+
+    def begin(self, scope: Any, direct: Direct) -> Work | None:
+        """Begin with a request that may be answered without a task; return what is left to be awaited."""
+        if self.entrance is self.edge:
+            return self.edge.begin(scope, direct)
+        return self(scope, direct.receive, direct.send)
 
     async def behind_the_edge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is no mount: Litestar itself."""

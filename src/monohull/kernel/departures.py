@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -30,6 +30,20 @@ PATIENCE_SECONDS: Final = 0.25
 """How often is looked who has been waiting since the look before."""
 
 
+class Staying(Protocol):
+    """A request that waits.
+
+    Attributes:
+        looks: How often had been looked when it began to.
+    """
+
+    looks: int
+
+    def listen(self) -> None:
+        """Begin to listen for the end of the connection, once."""
+        ...
+
+
 class Departures:
     """The requests of one process that wait, and who listens for their clients.
 
@@ -40,7 +54,7 @@ class Departures:
     """
 
     def __init__(self) -> None:
-        self.staying: dict[Stay, None] = {}
+        self.staying: dict[Staying, None] = {}
         self.looks = 0
         self.timer: asyncio.TimerHandle | None = None
 
@@ -55,7 +69,18 @@ class Departures:
         Raises:
             ClientGone: 499, at the end of the block; nobody will read it but the log.
         """
-        return Stay(self, receive, asyncio.current_task(self.loop), self.looks)
+        return Stay(self, receive, asyncio.current_task(self.loop))
+
+    def begin(self, staying: Staying) -> None:
+        """Look after somebody who waits, until `end`."""
+        self.staying[staying] = None
+        staying.looks = self.looks
+        if self.timer is None:
+            self.look_later()
+
+    def end(self, staying: Staying) -> None:
+        """Look after them no more."""
+        del self.staying[staying]
 
     def look_later(self) -> None:
         """See to it that somebody looks after those who stay."""
@@ -80,15 +105,12 @@ class Stay(Struct, eq=False):
     _departures: Departures
     _receive: Receive
     _task: asyncio.Task[Any] | None
-    looks: int
+    looks: int = 0
     _listener: asyncio.Task[None] | None = None
     _has_left: bool = False
 
     def __enter__(self) -> Self:
-        departures = self._departures
-        departures.staying[self] = None
-        if departures.timer is None:
-            departures.look_later()
+        self._departures.begin(self)
         return self
 
     def __exit__(
@@ -99,7 +121,7 @@ class Stay(Struct, eq=False):
             return
         self._listener.cancel()
         if self._has_left and self._task is not None and self._task.uncancel() == 0:
-            raise ClientGone("The client closed the connection before the answer was there.") from error
+            raise gone() from error
 
     def listen(self) -> None:
         """Begin to listen for the end of the connection, once."""
@@ -111,6 +133,11 @@ class Stay(Struct, eq=False):
             self._has_left = True
             if self._task is not None:
                 self._task.cancel()
+
+
+def gone() -> ClientGone:
+    """Return what a request ends with whose client has left."""
+    return ClientGone("The client closed the connection before the answer was there.")
 
 
 async def until_gone(receive: Receive) -> bool:

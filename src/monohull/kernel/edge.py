@@ -10,39 +10,43 @@ answered here, so that no wire can send a traceback.
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from msgspec import Struct
-
+from monohull.kernel.asgi import lines_of
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.cors import Cors, RawHeaders, is_preflight
 from monohull.kernel.errors import (
-    BodyTooLarge,
     ClientGone,
     Draining,
     InternalError,
     InvalidCredential,
-    InvalidRequest,
     Problem,
     Rendered,
     Unavailable,
     render_problem,
 )
+from monohull.kernel.exchange import Exchange, failed, route_of
 from monohull.kernel.header_sets import HeaderSets
-from monohull.kernel.observation import AnswerBroken, RequestFailed, RequestFinished
+from monohull.kernel.observation import RequestFailed
 from monohull.kernel.origin import current_source
 from monohull.kernel.span import Kind
 from monohull.kernel.trace import Trace, read_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from monohull.kernel.asgi import ASGIApp, Message, ProblemRenderer, Receive, Scope, Send
+    from monohull.kernel.asgi import ASGIApp, Direct, ProblemRenderer, Receive, Scope, Send, Work
     from monohull.kernel.header_sets import HeaderSet
+    from monohull.kernel.observation import RequestFinished
     from monohull.kernel.runtime import Runtime
     from monohull.kernel.span import Value
 
-UNMATCHED: Final = "unmatched"
+Begin: TypeAlias = "Callable[[Scope, Receive, Exchange], Work | None]"
+"""How a mount begins with a request that it may answer without a task; returns what is left to await."""
+
+Target: TypeAlias = "tuple[str, ASGIApp, Begin | None]"
+"""The route of a mount, the mount, and its short way if it has one."""
+
 MAX_TARGETS: Final = 1000
 MAX_TARGET_CHARACTERS: Final = 100
 """Of so many paths, none longer, is remembered what they lead to; about 0.2 MB."""
@@ -88,13 +92,14 @@ class Edge:
             (prefix, f"{prefix}/", mount)
             for prefix, mount in sorted(mounts.items(), key=lambda item: -len(item[0]))
         ]
-        self._targets: dict[str, tuple[str, ASGIApp]] = {}
+        self._targets: dict[str, Target] = {}
         self._renderers = sorted(renderers.items(), key=lambda item: -len(item[0]))
         self._cors = Cors(runtime.settings.core.effective_cors_origins)
         self._cors_below = tuple((cors or {}).items())
         self._body_limit_bytes = runtime.settings.core.body_limit_bytes
         secure = runtime.settings.core.effective_strict_transport_security
         self.always: RawHeaders = [_NO_SNIFFING, *([(_HSTS, secure.encode())] if secure else ())]
+        self.always_lines = lines_of(self.always)
 
     @property
     def is_leaving(self) -> bool:
@@ -108,10 +113,11 @@ class Edge:
                 return renderer(problem, scope)
         return render_platform(problem, scope)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._socket(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Work:
+        """Return what answers a request."""
+        return (self._serve if scope["type"] == "http" else self._socket)(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = self._header_sets.of(scope)
         trace = headers.trace()
         if self._is_traced:
@@ -135,6 +141,70 @@ class Edge:
             self._observe(finished := exchange.finished())
             if self._is_traced and trace.is_sampled:
                 self._record(trace, finished)
+
+    def begin(self, scope: Scope, direct: Direct) -> Work | None:
+        """Begin with a request of our own server; return what is left to be awaited.
+
+        There is nothing where a mount answered at once, or will without a task. Whatever is unusual about
+        the request or the process goes the way of ASGI.
+        """
+        headers = self._header_sets.of(scope)
+        standing, found = headers.standing, self._targets.get(scope["path"])
+        if (
+            standing is None
+            or found is None
+            or (begin := found[2]) is None
+            or self._is_traced
+            or scope["method"] == "OPTIONS"
+            or self._lifecycle.is_draining
+            or self._schema.state != "current"
+        ):
+            return self._serve(scope, direct.receive, direct.send)
+        exchange = Exchange(
+            self,
+            scope,
+            direct.receive,
+            direct.send,
+            headers,
+            headers.trace(),
+            self._body_limit_bytes,
+            monotonic_seconds(),
+            direct,
+        )
+        source = current_source.set(scope)
+        self._lifecycle.begin()
+        try:
+            self._recognise(exchange)
+            receive = exchange.announced() if headers.has_length else exchange.receive
+            # asked once the request is let in, for it may count the use of a key
+            principal = standing.use()
+            if principal is None:
+                work: Work | None = self._reach_unknown(exchange, receive)
+            else:
+                state = scope["state"]
+                state["principal"], state["route"] = principal, found[0]
+                work = begin(scope, receive, exchange)
+        except Exception as error:  # noqa: BLE001 the one boundary, as in `_serve`
+            work = failed(error)
+        finally:
+            current_source.reset(source)
+        return None if work is None else self.see_through(exchange, work)
+
+    async def see_through(self, exchange: Exchange, work: Awaitable[None]) -> None:
+        """Await what is left of a request that `begin` began with."""
+        source = current_source.set(exchange.scope)
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 the one boundary, as in `_serve`
+            await self._fail(exchange, error)
+        finally:
+            current_source.reset(source)
+            self.conclude(exchange)
+
+    def conclude(self, exchange: Exchange) -> None:
+        """Note that a request is over that `begin` began with."""
+        self._lifecycle.end()
+        self._observe(exchange.finished())
 
     async def _answer_preflight(self, exchange: Exchange) -> None:
         scope = exchange.scope
@@ -248,14 +318,14 @@ class Edge:
         found = self._targets.get(path) or self._find_target(path)
         if found is None:
             return self._inner
-        scope["state"]["route"], mount = found
+        scope["state"]["route"], mount, _ = found
         return mount
 
-    def _find_target(self, path: str) -> tuple[str, ASGIApp] | None:
+    def _find_target(self, path: str) -> Target | None:
         """Return the mount that a path is of, and its route; those of the paths met last are remembered."""
         for prefix, below, mount in self._mounts:
             if path.startswith(below) or path == prefix:
-                found = below, mount
+                found = below, mount, getattr(mount, "begin", None)
                 if len(path) <= MAX_TARGET_CHARACTERS:
                     self._targets[path] = found
                     if len(self._targets) > MAX_TARGETS:
@@ -290,155 +360,13 @@ class Edge:
         await self._target(scope)(scope, receive, send)
 
 
-class Exchange(Struct, eq=False):
-    """One request and what is known of its answer so far.
-
-    A structure, for making one takes half of the time that an ordinary class takes.
-    """
-
-    _edge: Edge
-    scope: Scope
-    _receive: Receive
-    _send: Send
-    headers: HeaderSet
-    trace: Trace
-    _limit_bytes: int
-    _began_at: float
-    request_bytes: int = 0
-    status: int = 500
-    response_bytes: int = 0
-    has_started: bool = False
-
-    async def receive(self) -> Message:
-        """Take the next message of the client.
-
-        Raises:
-            BodyTooLarge: 413, as soon as more than the limit has come.
-        """
-        message = await self._receive()
-        self.request_bytes += len(message.get("body", b""))
-        if self.request_bytes > self._limit_bytes:
-            raise BodyTooLarge(f"The body has more than the {self._limit_bytes} bytes that are allowed.")
-        return message
-
-    def announced(self) -> Receive:
-        """Return what gives the messages of a client that announced how long the body is.
-
-        Raises:
-            BodyTooLarge: 413, too long.
-            InvalidRequest: 400, it is no number.
-        """
-        length = _content_length(self.scope, self.headers.by_name)
-        if length is None:
-            return self.receive
-        if length > self._limit_bytes:
-            raise BodyTooLarge(f"The body has {length} bytes; {self._limit_bytes} are allowed.")
-        return self._receive
-
-    def send(self, message: Message) -> Awaitable[None]:
-        """Pass a message of the application on, with the headers that every answer has."""
-        if message["type"] == "http.response.start":
-            self.has_started = True
-            self.status = message["status"]
-            trace, headers = self.trace, message.get("headers", ())
-            if self.headers.has_origin:
-                headers = (*headers, *self._cors_headers())
-            if self._edge.is_leaving:
-                headers = (*headers, *self._closing())
-            message["headers"] = [
-                *headers,
-                (b"x-request-id", trace.request_id.encode()),
-                (b"traceparent", trace.traceparent.encode()),
-                *self._edge.always,
-            ]
-        else:
-            self.response_bytes += len(message.get("body", b""))
-        return self._send(message)
-
-    async def respond(self, status: int, headers: RawHeaders, body: bytes, *, with_cors: bool = True) -> None:
-        """Send a whole answer of the edge's own."""
-        self.has_started = True
-        self.status = status
-        self.response_bytes = len(body)
-        cors = self._cors_headers() if with_cors else []
-        own = [(b"content-length", str(len(body)).encode())] if status != 204 else []  # noqa: PLR2004
-        all_headers = [*headers, *own, *cors, *self._own_headers(), *self._closing()]
-        await self._send({"type": "http.response.start", "status": status, "headers": all_headers})
-        await self._send(
-            {"type": "http.response.body", "body": b"" if self.scope["method"] == "HEAD" else body}
-        )
-
-    def finished(self) -> RequestFinished:
-        """Say how it ended."""
-        scope, trace = self.scope, self.trace
-        principal = scope["state"].get("principal")
-        return RequestFinished(
-            request_id=trace.request_id,
-            trace_id=trace.trace_id,
-            method=scope["method"] if scope["method"] in _KNOWN_METHODS else "OTHER",
-            route=scope["state"].get("route") or route_of(scope),
-            status=self.status,
-            # `round` takes three times as long
-            duration_seconds=int((monotonic_seconds() - self._began_at) * 1_000_000) / 1_000_000,
-            principal=principal.kind._value_ if principal is not None else "refused",
-            response_bytes=self.response_bytes,
-        )
-
-    def broken(self, problem: Problem) -> AnswerBroken:
-        """Say that the rest of the answer cannot be sent."""
-        return AnswerBroken(
-            request_id=self.trace.request_id,
-            route=route_of(self.scope),
-            code=problem.code,
-            reason=problem.message,
-            response_bytes=self.response_bytes,
-        )
-
-    def _own_headers(self) -> RawHeaders:
-        return [
-            (b"x-request-id", self.trace.request_id.encode()),
-            (b"traceparent", self.trace.traceparent.encode()),
-            *self._edge.always,
-        ]
-
-    def _closing(self) -> RawHeaders:
-        """Have a client whose process is about to stop come by another connection; HTTP/2 has its own way."""
-        return [_CLOSE] if self._edge.is_leaving and self.scope["http_version"][0] == "1" else []
-
-    def _cors_headers(self) -> RawHeaders:
-        by_name = self.headers.by_name
-        origin = _header(self.scope, b"origin") if by_name is None else by_name.get(b"origin")
-        return [] if origin is None else self._edge.cors_of(self.scope["path"]).headers(origin)
-
-
 _FIRST_DEFECT: Final = 500
 _POLICY_VIOLATION: Final = 1008
-_CLOSE: Final = (b"connection", b"close")
 _HSTS: Final = b"strict-transport-security"
 _NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
-_KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def route_of(scope: Scope) -> str:
-    """Return the template of the route that was taken, for logs and metric labels."""
-    route: str | None = scope["state"].get("route") or scope.get("path_template")
-    return route or UNMATCHED
 
 
 def raw_headers(rendered: Rendered) -> RawHeaders:
     """Return a rendered problem's headers as ASGI wants them."""
     pairs = [("content-type", rendered.media_type), *rendered.headers.items()]
     return [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in pairs]
-
-
-def _content_length(scope: Scope, headers: Mapping[bytes, bytes] | None) -> int | None:
-    raw = _header(scope, b"content-length") if headers is None else headers.get(b"content-length")
-    if raw is None:
-        return None
-    if not raw.isdigit():
-        raise InvalidRequest("The Content-Length header is not a number.")
-    return int(raw)
-
-
-def _header(scope: Scope, wanted: bytes) -> bytes | None:
-    return next((value for name, value in scope["headers"] if name == wanted), None)

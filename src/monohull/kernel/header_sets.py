@@ -28,6 +28,7 @@ MAX_SET_BYTES: Final = 4096
 MAX_NOTES: Final = 20
 """How much rooms may remember of a set; then they begin anew."""
 
+_FORWARDED: Final = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
 _OWN_IDS: Final = (b"x-request-id", b"traceparent")
 
 
@@ -38,6 +39,7 @@ class HeaderSet:
         by_name: Each value by its name, or None when one is repeated and they have to be looked at with care.
         credentials: What they say about who asks.
         has_origin: Whether a browser may have to be told something.
+        is_forwarded: Whether somebody asks for another.
         has_length: Whether a ``Content-Length`` is there, or may be.
         standing: Whom the credentials stood for the last time, as far as that can be asked without waiting.
         notes: What rooms derived from these headers, by keys of their own; `note` adds to them.
@@ -49,6 +51,7 @@ class HeaderSet:
         "credentials",
         "has_length",
         "has_origin",
+        "is_forwarded",
         "is_traced",
         "notes",
         "standing",
@@ -65,6 +68,7 @@ class HeaderSet:
         self.credentials = credentials
         self.has_origin = by_name is None or b"origin" in by_name
         self.has_length = by_name is None or b"content-length" in by_name
+        self.is_forwarded = any(name in _FORWARDED for name, _ in pairs)
         self.is_traced = by_name is None or any(name in by_name for name in _OWN_IDS)
         self.standing: Standing | None = None
         self.notes: dict[Hashable, Any] = {}

@@ -8,7 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from modules.rest.gate import Gate
+from monohull.kernel.authentication import Credentials
 from monohull.kernel.errors import RateLimited
+from monohull.kernel.header_sets import HeaderSet
 from monohull.kernel.principal import Principal, PrincipalKind, anonymous
 from monohull.kernel.ratelimit import RateLimits
 
@@ -21,10 +23,11 @@ def user(subject: str) -> Principal:
 
 
 def asked(peer: str | None, *, address: str | None = None, **headers: str) -> dict[str, Any]:
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     return {
         "client": None if peer is None else (peer, 1),
-        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
-        "state": {"address": address or peer},
+        "headers": pairs,
+        "state": {"address": address or peer, "headers": HeaderSet(pairs, dict(pairs), Credentials())},
     }
 
 

@@ -20,6 +20,7 @@ from modules.rest.cache.store import Entry, expiry
 from modules.rest.cache.trees import join_claims
 from modules.rest.metrics import CACHE_BYTES, CACHE_HEARTBEAT, CACHE_NOTICES, CACHE_READS, CACHE_STORES
 from modules.rest.response import Answer
+from monohull.kernel.asgi import lines_of
 from monohull.kernel.clock import monotonic_seconds
 
 if TYPE_CHECKING:
@@ -187,6 +188,21 @@ class ResponseCache:
 
     def find(self, way: Way, given: Sequence[bytes]) -> Answer | None:
         """Return an answer that is kept and holds, without waiting."""
+        found = self._find(way, given)
+        if found is None:
+            return None
+        entry, seconds = found
+        return Answer(_OK, [*entry.headers, (HEADER, _HIT % seconds)], entry.body)
+
+    def find_lines(self, way: Way, given: Sequence[bytes]) -> tuple[int, bytes, bytes] | None:
+        """Do what `find` does; return status, header lines and body."""
+        found = self._find(way, given)
+        if found is None:
+            return None
+        entry, seconds = found
+        return _OK, b"%bcache-status: monohull; hit; ttl=%d\r\n" % (entry.lines, seconds), entry.body
+
+    def _find(self, way: Way, given: Sequence[bytes]) -> tuple[Entry, int] | None:
         if way.is_refused:
             return None
         entry = self._store.get((way.verdict, way.claims, *given))
@@ -199,7 +215,7 @@ class ResponseCache:
         if left <= 0:
             return None
         _count(self._reads, "hit")
-        return Answer(_OK, [*entry.headers, (HEADER, _HIT % int(left))], entry.body)
+        return entry, int(left)
 
     async def answer(self, way: Way, known: Known, given: Sequence[bytes], fill: Fill) -> Answer:
         """Answer what `find` did not find.
@@ -300,7 +316,8 @@ class ResponseCache:
         if tokens != self.line.tokens(way.verdict.oids) or way.verdict.facts is not self.line.facts:
             return False
         assert isinstance(answer.body, bytes)
-        self._store.put(key, Entry(answer.headers, answer.body, tokens, expiry(seconds)))
+        lines = lines_of([pair for pair in answer.headers if pair[0] != b"content-length"])
+        self._store.put(key, Entry(answer.headers, lines, answer.body, tokens, expiry(seconds)))
         _count(self._stores, "memory")
         return True
 

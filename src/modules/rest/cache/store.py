@@ -30,11 +30,13 @@ class Entry(Struct, frozen=True):
 
     Attributes:
         headers: But for ``Cache-Status``.
+        lines: The same, written, without the length of the body.
         tokens: As they were when it was asked for.
         until: Monotonic seconds.
     """
 
     headers: RawHeaders
+    lines: bytes
     body: bytes
     tokens: Tokens
     until: float

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from monohull.kernel.database.compose import AT_ONCE_BYTES
 from monohull.kernel.database.conversation import Conversation
@@ -188,10 +190,11 @@ class DataPool(WirePool):
             exchange = None
             try:
                 wire.gathers = reads and len(self._wires) - len(self._idle) > 1
-                exchange = wire.begin_known(statement, settings, streams=reads)
-                rows = None if exchange is None else (await exchange.waiter)[1]
+                waiter: asyncio.Future[list[Rows]] = wire.create_future()
+                exchange = wire.begin_known(waiter, statement, settings, streams=reads)
+                rows = None if exchange is None else (await waiter)[1]
             except (ConnectionLost, PostgresError) as error:
-                self._begin_anew(wire, error, reads=reads)
+                self.begin_anew(wire, error, reads=reads)
             except BaseException as error:
                 self._leave(wire, exchange, error)
                 raise
@@ -201,6 +204,33 @@ class DataPool(WirePool):
                     return rows
         [rows] = await self.run_batch((statement,), settings=settings, streams=settings.is_read_only)
         return rows
+
+    def ask_known(self, statement: Statement, settings: BoundSettings, hear: Hear) -> Asked | None:
+        """Send what `run_known` would, if that can be done now, and have ``hear`` told what comes of it.
+
+        No task has to wait, so that it costs no turn of the loop. None where `run_known` is the way.
+
+        Raises:
+            InvalidRequest: 400, an argument is no text.
+        """
+        cost, login = self._costs.get(statement.key, SHORT_SECONDS), self._login
+        if cost >= SHORT_SECONDS or login is None or login.service_role_as is not None:
+            return None
+        reads = settings.is_read_only
+        wire = self.take_now(shares=True, depth=depth_of(cost) if reads else 0)
+        if wire is None:
+            return None
+        asked = Asked(self, wire, reads, hear)
+        wire.gathers = reads and len(self._wires) - len(self._idle) > 1
+        try:
+            is_sent = wire.begin_known(asked, statement, settings, streams=reads) is not None
+        except BaseException:
+            self.put_back(wire, is_over=True)
+            raise
+        if not is_sent:
+            self.put(wire)
+            return None
+        return asked
 
     @asynccontextmanager
     async def conversation(
@@ -225,7 +255,7 @@ class DataPool(WirePool):
         finally:
             self.put_back(wire)
 
-    def _begin_anew(self, wire: Wire, error: ConnectionLost | PostgresError, *, reads: bool) -> None:
+    def begin_anew(self, wire: Wire, error: ConnectionLost | PostgresError, *, reads: bool) -> None:
         """Put a connection back whose known statement failed; raise unless it may be tried anew.
 
         What the server refused it has rolled back. Whether a write took effect whose connection was lost
@@ -264,6 +294,68 @@ class DataPool(WirePool):
             if arg is not None:
                 size += len(arg)
         return self.cost_of(statement.key) if size <= AT_ONCE_BYTES else SHORT_SECONDS
+
+
+Hear: TypeAlias = "Callable[[Rows | None, Exception | None], None]"
+"""Is told the rows or the error of a statement; neither where it may be tried anew."""
+
+
+class Asked(Struct, eq=False):
+    """A known statement on its way, whose answer no task waits for.
+
+    Rows are told in the turn of the loop in which they come. What fails, and a value that still comes, is
+    told in the next one, as a future would, for the connection is in the midst of noticing it.
+    """
+
+    _pool: DataPool
+    _wire: Wire
+    _reads: bool
+    _hear: Hear
+    _is_done: bool = False
+
+    def done(self) -> bool:
+        """Say whether it was told, or waits no more."""
+        return self._is_done
+
+    def set_result(self, results: list[Rows], /) -> None:
+        """Tell the rows, once the connection is free for the next."""
+        self._is_done = True
+        rows = results[1]
+        if rows.rest is not None:
+            self._wire.call_soon(self._tell_of_rest, rows)
+            return
+        self._pool.put(self._wire)
+        self._hear(rows, None)
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Tell why nothing came."""
+        self._is_done = True
+        self._wire.call_soon(self._tell_of_failure, error)
+
+    def cancel(self) -> bool:
+        """Have it ended on the server, for nobody wants to hear of it any more; False if it is over."""
+        if self._is_done:
+            return False
+        self._is_done = True
+        self._pool.put_back(self._wire)
+        return True
+
+    def _tell_of_rest(self, rows: Rows) -> None:
+        self._pool.put(self._wire, rows.rest)
+        self._hear(rows, None)
+
+    def _tell_of_failure(self, error: Exception) -> None:
+        refusal: Exception | None = None
+        if isinstance(error, ResultTooLarge):
+            self._pool.put_back(self._wire)
+            refusal = _exceeded(error)
+        else:
+            assert isinstance(error, (ConnectionLost, PostgresError))
+            try:
+                self._pool.begin_anew(self._wire, error, reads=self._reads)
+            except (PostgresError, Problem) as found:
+                refusal = found
+        self._hear(None, refusal)
 
 
 def _explain(error: ConnectionLost | ResultTooLarge) -> Problem:

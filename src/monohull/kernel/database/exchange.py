@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator, Sequence
 
     from monohull.kernel.database.frames import PostgresError, Row
@@ -35,6 +34,26 @@ class ResultTooLarge(Exception):
         self.ceiling_bytes = ceiling_bytes
 
 
+class Waiter(Protocol):
+    """Who waits for the answer: a future, or what needs no turn of the loop between (`Asked`)."""
+
+    def done(self) -> bool:
+        """Say whether it was told, or waits no more."""
+        ...
+
+    def set_result(self, result: list[Rows], /) -> None:
+        """Tell what came."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Tell why nothing came."""
+        ...
+
+    def cancel(self) -> bool:
+        """Have it wait no more; say whether it did until then."""
+        ...
+
+
 class Exchange(Struct, eq=False):
     """One request on the wire: what was asked, and what has come back so far.
 
@@ -51,7 +70,7 @@ class Exchange(Struct, eq=False):
         body: What a large row is handed out as.
     """
 
-    waiter: asyncio.Future[list[Rows]]
+    waiter: Waiter
     asked: int
     streams: bool
     key: str = ""

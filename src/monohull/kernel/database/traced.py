@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
 
     from monohull.kernel.database.conversation import Conversation
+    from monohull.kernel.database.data import Hear
     from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
     from monohull.kernel.trace import Trace
     from monohull.kernel.tracing import Tracing
@@ -74,6 +75,9 @@ class TracedDataPool(DataPool):
             settings = self._tag_bound(settings, trace)
         work = super().run_known(statement, settings)
         return self._recorded(work, statement.sql) if tracing.records(trace) else work
+
+    def ask_known(self, statement: Statement, settings: BoundSettings, hear: Hear) -> None:
+        """Leave all to `run_known`: what is recorded belongs to a task."""
 
     @asynccontextmanager
     async def conversation(

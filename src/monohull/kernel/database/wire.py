@@ -66,6 +66,8 @@ from monohull.kernel.database.stream import RowInPieces, ValueStream
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from monohull.kernel.database.exchange import Waiter
+
 _INERTIA: Final = 0.75
 """How much of what a statement cost so far remains when it has run again."""
 
@@ -112,6 +114,7 @@ class Wire(asyncio.Protocol):
         is_settling: A request on it was left and is being ended, which may hit one of the others.
         costs: Seconds that statements take, by key; one for all connections of a pool.
         call_soon: The loop's; to ask for the running loop is a system call in Python 3.11.
+        create_future: The loop's.
         spools: Where clients' leftovers go; one for all connections of a pool.
         is_in_transaction: Whether one goes on after the request that came last.
     """
@@ -150,6 +153,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._loop = loop = asyncio.get_running_loop()
         self.call_soon: Final = loop.call_soon
+        self.create_future: Final = loop.create_future
         self._reader = FrameReader(self._receive, self._offer)
         self._acts: dict[int, Callable[[bytes, int, int], None]] = {
             DATA_ROW: self._on_row,
@@ -209,11 +213,12 @@ class Wire(asyncio.Protocol):
         """
         is_repeated = False
         while True:
-            exchange = self._begin(statements, settings, commit, isolation, streams, span)
+            waiter: asyncio.Future[list[Rows]] = self.create_future()
+            exchange = self._begin(waiter, statements, settings, commit, isolation, streams, span)
             try:
                 if exchange.parts:
                     await self._write_in_pieces(exchange)
-                results = await exchange.waiter
+                results = await waiter
             except PostgresError as error:
                 if error.is_stale_statement:
                     self._statements.forget()
@@ -229,6 +234,7 @@ class Wire(asyncio.Protocol):
 
     def _begin(  # noqa: PLR0913, PLR0917 a request has these parts
         self,
+        waiter: asyncio.Future[list[Rows]],
         statements: Sequence[Statement],
         settings: Settings,
         commit: bool,
@@ -242,11 +248,11 @@ class Wire(asyncio.Protocol):
         asked = len(statements)
         is_whole = span == "whole"
         if is_whole and asked == 1 and commit and isolation is None and isinstance(settings, BoundSettings):
-            known = self._begin_known(statements[0], settings, streams)
+            known = self._begin_known(waiter, statements[0], settings, streams)
             if known is not None:
                 return known
         key = statements[0].key if asked == 1 and is_whole else ""
-        exchange = Exchange(self._loop.create_future(), asked, streams, key)
+        exchange = Exchange(waiter, asked, streams, key)
         exchange.stays_open = span in {"first", "inner"}
         compose(
             exchange, self._statements, statements, settings, commit=commit, isolation=isolation, span=span
@@ -257,25 +263,29 @@ class Wire(asyncio.Protocol):
             exchange.parts.clear()
         return exchange
 
-    def begin_known(self, statement: Statement, settings: BoundSettings, *, streams: bool) -> Exchange | None:
+    def begin_known(
+        self, waiter: Waiter, statement: Statement, settings: BoundSettings, *, streams: bool
+    ) -> Exchange | None:
         """Write a request of one statement, if the server knows that and the settings.
 
-        Whoever waits for it does what `exchange` does when it fails; with ``streams`` its last value may come
-        as `Rows.rest`.
+        ``waiter`` is told its answer; whoever that is does what `exchange` does when it fails. With
+        ``streams`` its last value may come as `Rows.rest`.
 
         Raises:
             InvalidRequest: An argument is no text.
         """
         if self._is_lost or self._transport.is_closing():
             return None
-        return self._begin_known(statement, settings, streams)
+        return self._begin_known(waiter, statement, settings, streams)
 
-    def _begin_known(self, statement: Statement, settings: BoundSettings, streams: bool) -> Exchange | None:
+    def _begin_known(
+        self, waiter: Waiter, statement: Statement, settings: BoundSettings, streams: bool
+    ) -> Exchange | None:
         known = compose_known(self._statements, statement, settings)
         if known is None:
             return None
         data, steps = known
-        exchange = Exchange(self._loop.create_future(), 1, streams, statement.key, steps, 1, True)
+        exchange = Exchange(waiter, 1, streams, statement.key, steps, 1, True)
         self._queue(exchange)
         self._write(data)
         return exchange

@@ -120,6 +120,16 @@ def frame(  # noqa: PLR0913 an answer has these parts
     return Framing(start + DATES.now() + text, left, is_chunked, keeps, is_bare)
 
 
+def whole_head(status: int, lines: bytes, length: int, *, keeps: bool, is_newer: bool) -> bytes:
+    """Write the head of an answer whose header lines are written already, and whose body is there."""
+    end = b"\r\n"
+    if not keeps:
+        end = b"connection: close\r\n\r\n"
+    elif not is_newer:
+        end = b"connection: keep-alive\r\n\r\n"
+    return b"%b%b%bcontent-length: %d\r\n%b" % (_STATUS[status], DATES.now(), lines, length, end)
+
+
 def whole(rendered: Rendered) -> bytes:
     """Return the whole of an answer after which the connection ends."""
     headers = [

@@ -20,9 +20,11 @@ from monohull.kernel.server.heads import MAX_HEAD_BYTES, HeadTooLarge, KnownLine
 from monohull.kernel.server.turn import DONE, HOLD_BYTES, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
-    from monohull.kernel.asgi import ASGIApp
+    from monohull.kernel.asgi import ASGIApp, Direct, Scope, Work
+
+    Begin = Callable[[Scope, Direct], Work | None]
 
 HEAD_SECONDS: Final = 30.0
 """For the head of a request; the same for a connection that waits for its next one."""
@@ -44,6 +46,8 @@ class Connections:
         most: How many there may be; one more is closed at once.
 
     Attributes:
+        begin: How the application begins with a request where it can answer without a task; None where it
+            cannot. It returns what is left to be awaited.
         context: Of which each request has a copy: it may be begun from within the one before.
         open: Those there are.
         is_stopping: Each ends with the answer that it is at.
@@ -51,6 +55,7 @@ class Connections:
 
     def __init__(self, app: ASGIApp, *, most: int) -> None:
         self.app = app
+        self.begin: Begin | None = getattr(app, "begin", None)
         self.most = most
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
@@ -252,11 +257,18 @@ class Connection(asyncio.Protocol):
             "extensions": {},
             "state": {},
         }
-        self._task = self.loop.create_task(self._answer(turn, scope), context=self._all.context.copy())
+        begin = self._all.begin
+        work = self._all.app(scope, turn.receive, turn.send) if begin is None else begin(scope, turn)
+        if work is not None:
+            self.work_on(turn, work)
 
-    async def _answer(self, turn: Turn, scope: dict[str, Any]) -> None:
+    def work_on(self, turn: Turn, work: Awaitable[None]) -> None:
+        """Have ``work`` answer a request, as a task in a context of its own."""
+        self._task = self.loop.create_task(self._answer(turn, work), context=self._all.context.copy())
+
+    async def _answer(self, turn: Turn, work: Awaitable[None]) -> None:
         try:
-            await self._all.app(scope, turn.receive, turn.send)
+            await work
         finally:
             if not turn.is_over:  # the application failed; what tells the client is an answer without an end
                 turn.is_over = True

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec import Struct
 
 from monohull.kernel.errors import ClientGone
-from monohull.kernel.server.answers import LAST_CHUNK, Framing, chunk, frame
+from monohull.kernel.server.answers import LAST_CHUNK, Framing, chunk, frame, whole_head
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
-    from monohull.kernel.asgi import Message
+    from monohull.kernel.asgi import Message, Work
 
 HOLD_BYTES: Final = 256 * 1024
 """Of a body that nobody takes; the rest waits at the client."""
@@ -55,6 +55,10 @@ class Channel(Protocol):
 
     def finish(self, *, keeps: bool) -> None:
         """Note that the answer is complete."""
+        ...
+
+    def work_on(self, turn: Turn, work: Work) -> None:
+        """Have ``work`` answer, as a task."""
         ...
 
 
@@ -142,6 +146,36 @@ class Turn(Struct, eq=False):
         if kind != "http.response.body" or not self._status or self.is_over:
             raise RuntimeError(f"{kind} is out of turn")
         return self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+
+    def take_body(self) -> bytes | None:
+        """Return the whole body if all of it is there; then `receive` tells of the client's leaving alone."""
+        if not self.is_whole or self._is_told:
+            return None
+        body, self.pending = self.pending, b""
+        self._is_told = True
+        return bytes(body)
+
+    def answer(self, status: int, lines: bytes, body: bytes, *, keeps: bool = True) -> None:
+        """Write a whole answer.
+
+        Raises:
+            RuntimeError: Another one was begun.
+        """
+        if self.is_gone and self.is_over:
+            return
+        if self._status:
+            raise RuntimeError("an answer begins once")
+        self._status, self.is_over = status, True
+        keeps = keeps and self._keeps and self.is_whole
+        connection = self._connection
+        if not self.is_gone:
+            head = whole_head(status, lines, len(body), keeps=keeps, is_newer=self._is_newer)
+            connection.write_both(head, b"" if self._is_head else body)
+        connection.finish(keeps=keeps)
+
+    def go_on(self, work: Work) -> None:
+        """Have ``work`` answer after all, as a task."""
+        self._connection.work_on(self, work)
 
     def _send_body(self, body: bytes, *, is_last: bool) -> Awaitable[None]:
         framing, head = self._framing, b""

@@ -1,0 +1,162 @@
+"""Known statements whose answers no task waits for: what comes from the database goes out at once.
+
+A server that knows no more than ASGI runs each request as a task, which waits
+for the database and is woken a turn of the loop after it was heard of. That
+takes as long as all that is done for a known request otherwise. So where the
+server takes whole answers (`monohull.kernel.asgi.Direct`) there is an `Asking`
+in its place: `hear` is called with what the database said, in the midst of
+reading it, and writes the answer. Whatever is not usual goes on as a task.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+
+from modules.query import DataSource, guarded
+from modules.rest.sending import send_answer
+from monohull.kernel.database.frames import PostgresError
+from monohull.kernel.database.statements import Statement
+from monohull.kernel.departures import gone, until_gone
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from modules.rest.asgi import DataApi
+    from modules.rest.known import Lane
+    from modules.rest.known_write import WriteLane
+    from modules.rest.response import Answer
+    from monohull.kernel.asgi import Receive, Scope, Work
+    from monohull.kernel.database.data import Asked, Hear
+    from monohull.kernel.database.statements import BoundSettings, Rows
+    from monohull.kernel.errors import Problem
+    from monohull.kernel.exchange import Exchange
+
+
+class DirectSource(DataSource, Protocol):
+    """Runs statements, and can be asked one without anybody waiting; `DataPool` can."""
+
+    def ask_known(self, statement: Statement, settings: BoundSettings, hear: Hear) -> Asked | None:
+        """Send a known statement and have ``hear`` told what comes of it; None where it has to wait."""
+        ...
+
+
+class Asking(Struct, eq=False):
+    """A known statement of a request, on its way; one of those that `Departures` looks after."""
+
+    _api: DataApi
+    _lane: Any
+    _values: list[bytes]
+    _receive: Receive
+    _exchange: Exchange
+    looks: int = 0
+    _asked: Asked | None = None
+    _listener: asyncio.Task[None] | None = None
+
+    def is_sent(self, source: DirectSource) -> bool:
+        """Send the statement; False where somebody has to wait for a connection, or for anything else.
+
+        Raises:
+            InvalidRequest: A value is no text.
+        """
+        lane = self._lane
+        known = lane.known
+        statement = Statement(known.compiled.statement.text, known.args.fill(self._values), lane.key)
+        self._asked = source.ask_known(statement, lane.settings, self.hear)
+        if self._asked is None:
+            return False
+        self._api.departures.begin(self)
+        return True
+
+    def hear(self, rows: Rows | None, error: Exception | None) -> None:
+        """Answer with what the database said; neither rows nor an error has it asked anew."""
+        self._api.departures.end(self)
+        self._asked = None  # it holds this one
+        if self._listener is not None:
+            self._listener.cancel()
+        if rows is not None:
+            try:
+                lines = self._lines(rows)
+                if lines is not None:
+                    self._exchange.answer(*lines)
+                    return
+            except Exception as problem:  # noqa: BLE001 the edge tells refusals from defects
+                error = problem
+        is_new = rows is None and error is None
+        self._exchange.go_on(self._anew() if is_new else self._go_on(rows, error))
+
+    def listen(self) -> None:
+        """Begin to listen for the end of the client's connection, once."""
+        if self._listener is None:
+            self._listener = self._api.departures.loop.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        if await until_gone(self._receive) and self._asked is not None and self._asked.cancel():
+            self._api.departures.end(self)
+            self._exchange.go_on(self._go_on(None, gone()))
+
+    async def _go_on(self, rows: Rows | None, error: Exception | None) -> None:
+        """Say what is wrong, or send an answer that is unusual, or still comes."""
+        if isinstance(error, PostgresError):
+            raise self._refusal(error) from error
+        if error is not None:
+            raise error
+        assert rows is not None
+        await send_answer(self._receive, self._exchange.send, self._answer(rows))
+
+    def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
+        """Return status, header lines and body; None where `_answer` is the way."""
+        raise NotImplementedError
+
+    def _answer(self, rows: Rows) -> Answer:
+        raise NotImplementedError
+
+    def _refusal(self, error: PostgresError) -> Problem:
+        raise NotImplementedError
+
+    def _anew(self) -> Work:
+        raise NotImplementedError
+
+
+class AskingRead(Asking, eq=False):
+    """A known read."""
+
+    def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
+        lane: Lane = self._lane
+        return lane.known.answer_lines(self._values, rows)
+
+    def _answer(self, rows: Rows) -> Answer:
+        lane: Lane = self._lane
+        return lane.known.answer(self._values, rows)
+
+    def _refusal(self, error: PostgresError) -> Problem:
+        lane: Lane = self._lane
+        return self._api.refused_read(error, lane)
+
+    def _anew(self) -> Work:
+        return self._api.serve_known(self._lane, self._values, self._receive, self._exchange.send)
+
+
+class AskingWrite(Asking, eq=False, kw_only=True):
+    """A known write; ``raw`` is its body as it came."""
+
+    scope: Scope
+    raw: bytes
+
+    def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
+        lane: WriteLane = self._lane
+        return lane.known.answer_lines(rows)
+
+    def _answer(self, rows: Rows) -> Answer:
+        lane: WriteLane = self._lane
+        return lane.known.answer(rows)
+
+    def _refusal(self, error: PostgresError) -> Problem:
+        lane: WriteLane = self._lane
+        return guarded(error) or self._api.refused_write(error, self.scope, self.raw, lane)
+
+    def _anew(self) -> Work:
+        return self._api.serve_known_write(
+            self.scope, self._lane, self._values, self.raw, self._receive, self._exchange.send
+        )
