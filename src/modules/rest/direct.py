@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from modules.rest.known_write import WriteLane
     from modules.rest.response import Answer
     from monohull.kernel.asgi import Receive, Scope, Work
-    from monohull.kernel.database.data import Asked, Hear
+    from monohull.kernel.database.asked import Asked, Hear
     from monohull.kernel.database.statements import BoundSettings, Rows
     from monohull.kernel.errors import Problem
     from monohull.kernel.exchange import Exchange

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from msgspec import Struct
-
+from monohull.kernel.database.asked import Asked
 from monohull.kernel.database.compose import AT_ONCE_BYTES
 from monohull.kernel.database.conversation import Conversation
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
@@ -32,6 +31,7 @@ from monohull.kernel.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from monohull.kernel.database.asked import Hear
     from monohull.kernel.database.exchange import Exchange
     from monohull.kernel.database.wire import Wire
 
@@ -165,7 +165,7 @@ class DataPool(WirePool):
             except BaseException as error:
                 self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
                 if isinstance(error, ResultTooLarge):
-                    raise _exceeded(error) from error
+                    raise self.exceeded(error) from error
                 raise
             else:
                 self.put(wire, results[-1].rest if streams else None)
@@ -189,7 +189,7 @@ class DataPool(WirePool):
                 wire = await self.take(shares=True)
             exchange = None
             try:
-                wire.gathers = reads and len(self._wires) - len(self._idle) > 1
+                wire.gathers = self.gathers(reads=reads)
                 waiter: asyncio.Future[list[Rows]] = wire.create_future()
                 exchange = wire.begin_known(waiter, statement, settings, streams=reads)
                 rows = None if exchange is None else (await waiter)[1]
@@ -206,7 +206,7 @@ class DataPool(WirePool):
         return rows
 
     def ask_known(self, statement: Statement, settings: BoundSettings, hear: Hear) -> Asked | None:
-        """Send what `run_known` would, if that can be done now, and have ``hear`` told what comes of it.
+        """Send what `run_known` would, and have ``hear`` told what comes of it.
 
         No task has to wait, so that it costs no turn of the loop. None where `run_known` is the way.
 
@@ -216,21 +216,18 @@ class DataPool(WirePool):
         cost, login = self._costs.get(statement.key, SHORT_SECONDS), self._login
         if cost >= SHORT_SECONDS or login is None or login.service_role_as is not None:
             return None
-        reads = settings.is_read_only
-        wire = self.take_now(shares=True, depth=depth_of(cost) if reads else 0)
-        if wire is None:
+        asked = Asked(self, statement, settings, hear)
+        wire = self.take_now(shares=True, depth=depth_of(cost) if settings.is_read_only else 0)
+        if wire is not None:
+            return asked if asked.send(wire) else None
+        if self._is_closing or self._failing_since is not None:
             return None
-        asked = Asked(self, wire, reads, hear)
-        wire.gathers = reads and len(self._wires) - len(self._idle) > 1
-        try:
-            is_sent = wire.begin_known(asked, statement, settings, streams=reads) is not None
-        except BaseException:
-            self.put_back(wire, is_over=True)
-            raise
-        if not is_sent:
-            self.put(wire)
-            return None
+        asked.line_up()
         return asked
+
+    def gathers(self, *, reads: bool) -> bool:
+        """Say whether a known statement may wait for others of its turn of the loop."""
+        return reads and len(self._wires) - len(self._idle) > 1
 
     @asynccontextmanager
     async def conversation(
@@ -276,7 +273,12 @@ class DataPool(WirePool):
             exchange.body.close()
         self.put_back(wire, is_over=not isinstance(error, (asyncio.CancelledError, ResultTooLarge)))
         if isinstance(error, ResultTooLarge):
-            raise _exceeded(error) from error
+            raise self.exceeded(error) from error
+
+    @staticmethod
+    def exceeded(error: ResultTooLarge) -> ResultExceedsCeiling:
+        """Return the refusal of a request whose rows passed the ceiling."""
+        return ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.")
 
     def _shared_cost(self, statements: Sequence[Statement], settings: Settings, *, is_plain: bool) -> float:
         """Return what a request costs, in seconds, that can be sent behind others and others behind it.
@@ -296,74 +298,8 @@ class DataPool(WirePool):
         return self.cost_of(statement.key) if size <= AT_ONCE_BYTES else SHORT_SECONDS
 
 
-Hear: TypeAlias = "Callable[[Rows | None, Exception | None], None]"
-"""Is told the rows or the error of a statement; neither where it may be tried anew."""
-
-
-class Asked(Struct, eq=False):
-    """A known statement on its way, whose answer no task waits for.
-
-    Rows are told in the turn of the loop in which they come. What fails, and a value that still comes, is
-    told in the next one, as a future would, for the connection is in the midst of noticing it.
-    """
-
-    _pool: DataPool
-    _wire: Wire
-    _reads: bool
-    _hear: Hear
-    _is_done: bool = False
-
-    def done(self) -> bool:
-        """Say whether it was told, or waits no more."""
-        return self._is_done
-
-    def set_result(self, results: list[Rows], /) -> None:
-        """Tell the rows, once the connection is free for the next."""
-        self._is_done = True
-        rows = results[1]
-        if rows.rest is not None:
-            self._wire.call_soon(self._tell_of_rest, rows)
-            return
-        self._pool.put(self._wire)
-        self._hear(rows, None)
-
-    def set_exception(self, error: Exception, /) -> None:
-        """Tell why nothing came."""
-        self._is_done = True
-        self._wire.call_soon(self._tell_of_failure, error)
-
-    def cancel(self) -> bool:
-        """Have it ended on the server, for nobody wants to hear of it any more; False if it is over."""
-        if self._is_done:
-            return False
-        self._is_done = True
-        self._pool.put_back(self._wire)
-        return True
-
-    def _tell_of_rest(self, rows: Rows) -> None:
-        self._pool.put(self._wire, rows.rest)
-        self._hear(rows, None)
-
-    def _tell_of_failure(self, error: Exception) -> None:
-        refusal: Exception | None = None
-        if isinstance(error, ResultTooLarge):
-            self._pool.put_back(self._wire)
-            refusal = _exceeded(error)
-        else:
-            assert isinstance(error, (ConnectionLost, PostgresError))
-            try:
-                self._pool.begin_anew(self._wire, error, reads=self._reads)
-            except (PostgresError, Problem) as found:
-                refusal = found
-        self._hear(None, refusal)
-
-
 def _explain(error: ConnectionLost | ResultTooLarge) -> Problem:
-    return _exceeded(error) if isinstance(error, ResultTooLarge) else unavailable()
-
-
-def _exceeded(error: ResultTooLarge) -> ResultExceedsCeiling:
-    return ResultExceedsCeiling(f"The {error.args[0].removeprefix('the ')}.")
+    return DataPool.exceeded(error) if isinstance(error, ResultTooLarge) else unavailable()
 
 
 def data_pool(

@@ -21,7 +21,7 @@ import asyncio
 from collections import OrderedDict
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, Self
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.dial import dial
@@ -72,6 +72,25 @@ MAX_AGE_SECONDS: Final = 1800.0
 """Then a connection is replaced: a backend keeps what it learnt about every table it met."""
 
 DEPENDENCY: Final = "data pool"
+
+_CLOCK_SECONDS: Final = 0.001
+"""Timers are exact to a millisecond."""
+
+
+class InLine(Protocol):
+    """Who waits for a connection: a future, or what needs no turn of the loop between."""
+
+    def done(self) -> bool:
+        """Say whether it was told, or waits no more."""
+        ...
+
+    def set_result(self, result: Wire, /) -> None:
+        """Tell which connection it has."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Tell why it has none."""
+        ...
 
 
 class PoolWaitExpired(Observation, frozen=True, kw_only=True):
@@ -157,7 +176,8 @@ class WirePool:
         self._costs: dict[str, float] = {}
         self._spools = Spools(is_hurried=lambda: self.waiting > 0)
         self._open_to_more: Wire | None = None
-        self._waiters: OrderedDict[asyncio.Future[Wire], bool] = OrderedDict()
+        self._waiters: OrderedDict[InLine, tuple[bool, float]] = OrderedDict()
+        self._expiry: asyncio.TimerHandle | None = None
         self._opening = 0
         self._failing_since: float | None = None
         self._retry_at = 0.0
@@ -291,12 +311,9 @@ class WirePool:
             return wire
         if self._failing_since is not None and not self._wires and monotonic_seconds() < self._retry_at:
             raise unavailable()
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Wire] = loop.create_future()
-        self._waiters[waiter] = shares
-        self._grow()
-        timer = loop.call_later(self.timeout_seconds, self._expire, waiter)
+        waiter: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
         since = monotonic_seconds()
+        self.line_up(waiter, shares=shares)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -304,11 +321,21 @@ class WirePool:
                 self.put(waiter.result())  # it was given in the same turn of the loop
             raise
         finally:
-            timer.cancel()
-            self._waiters.pop(waiter, None)
-            self.waited_total += 1
-            self.waited_seconds_total += monotonic_seconds() - since
-            self._note_change()
+            self.step_out(waiter, since)
+
+    def line_up(self, waiter: InLine, *, shares: bool) -> None:
+        """Have ``waiter`` told of a connection once it is its turn, or why there is none in time."""
+        self._waiters[waiter] = shares, monotonic_seconds()
+        self._grow()
+        if self._expiry is None:
+            self._expire_later(self.timeout_seconds)
+
+    def step_out(self, waiter: InLine, since: float) -> None:
+        """Note that ``waiter`` waits no more, who did since then."""
+        self._waiters.pop(waiter, None)
+        self.waited_total += 1
+        self.waited_seconds_total += monotonic_seconds() - since
+        self._note_change()
 
     def put(self, wire: Wire, rest: ValueStream | None = None) -> None:
         """Note that a request on ``wire`` is over; hand it to whoever waits longest, or keep it.
@@ -340,7 +367,7 @@ class WirePool:
 
     def _share_on(self, wire: Wire) -> None:
         """Give a place on a connection that is in use to whoever waits longest, if that one shares."""
-        waiter, shares = next(iter(self._waiters.items()))
+        waiter, (shares, _) = next(iter(self._waiters.items()))
         if shares and wire.load < SHARED_DEPTH and wire.is_open:
             del self._waiters[waiter]
             if not waiter.done():
@@ -348,7 +375,7 @@ class WirePool:
 
     def _give(self, wire: Wire) -> None:
         while self._waiters:
-            waiter, shares = self._waiters.popitem(last=False)
+            waiter, (shares, _) = self._waiters.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(self._grant(wire, shares=shares))
                 return
@@ -376,13 +403,25 @@ class WirePool:
         wire.is_settling = False
         self.put(wire)
 
-    def _expire(self, waiter: asyncio.Future[Wire]) -> None:
-        if not waiter.done():
-            waiting, in_use = self.waiting, self.in_use
-            _refuse(
-                waiter, PoolExhausted(f"No database connection became free in {self.timeout_seconds:g} s.")
-            )
-            self._observer.observe(PoolWaitExpired(waiting=waiting, in_use=in_use, size=self.size))
+    def _expire_later(self, seconds: float) -> None:
+        self._expiry = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        """Refuse those who waited too long. One timer does for all, since all wait for the same time."""
+        self._expiry = None
+        now = monotonic_seconds()
+        for waiter, (_, since) in list(self._waiters.items()):
+            left = since + self.timeout_seconds - now
+            if left > _CLOCK_SECONDS:
+                self._expire_later(left)
+                return
+            if not waiter.done():
+                waiting, in_use = self.waiting, self.in_use
+                _refuse(
+                    waiter,
+                    PoolExhausted(f"No database connection became free in {self.timeout_seconds:g} s."),
+                )
+                self._observer.observe(PoolWaitExpired(waiting=waiting, in_use=in_use, size=self.size))
 
     # opening and losing
 
@@ -487,7 +526,7 @@ def depth_of(seconds: float) -> int:
     return TOGETHER_DEPTH if seconds * TOGETHER_DEPTH <= TOGETHER_SECONDS else int(TOGETHER_SECONDS / seconds)
 
 
-def _refuse(waiter: asyncio.Future[Wire], problem: Problem) -> None:
+def _refuse(waiter: InLine, problem: Problem) -> None:
     if not waiter.done():
         waiter.set_exception(problem)
 

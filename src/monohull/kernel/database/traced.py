@@ -26,8 +26,8 @@ from monohull.kernel.span import Kind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
 
+    from monohull.kernel.database.asked import Hear
     from monohull.kernel.database.conversation import Conversation
-    from monohull.kernel.database.data import Hear
     from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
     from monohull.kernel.trace import Trace
     from monohull.kernel.tracing import Tracing

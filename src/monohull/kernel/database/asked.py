@@ -1,0 +1,159 @@
+"""`Asked`: a known statement whose answer no task waits for.
+
+A task that waits is woken a turn of the loop after that which it waits for has
+come: for a connection, and for the rows. Here the next step is taken in the
+midst of it. Whatever fails is told in a turn of its own, as a future would, for
+the connection is then in the midst of noticing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+
+from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
+from monohull.kernel.database.frames import PostgresError
+from monohull.kernel.database.statements import BoundSettings, Rows, Statement
+from monohull.kernel.errors import Problem
+
+if TYPE_CHECKING:
+    from monohull.kernel.database.data import DataPool
+    from monohull.kernel.database.wire import Wire
+
+Hear: TypeAlias = Callable[[Rows | None, Exception | None], None]
+"""Is told the rows or the error of a statement; neither where it may be tried anew."""
+
+
+class Asked(Struct, eq=False):
+    """A known statement on its way; what a `Wire` tells of the answer."""
+
+    _pool: DataPool
+    _statement: Statement
+    _settings: BoundSettings
+    _hear: Hear
+    _wire: Wire | None = None
+    _place: Place | None = None
+    _is_done: bool = False
+
+    def send(self, wire: Wire) -> bool:
+        """Send it on ``wire``; False, and the connection put back, where the server does not know it.
+
+        Raises:
+            InvalidRequest: An argument is no text.
+        """
+        pool, reads = self._pool, self._settings.is_read_only
+        self._wire = wire
+        wire.gathers = pool.gathers(reads=reads)
+        is_sent = False
+        try:
+            is_sent = wire.begin_known(self, self._statement, self._settings, streams=reads) is not None
+        finally:
+            if not is_sent:
+                wire.call_soon(pool.put, wire)  # whoever gets it next may be asked in the same way
+        return is_sent
+
+    def line_up(self) -> None:
+        """Wait for a connection."""
+        place = self._place = Place(self, monotonic_seconds())
+        self._pool.line_up(place, shares=True)
+
+    def take_up(self, wire: Wire) -> None:
+        """Go on with the connection that was waited for."""
+        self._place = None
+        try:
+            if self.send(wire):
+                return
+        except Problem as problem:
+            self._is_done = True
+            self._hear(None, problem)
+        else:
+            self._is_done = True
+            self._hear(None, None)
+
+    def cancel(self) -> bool:
+        """Have it ended, for nobody wants to hear of it any more; False if it is over."""
+        if self._is_done:
+            return False
+        self._is_done = True
+        if self._place is not None:
+            self._place.leave(self._pool)
+        elif self._wire is not None:
+            self._pool.put_back(self._wire)
+        return True
+
+    def refuse(self, problem: Exception) -> None:
+        """Tell that there was no connection."""
+        self._is_done, self._place = True, None
+        self._hear(None, problem)
+
+    # what the connection tells
+
+    def done(self) -> bool:
+        """Say whether it was told, or waits no more."""
+        return self._is_done
+
+    def set_result(self, results: list[Rows], /) -> None:
+        """Tell the rows, once the connection is free for the next."""
+        self._is_done = True
+        rows, wire = results[1], self._wire
+        assert wire is not None
+        if rows.rest is not None:
+            wire.call_soon(self._tell_of_rest, wire, rows)
+            return
+        self._pool.put(wire)
+        self._hear(rows, None)
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Tell why nothing came."""
+        self._is_done = True
+        assert self._wire is not None
+        self._wire.call_soon(self._tell_of_failure, self._wire, error)
+
+    def _tell_of_rest(self, wire: Wire, rows: Rows) -> None:
+        self._pool.put(wire, rows.rest)
+        self._hear(rows, None)
+
+    def _tell_of_failure(self, wire: Wire, error: Exception) -> None:
+        refusal: Exception | None = None
+        if isinstance(error, ResultTooLarge):
+            self._pool.put_back(wire)
+            refusal = self._pool.exceeded(error)
+        else:
+            assert isinstance(error, (ConnectionLost, PostgresError))
+            try:
+                self._pool.begin_anew(wire, error, reads=self._settings.is_read_only)
+            except (PostgresError, Problem) as found:
+                refusal = found
+        self._hear(None, refusal)
+
+
+class Place(Struct, eq=False):
+    """The place of a statement among those that wait for a connection."""
+
+    _asked: Asked
+    _since: float
+    _is_done: bool = False
+
+    def done(self) -> bool:
+        """Say whether its turn has come, or it waits no more."""
+        return self._is_done
+
+    def set_result(self, wire: Wire, /) -> None:
+        """Tell which connection it has."""
+        asked = self._asked
+        self.leave(asked._pool)  # noqa: SLF001 two halves of one thing
+        asked.take_up(wire)
+
+    def set_exception(self, problem: Exception, /) -> None:
+        """Tell why it has none."""
+        asked = self._asked
+        self.leave(asked._pool)  # noqa: SLF001 as above
+        asked.refuse(problem)
+
+    def leave(self, pool: DataPool) -> None:
+        """Wait no more."""
+        self._is_done = True
+        pool.step_out(self, self._since)
