@@ -152,7 +152,7 @@ def parse_uneven(raw: bytes) -> tuple[Body, bool]:
 
 def nested_keys(fields: Mapping[str, Raw]) -> tuple[str, ...]:
     """Return the keys whose values are objects or arrays."""
-    return tuple(key for key, value in fields.items() if bytes(value)[:1] in _OPENING)
+    return tuple([key for key, value in fields.items() if bytes(value)[:1] in _OPENING])
 
 
 def compare_rows(rows: Sequence[Raw]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -270,6 +270,8 @@ def take_apart(path: bytes, query: bytes) -> tuple[Pieces, list[bytes]]:
     >>> take_apart(b"/rest/v1/items", b"id=eq.7&limit=1")
     ((b'/rest/v1/items', b'', b'&id=eq.', b'&limit=1'), [b'7'])
     """
+    if not query:
+        return (path, b"&"), []
     pieces = _VALUES.split(b"&" + query)
     given = pieces[2::3]
     del pieces[2::3]

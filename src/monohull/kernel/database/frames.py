@@ -357,10 +357,10 @@ def read_single_row(data: bytes, at: int = 0) -> tuple[Row, int] | None:
 def read_answer_row(data: bytes, start: int, stop: int) -> Row:
     """Do what `read_row` does, at once where all values but a large last one were met before.
 
-    Most rows of data requests have five values: no total, a number of rows, two empty ones, the document.
+    Most rows of data requests have no total, a number of rows, values that are empty or null, the document.
     """
-    # up to the length of the fifth, if the first is null and both after the second are empty
-    at = start + _FIXED_BYTES + data[start + _FIXED_BYTES - 9]
+    # to the length of the last: their number, one length less than that, and the digits of the second value
+    at = start + 4 * data[start + 1] - 2 + data[start + _AT_DIGITS]
     head = data[start:at]
     first = _heads.get(head)
     if first is not None:
@@ -375,18 +375,19 @@ def read_answer_row(data: bytes, start: int, stop: int) -> Row:
 
 def _is_usual(row: Row) -> bool:
     """Say whether a row's first values end where `read_answer_row` looks for the last."""
-    if len(row) != _USUAL_COLUMNS:
+    if not _LEAST_COLUMNS <= len(row) <= _MOST_COLUMNS:
         return False
-    total, rows, one, other, document = row
+    total, rows, *others, document = row
     is_number = rows is not None and rows.isdigit() and len(rows) < _MAX_DIGITS
-    return total is None and is_number and not (one or other) and document is not None
+    return total is None and is_number and not any(others) and document is not None
 
 
 MAX_HEADS: Final = 4096
-_USUAL_COLUMNS: Final = 5
+_LEAST_COLUMNS: Final = 3
+_MOST_COLUMNS: Final = 10
 _MAX_DIGITS: Final = 20
-_FIXED_BYTES: Final = 18
-"""The number of columns, and four lengths; the second one's last byte is the ninth from behind."""
+_AT_DIGITS: Final = 9
+"""Where the last byte of the second value's length is, if the first is null."""
 _heads: Final[dict[bytes, Row]] = {}
 
 

@@ -16,7 +16,7 @@ from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import InvalidRequest, Problem, RequestTimeout, render_problem
 from monohull.kernel.server.answers import whole
 from monohull.kernel.server.chunks import Chunks
-from monohull.kernel.server.heads import MAX_HEAD_BYTES, HeadTooLarge, KnownLines, Lines, Target, read_target
+from monohull.kernel.server.heads import MAX_HEAD_BYTES, HeadTooLarge, KnownLines, Lines, Target
 from monohull.kernel.server.turn import DONE, HOLD_BYTES, Turn
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
                 return
             data = bytes(self._head)
             self._head.clear()
-        if empty := _EMPTY_LINES.match(data):  # some clients send one after a body
+        if data.startswith(b"\r\n") and (empty := _EMPTY_LINES.match(data)):  # some send one after a body
             data = data[empty.end() :]
         stop = data.find(b"\r\n\r\n")
         if stop < 0:
@@ -203,8 +203,9 @@ class Connection(asyncio.Protocol):
         if stop > MAX_HEAD_BYTES:
             raise HeadTooLarge(f"The header has more than {MAX_HEAD_BYTES} bytes.")
         line = data.find(b"\r\n")
-        target = read_target(data[:line])
-        lines = self._all.known.read(data[line + 2 : stop + 2])
+        known = self._all.known
+        target = known.read_target(data[:line])
+        lines = known.read(data[line + 2 : stop + 2])
         if target.is_newer and not lines.has_host:
             raise InvalidRequest("A request of HTTP/1.1 needs the header Host.")
         self._start(target, lines, data[stop + 4 :])
@@ -229,6 +230,7 @@ class Connection(asyncio.Protocol):
         else:
             self._chunks = None
             self._left = length
+        is_whole = length == len(rest)  # nearly always
         keeps = target.is_newer if lines.keeps is None else lines.keeps
         turn = self.turn = Turn(
             self,
@@ -236,10 +238,10 @@ class Connection(asyncio.Protocol):
             target.is_newer,
             keeps and not self._all.is_stopping,
             lines.expects and target.is_newer,
-            b"",
-            length == 0,
+            rest if is_whole else b"",
+            is_whole or length == 0,
         )
-        if rest or length is None:
+        if not is_whole and (rest or length is None):
             self._go_on(turn, rest)
         scope = {
             "type": "http",

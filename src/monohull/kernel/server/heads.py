@@ -116,16 +116,41 @@ def read_target(line: bytes) -> Target:
 
 
 _STAR: Final = ord("*")
+_NEWER: Final = b" HTTP/1.1"
+_OF_QUERIES: Final = bytes(byte for byte in range(0x21, 0x100) if byte not in b"#\x7f")
+MAX_KEPT_TARGETS: Final = 1000
+MAX_KEPT_TARGET_BYTES: Final = 200
+"""Of each kind; less than a megabyte."""
 
 
 class KnownLines:
-    """Header lines that were read before."""
+    """Lines that were read before: of headers all together, of first ones what comes before the query."""
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Lines] = {}
+        self._targets: dict[bytes, Target] = {}
+        self._plain: dict[bytes, Target] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def read_target(self, line: bytes) -> Target:
+        """Do what the function of this name does, and read anew no more than the query."""
+        if (whole := self._plain.get(line)) is not None:
+            return whole
+        before, mark, rest = line.partition(b"?")
+        kept = self._targets.get(before)
+        if kept is not None and rest.endswith(_NEWER):
+            query = rest[: -len(_NEWER)]
+            if not query.translate(None, _OF_QUERIES):
+                return Target(kept.method, kept.path, kept.raw_path, query, True)
+        target = read_target(line)
+        if len(before) <= MAX_KEPT_TARGET_BYTES:
+            if not mark:
+                _keep(self._plain, line, target)
+            elif before == b"%b %b" % (target.method.encode(), target.raw_path):
+                _keep(self._targets, before, target)
+        return target
 
     def read(self, block: bytes) -> Lines:
         """Return what the header lines ``block`` say, each with its line feed.
@@ -143,6 +168,12 @@ class KnownLines:
             if len(self._kept) > MAX_KEPT:
                 del self._kept[next(iter(self._kept))]
         return lines
+
+
+def _keep(kept: dict[bytes, Target], line: bytes, target: Target) -> None:
+    kept[line] = target
+    if len(kept) > MAX_KEPT_TARGETS:
+        del kept[next(iter(kept))]
 
 
 def read_lines(block: bytes) -> Lines:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monohull.kernel.errors import InvalidRequest
 from monohull.kernel.server.heads import (
     MAX_KEPT,
     MAX_KEPT_BYTES,
+    MAX_KEPT_TARGET_BYTES,
+    MAX_KEPT_TARGETS,
     MAX_LINES,
     HeadTooLarge,
     KnownLines,
@@ -149,3 +153,39 @@ def test_lines_are_kept_and_not_for_ever() -> None:
     for number in range(MAX_KEPT + 10):
         known.read(b"X: %d\r\n" % number)
     assert len(known) == MAX_KEPT
+
+
+_FIRST_LINES = st.builds(
+    lambda method, path, rest: f"{method} {path}{rest}".encode(),
+    st.sampled_from(["GET", "POST", "OPTIONS", "G\tT"]),
+    st.sampled_from(["/a", "/a%20b", "/a#b", "*", "http://x.test/a", "/a/b", "a", "/a b"]),
+    st.one_of(
+        st.text(alphabet="?#&= .ä%\x7f\x00a/", max_size=8).map(lambda text: f"?{text} HTTP/1.1"),
+        st.sampled_from(
+            ["?x=1 HTTP/1.1", "?x=1 HTTP/1.0", "?x=1 HTTP/2.0", "? HTTP/1.1", " HTTP/1.1", "?x=1"]
+        ),
+    ),
+)
+
+
+@given(st.lists(_FIRST_LINES, max_size=20))
+def test_a_request_line_whose_beginning_is_known_is_read_as_a_new_one(lines: list[bytes]) -> None:
+    known = KnownLines()
+    for line in lines:
+        try:
+            expected: object = read_target(line)
+        except (InvalidRequest, VersionUnknown) as error:
+            expected = type(error)
+        try:
+            found: object = known.read_target(line)
+        except (InvalidRequest, VersionUnknown) as error:
+            found = type(error)
+        assert found == expected
+
+
+def test_beginnings_of_request_lines_are_kept_and_not_for_ever() -> None:
+    known = KnownLines()
+    for number in range(MAX_KEPT_TARGETS + 10):
+        known.read_target(b"GET /%d?a=b HTTP/1.1" % number)
+    known.read_target(b"GET /" + b"a" * MAX_KEPT_TARGET_BYTES + b"?a=b HTTP/1.1")
+    assert len(known._targets) == MAX_KEPT_TARGETS
