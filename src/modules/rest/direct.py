@@ -23,13 +23,13 @@ from monohull.kernel.departures import gone, until_gone
 if TYPE_CHECKING:
     import asyncio
 
-    from modules.rest.asgi import DataApi
     from modules.rest.known import Lane
     from modules.rest.known_write import WriteLane
     from modules.rest.response import Answer
-    from monohull.kernel.asgi import Receive, Scope, Work
+    from monohull.kernel.asgi import Receive, Scope, Send, Work
     from monohull.kernel.database.asked import Asked, Hear
     from monohull.kernel.database.statements import BoundSettings, Rows
+    from monohull.kernel.departures import Departures
     from monohull.kernel.errors import Problem
     from monohull.kernel.exchange import Exchange
 
@@ -42,10 +42,32 @@ class DirectSource(DataSource, Protocol):
         ...
 
 
+class Serves(Protocol):
+    """What this needs of the data API; `DataApi` has it."""
+
+    departures: Departures
+
+    def serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> Work: ...
+
+    def serve_known_write(  # noqa: PLR0913, PLR0917 a request has these parts
+        self,
+        scope: Scope,
+        lane: WriteLane,
+        values: list[bytes],
+        raw: bytes,
+        receive: Receive,
+        send: Send,
+    ) -> Work: ...
+
+    def refused_read(self, error: PostgresError, lane: Lane) -> Problem: ...
+
+    def refused_write(self, error: PostgresError, scope: Scope, raw: bytes, lane: WriteLane) -> Problem: ...
+
+
 class Asking(Struct, eq=False):
     """A known statement of a request, on its way; one of those that `Departures` looks after."""
 
-    _api: DataApi
+    _api: Serves
     _lane: Any
     _values: list[bytes]
     _receive: Receive

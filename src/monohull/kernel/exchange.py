@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
@@ -15,13 +15,33 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
 
     from monohull.kernel.asgi import Direct, Message, Receive, Scope, Send, Work
-    from monohull.kernel.cors import RawHeaders
-    from monohull.kernel.edge import Edge
+    from monohull.kernel.cors import Cors, RawHeaders
     from monohull.kernel.errors import Problem
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.trace import Trace
 
 UNMATCHED: Final = "unmatched"
+
+
+class Surroundings(Protocol):
+    """What a request needs of the edge.
+
+    Attributes:
+        always: Headers that every answer has.
+        always_lines: The same, written.
+    """
+
+    always: RawHeaders
+    always_lines: bytes
+
+    @property
+    def is_leaving(self) -> bool: ...
+
+    def cors_of(self, path: str) -> Cors: ...
+
+    def see_through(self, exchange: Exchange, work: Awaitable[None]) -> Work: ...
+
+    def conclude(self, exchange: Exchange) -> None: ...
 
 
 class Exchange(Struct, eq=False):
@@ -33,7 +53,7 @@ class Exchange(Struct, eq=False):
         direct: What answers without a task; None where the server knows ASGI alone.
     """
 
-    _edge: Edge
+    _edge: Surroundings
     scope: Scope
     _receive: Receive
     _send: Send

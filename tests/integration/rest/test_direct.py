@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 import pytest
@@ -19,7 +20,7 @@ from tests.integration.kernel.test_server_connections import serving as listenin
 from tests.patience import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from tests.integration.standing import Standing
 
@@ -38,6 +39,9 @@ END: Final = """
 select pg_terminate_backend(pid) from pg_stat_activity
  where wait_event_type = 'Lock' and datname = current_database()
 """
+Headers: TypeAlias = "Mapping[str, str]"
+NONE: Final[Headers] = MappingProxyType({})
+BROWSER: Final[Headers] = {"Origin": "http://localhost:3000"}
 OWN: Final = frozenset({"x-request-id", "traceparent", "date"})
 SERVICE: Final = {"Authorization": f"Bearer {service_key()}"}
 
@@ -73,12 +77,12 @@ class Watched:
         self.tasks = 0
 
     async def ask(
-        self, method: str, path: str, body: str = "", client: Client | None = None, **headers: str
+        self, method: str, path: str, body: str = "", *, client: Client | None = None, headers: Headers = NONE
     ) -> tuple[int, dict[str, str], bytes]:
-        return await (client or self.client).ask(request(method, path, body, **headers))
+        return await (client or self.client).ask(request(method, path, body, headers))
 
-    async def through_asgi(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-        answer = await self.served.client.get(f"/rest/v1/{path}", headers=SERVICE | headers)
+    async def through_asgi(self, path: str, headers: Headers = NONE) -> tuple[int, dict[str, str], bytes]:
+        answer = await self.served.client.get(f"/rest/v1/{path}", headers={**SERVICE, **headers})
         return answer.status_code, dict(answer.headers.multi_items()), answer.content
 
     @property
@@ -86,7 +90,7 @@ class Watched:
         return self.served.runtime.data.in_use
 
 
-def request(method: str, path: str, body: str = "", **headers: str) -> bytes:
+def request(method: str, path: str, body: str = "", headers: Headers = NONE) -> bytes:
     more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     if body:
         more += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -137,11 +141,11 @@ async def test_known_reads_are_answered_without_a_task_as_they_are_with_one(own:
 
 
 async def test_browsers_are_told_what_they_may(own: Watched) -> None:
-    await own.ask("GET", "things?id=eq.1", Origin="http://localhost:3000")
+    await own.ask("GET", "things?id=eq.1", headers=BROWSER)
     own.tasks = 0
-    answer = await own.ask("GET", "things?id=eq.1", Origin="http://localhost:3000")
+    answer = await own.ask("GET", "things?id=eq.1", headers=BROWSER)
     assert own.tasks == 0
-    there = await own.through_asgi("things?id=eq.1", Origin="http://localhost:3000")
+    there = await own.through_asgi("things?id=eq.1", headers=BROWSER)
     assert kept(answer) == kept(there)
 
 
@@ -153,8 +157,8 @@ async def test_what_is_refused(own: Watched) -> None:
     assert json.loads(answer[2])["code"] == "22P02"
     one = {"Accept": "application/vnd.pgrst.object+json"}
     for _ in range(2):
-        await own.ask("GET", "things?id=eq.1", **one)
-    answer = await own.ask("GET", "things?id=eq.99", **one)
+        await own.ask("GET", "things?id=eq.1", headers=one)
+    answer = await own.ask("GET", "things?id=eq.99", headers=one)
     assert (answer[0], json.loads(answer[2])["code"]) == (406, "PGRST116")
 
 
@@ -167,16 +171,16 @@ async def test_headers_that_the_database_sets(own: Watched) -> None:
 async def test_known_writes(own: Watched) -> None:
     wish = {"Prefer": "return=representation"}
     for number in (101, 102):
-        await own.ask("POST", "things", json.dumps({"id": number, "name": f"new {number}"}), **wish)
+        await own.ask("POST", "things", json.dumps({"id": number, "name": f"new {number}"}), headers=wish)
     own.tasks = 0
-    status, _, body = await own.ask("POST", "things", '{"id": 103, "name": "new 103"}', **wish)
+    status, _, body = await own.ask("POST", "things", '{"id": 103, "name": "new 103"}', headers=wish)
     assert (status, json.loads(body)) == (201, [{"id": 103, "name": "new 103", "doubled": 206}])
     assert own.tasks == 0
-    status, _, body = await own.ask("POST", "things", '{"id": 103, "name": "again"}', **wish)
+    status, _, body = await own.ask("POST", "things", '{"id": 103, "name": "again"}', headers=wish)
     assert (status, json.loads(body)["code"]) == (409, "23505")
-    status, _, body = await own.ask("POST", "things", '{"id": "x", "name": "new"}', **wish)
+    status, _, body = await own.ask("POST", "things", '{"id": "x", "name": "new"}', headers=wish)
     assert (status, json.loads(body)["code"]) == (400, "22P02")
-    status, _, body = await own.ask("POST", "things", '{"id": 104, "name": ', **wish)
+    status, _, body = await own.ask("POST", "things", '{"id": 104, "name": ', headers=wish)
     assert (status, json.loads(body)["code"]) == (400, "PGRST102")
     assert (await own.ask("DELETE", "things?id=gt.100"))[0] == 204
 

@@ -9,7 +9,7 @@ the connection is then in the midst of noticing it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -20,17 +20,36 @@ from monohull.kernel.database.statements import BoundSettings, Rows, Statement
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
-    from monohull.kernel.database.data import DataPool
+    from monohull.kernel.database.pool import InLine
+    from monohull.kernel.database.stream import ValueStream
     from monohull.kernel.database.wire import Wire
 
 Hear: TypeAlias = Callable[[Rows | None, Exception | None], None]
 """Is told the rows or the error of a statement; neither where it may be tried anew."""
 
 
+class Pool(Protocol):
+    """What this needs of the pool of connections; `DataPool` has it."""
+
+    def gathers(self, *, reads: bool) -> bool: ...
+
+    def line_up(self, waiter: InLine, *, shares: bool) -> None: ...
+
+    def step_out(self, waiter: InLine, since: float) -> None: ...
+
+    def put(self, wire: Wire, rest: ValueStream | None = None) -> None: ...
+
+    def put_back(self, wire: Wire, *, is_over: bool = False) -> None: ...
+
+    def begin_anew(self, wire: Wire, error: ConnectionLost | PostgresError, *, reads: bool) -> None: ...
+
+    def exceeded(self, error: ResultTooLarge) -> Problem: ...
+
+
 class Asked(Struct, eq=False):
     """A known statement on its way; what a `Wire` tells of the answer."""
 
-    _pool: DataPool
+    _pool: Pool
     _statement: Statement
     _settings: BoundSettings
     _hear: Hear
@@ -153,7 +172,7 @@ class Place(Struct, eq=False):
         self.leave(asked._pool)  # noqa: SLF001 as above
         asked.refuse(problem)
 
-    def leave(self, pool: DataPool) -> None:
+    def leave(self, pool: Pool) -> None:
         """Wait no more."""
         self._is_done = True
         pool.step_out(self, self._since)
