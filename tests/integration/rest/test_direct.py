@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from contextlib import asynccontextmanager
 from types import MappingProxyType
@@ -216,6 +217,23 @@ async def test_many_requests_at_once_on_one_connection(own: Watched) -> None:
     own.client.writer.write(b"".join(request("GET", f"things?select=id&id=eq.{n}") for n in numbers))
     assert [json.loads((await own.client.answer())[2]) for _ in numbers] == [[{"id": n}] for n in numbers]
     assert own.tasks == 0
+
+
+async def test_requests_leave_no_garbage(own: Watched) -> None:
+    """A circle for each would have the collector run all the time, which costs a third of a read."""
+    read, write = request("GET", "things?id=eq.1"), request("DELETE", "things?id=eq.0")
+    for _ in range(3):
+        await own.client.ask(read)
+        await own.client.ask(write)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            await own.client.ask(read)
+            await own.client.ask(write)
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
 
 
 async def test_a_value_that_still_comes(own: Watched) -> None:
