@@ -136,6 +136,19 @@ def test_a_reader_that_fails_disturbs_nobody(capsys: pytest.CaptureFixture[str])
     assert "disk full" in capsys.readouterr().err
 
 
+def test_a_reader_is_told_of_what_it_wants_and_one_that_names_nothing_of_all() -> None:
+    lost = DependencyLost(name="redis", reason="gone")
+    rare: list[Observation] = []
+    every: list[Observation] = []
+    observer = Observer(every.append)
+    observer.observe(REQUEST)
+    observer.add_reader(rare.append, DependencyLost)
+    observer.observe(REQUEST)
+    observer.observe(lost)
+    assert rare == [lost]
+    assert every == [REQUEST, REQUEST, lost]
+
+
 def test_the_quick_line_is_structlogs_line(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(CoreSettings(env="production"), process="api")
     Observer(log_reader()).observe(REQUEST)
