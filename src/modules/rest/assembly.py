@@ -74,7 +74,7 @@ class DataService:
             Around(runtime.data, once, observer),
             Batch(runtime.data, once, observer),
             Cursors(jwt_secret(runtime.settings), observer),
-            Documents(self._live, runtime.observer, demands_key=demands_key),
+            Documents(self._live, observer, demands_key=demands_key),
             Guard(observer),
             self.cache,
         )

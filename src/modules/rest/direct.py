@@ -10,6 +10,7 @@ reading it, and writes the answer. Whatever is not usual goes on as a task.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
@@ -127,18 +128,21 @@ class Asking(Struct, eq=False):
         assert rows is not None
         await send_answer(self._receive, self._exchange.send, self._answer(rows))
 
+    @abstractmethod
     def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
         """Return status, header lines and body; None where `_answer` is the way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _answer(self, rows: Rows) -> Answer:
-        raise NotImplementedError
+        """Return the answer around what the database gave."""
 
+    @abstractmethod
     def _refusal(self, error: PostgresError) -> Problem:
-        raise NotImplementedError
+        """Return what the database's refusal means."""
 
+    @abstractmethod
     def _anew(self) -> Work:
-        raise NotImplementedError
+        """Return what asks once more, as a task."""
 
 
 class AskingRead(Asking, eq=False):

@@ -277,6 +277,26 @@ async def test_who_waits_for_a_connection_is_answered_in_the_end(own: Watched, s
     assert own.tasks < 20, "none but those that came to a connection which did not know the statement yet"
 
 
+async def test_who_waits_too_long_is_told(
+    own: Watched, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await own.warm("things?id=eq.1")
+    monkeypatch.setattr(served.runtime.data, "timeout_seconds", 0.2)
+    monkeypatch.setattr(served.runtime.data, "_expiry", None)  # the timer of the longer time
+    async with listening(served.app) as server:
+        clients = await more_clients(server, 20)
+        async with locked(served):
+            asked = [
+                asyncio.create_task(own.ask("GET", "things?id=eq.1", client=client)) for client in clients
+            ]
+            await eventually(lambda: own.finished.count(504) >= 4)
+            assert served.runtime.data.waiting == 0
+        answers = await asyncio.gather(*asked)
+    refused = [json.loads(body)["code"] for status, _, body in answers if status != 200]
+    assert set(refused) == {"PGRST003"}
+    assert len(refused) == own.finished.count(504) < 20
+
+
 async def test_whoever_leaves_is_not_waited_for(own: Watched, served: Served) -> None:
     path = "things?select=name&id=eq.1"  # one whose statement nobody had to wait for yet
     await own.warm(path)

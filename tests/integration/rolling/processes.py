@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import httpx
+import pytest
 
 from tests.integration.cli.serving import free_port, wait_ready
 from tests.integration.cli.test_commands import environment
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[3]
 PROXIES: Final = ROOT / "deploy" / "proxy"
+NAMES: Final = ("nginx", "caddy")
+"""Of the proxies."""
 STOP_SECONDS: Final = 120
 COMMANDS: Final[Mapping[str, Sequence[str]]] = {
     "serve": ["-m", "monohull", "serve", "--port", "{port}"],
@@ -110,6 +113,11 @@ class Process:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+def is_installed(name: str) -> None:
+    if shutil.which(name) is None and shutil.which(name, path="/usr/sbin") is None:
+        pytest.skip(f"{name} is not installed (on Debian: apt-get install {name})")
 
 
 class Proxy:

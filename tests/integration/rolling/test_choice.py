@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.integration.rolling.processes import Proxy
-from tests.integration.rolling.test_restart import PROXIES, is_installed
+from tests.integration.rolling.processes import NAMES, Proxy, is_installed
 from tests.integration.rolling.traffic import read_answer
 from tests.patience import eventually
 
@@ -68,7 +67,7 @@ async def send(port: int, count: int) -> list[int]:
     return statuses
 
 
-@pytest.mark.parametrize("name", PROXIES)
+@pytest.mark.parametrize("name", NAMES)
 async def test_whatever_comes_at_once_finds_who_serves(tmp_path: Path, name: str) -> None:
     is_installed(name)
     async with AsyncExitStack() as stack:

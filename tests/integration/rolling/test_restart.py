@@ -24,7 +24,7 @@ from monohull.kernel.database.migrations import head
 from monohull.kernel.database.revisions import locate
 from tests.application import anon_key, service_key
 from tests.integration.cli.serving import free_port
-from tests.integration.rolling.processes import COMMANDS, Process, Proxy
+from tests.integration.rolling.processes import COMMANDS, NAMES, Process, Proxy, is_installed
 from tests.integration.rolling.traffic import Tally, Traffic
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ SETTINGS: Final = {
 }
 WORKER_DRAIN_SECONDS: Final = "1"
 """Less than the long jobs take: each stop sends some of them back."""
-PROXIES: Final = ("nginx", "caddy")
 SETTLE_SECONDS: Final = {"nginx": 0.0, "caddy": 3.0}
 """From when a process is ready until the proxy knows; Caddy asks once a second, nginx never."""
 REVISION: Final = """
@@ -121,11 +120,6 @@ class Fleet:
         for process in (self.worker, *self.apis):
             process.use(version)
         self.restart()
-
-
-def is_installed(name: str) -> None:
-    if shutil.which(name) is None and shutil.which(name, path="/usr/sbin") is None:
-        pytest.skip(f"{name} is not installed (on Debian: apt-get install {name})")
 
 
 async def under_traffic(  # noqa: PLR0913 (named arguments of one call)
@@ -206,7 +200,7 @@ async def test_an_upgrade_with_a_revision_behind_nginx(connections: Connections,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("proxy", NAMES)
 async def test_a_minute_of_restarts(
     connections: Connections, tmp_path: Path, proxy: str, command: str
 ) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.statements import BoundSettings, Rows, Statement
@@ -33,7 +32,7 @@ class Pool(Protocol):
 
     def gathers(self, *, reads: bool) -> bool: ...
 
-    def line_up(self, waiter: InLine, *, shares: bool) -> None: ...
+    def line_up(self, waiter: InLine, *, shares: bool) -> float: ...
 
     def step_out(self, waiter: InLine, since: float) -> None: ...
 
@@ -76,8 +75,8 @@ class Asked(Struct, eq=False):
 
     def line_up(self) -> None:
         """Wait for a connection."""
-        place = self._place = Place(self, monotonic_seconds())
-        self._pool.line_up(place, shares=True)
+        place = self._place = Place(self)
+        place.since = self._pool.line_up(place, shares=True)
 
     def take_up(self, wire: Wire) -> None:
         """Go on with the connection that was waited for."""
@@ -153,7 +152,7 @@ class Place(Struct, eq=False):
     """The place of a statement among those that wait for a connection."""
 
     _asked: Asked
-    _since: float
+    since: float = 0.0
     _is_done: bool = False
 
     def done(self) -> bool:
@@ -175,4 +174,4 @@ class Place(Struct, eq=False):
     def leave(self, pool: Pool) -> None:
         """Wait no more."""
         self._is_done = True
-        pool.step_out(self, self._since)
+        pool.step_out(self, self.since)

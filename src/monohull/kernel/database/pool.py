@@ -231,6 +231,8 @@ class WirePool:
                     await self._next_change()
         for waiter in list(self._waiters):
             _refuse(waiter, Draining("The process stops."))
+        if self._expiry is not None:
+            self._expiry.cancel()
         await asyncio.gather(*map(end, self._tasks), return_exceptions=True)
         for wire in list(self._wires):
             if wire.is_idle:
@@ -312,8 +314,7 @@ class WirePool:
         if self._failing_since is not None and not self._wires and monotonic_seconds() < self._retry_at:
             raise unavailable()
         waiter: asyncio.Future[Wire] = asyncio.get_running_loop().create_future()
-        since = monotonic_seconds()
-        self.line_up(waiter, shares=shares)
+        since = self.line_up(waiter, shares=shares)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -323,12 +324,18 @@ class WirePool:
         finally:
             self.step_out(waiter, since)
 
-    def line_up(self, waiter: InLine, *, shares: bool) -> None:
-        """Have ``waiter`` told of a connection once it is its turn, or why there is none in time."""
-        self._waiters[waiter] = shares, monotonic_seconds()
+    def line_up(self, waiter: InLine, *, shares: bool) -> float:
+        """Have ``waiter`` told of a connection once it is its turn, or why there is none in time.
+
+        Returns:
+            Since when it waits, for `step_out`.
+        """
+        since = monotonic_seconds()
+        self._waiters[waiter] = shares, since
         self._grow()
         if self._expiry is None:
             self._expire_later(self.timeout_seconds)
+        return since
 
     def step_out(self, waiter: InLine, since: float) -> None:
         """Note that ``waiter`` waits no more, who did since then."""
