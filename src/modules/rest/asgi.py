@@ -133,8 +133,8 @@ class DataApi(Answering):
                 pieces, given = take_apart(path, scope["query_string"])
                 lane = self._recall(scope, pieces, principal)
                 if lane is not None:
-                    return self._serve_lane(lane, given, receive, send)
-                if pieces[0].rpartition(b"/")[2] in self._cache.facts.names:
+                    return self.serve_known(lane, given, receive, send)
+                if pieces[0].rpartition(b"/")[2] in self._cache.line.facts.names:
                     return self._serve_first(scope, pieces, given, principal, receive, send)
         elif scope["method"] in METHODS and not self._is_timed:
             return self._serve_write(scope, principal, receive, send)
@@ -159,7 +159,7 @@ class DataApi(Answering):
         pieces, given = take_apart(scope["raw_path"], scope["query_string"])
         lane = self._recall(scope, pieces, principal)
         if lane is None:
-            if pieces[0].rpartition(b"/")[2] in self._cache.facts.names:
+            if pieces[0].rpartition(b"/")[2] in self._cache.line.facts.names:
                 return self._serve_first(scope, pieces, given, principal, receive, exchange.send)
             return self._serve(scope, principal, receive, exchange.send)
         if lane.way is not None:
@@ -169,7 +169,7 @@ class DataApi(Answering):
                 return None
         elif AskingRead(self, lane, given, receive, exchange).is_sent(self._source):
             return None
-        return self._serve_lane(lane, given, receive, exchange.send)
+        return self.serve_known(lane, given, receive, exchange.send)
 
     def _begin_write(
         self, scope: Scope, principal: Principal, receive: Receive, exchange: Exchange
@@ -191,8 +191,13 @@ class DataApi(Answering):
         Raises:
             Problem: They may not.
         """
-        scope["state"]["route"] = ROUTE
-        principal = self._principal(scope)
+        state = scope["state"]
+        state["route"] = ROUTE
+        if (problem := state.get("credential_problem")) is not None:
+            raise problem
+        principal: Principal = state["principal"]
+        if principal.is_default and (self._surroundings.demands_key or self._settings.anon_role is None):
+            raise Unauthenticated("Anonymous access is disabled")
         self._gate.admit(principal, scope)
         return principal
 
@@ -258,7 +263,7 @@ class DataApi(Answering):
         vantage = self._vantage_of(principal)
         memory = vantage.memory.reads
         headers: HeaderSet = scope["state"]["headers"]
-        facts = self._cache.facts
+        facts = self._cache.line.facts
         lane: Lane | None = headers.notes.get(pieces)
         if (
             lane is not None
@@ -379,12 +384,6 @@ class DataApi(Answering):
         """Return what the database's refusal of a known write means, which may be about its body."""
         return self._refused(error, self.parse(scope, raw), lane.principal)
 
-    def _serve_lane(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> Work:
-        """Return what answers a known read."""
-        if lane.way is None:
-            return self.serve_known(lane, given, receive, send)
-        return self._serve_cached(lane, lane.way, given, receive, send)
-
     async def serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> None:
         """Answer a known read.
 
@@ -392,6 +391,9 @@ class DataApi(Answering):
             DatabaseRefused: The database refused the statement.
             Unavailable: There is no server, or no free connection.
         """
+        if lane.way is not None:
+            await self._serve_cached(lane, lane.way, given, receive, send)
+            return
         known = lane.known
         statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
         try:
@@ -429,7 +431,7 @@ class DataApi(Answering):
         if await self._learning.first(kind, serve, lambda: memory.find(headers, pieces) is not None):
             return
         lane = self._recall(scope, pieces, principal)
-        await (serve() if lane is None else self._serve_lane(lane, given, receive, send))
+        await (serve() if lane is None else self.serve_known(lane, given, receive, send))
 
     async def _serve_cached(
         self, lane: Lane, way: Way, given: list[bytes], receive: Receive, send: Send
@@ -458,12 +460,3 @@ class DataApi(Answering):
         vantage, is_anonymous = self._vantage_of(principal), self._is_anonymous(principal)
         address = self._surroundings.address
         return Onlooker(principal, is_anonymous, vantage.compiler, vantage.scopes, self._config, address)
-
-    def _principal(self, scope: Scope) -> Principal:
-        state = scope["state"]
-        if (problem := state.get("credential_problem")) is not None:
-            raise problem
-        principal: Principal = state["principal"]
-        if principal.is_default and (self._surroundings.demands_key or self._settings.anon_role is None):
-            raise Unauthenticated("Anonymous access is disabled")
-        return principal

@@ -80,7 +80,7 @@ class Edge:
         cors: Mapping[str, Cors] | None = None,
     ) -> None:
         self._runtime = runtime
-        self._lifecycle = runtime.lifecycle
+        self.lifecycle = runtime.lifecycle
         self._schema = runtime.schema
         self._authentication = runtime.authentication
         self._tracing = runtime.tracing
@@ -101,11 +101,6 @@ class Edge:
         self.always: RawHeaders = [_NO_SNIFFING, *([(_HSTS, secure.encode())] if secure else ())]
         self.always_lines = lines_of(self.always)
 
-    @property
-    def is_leaving(self) -> bool:
-        """Whether clients should go to another process."""
-        return self._lifecycle.is_leaving
-
     def render(self, problem: Problem, scope: Scope) -> Rendered:
         """Render ``problem`` as the wire that ``scope`` belongs to does."""
         for prefix, renderer in self._renderers:
@@ -113,11 +108,11 @@ class Edge:
                 return renderer(problem, scope)
         return render_platform(problem, scope)
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Work:
-        """Return what answers a request."""
-        return (self._serve if scope["type"] == "http" else self._socket)(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hold a socket."""
+        if scope["type"] != "http":
+            await self._socket(scope, receive, send)
+            return
         headers = self._header_sets.of(scope)
         trace = headers.trace()
         if self._is_traced:
@@ -126,7 +121,7 @@ class Edge:
             self, scope, receive, send, headers, trace, self._body_limit_bytes, monotonic_seconds()
         )
         source = current_source.set(scope)
-        self._lifecycle.begin()
+        self.lifecycle.begin()
         try:
             self._recognise(exchange)
             if scope["method"] == "OPTIONS" and is_preflight("OPTIONS", scope["headers"]):
@@ -136,7 +131,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 the one boundary: a defect is answered, logged and counted
             await self._fail(exchange, error)
         finally:
-            self._lifecycle.end()
+            self.lifecycle.end()
             current_source.reset(source)
             self._observe(finished := exchange.finished())
             if self._is_traced and trace.is_sampled:
@@ -156,10 +151,10 @@ class Edge:
             or (begin := found[2]) is None
             or self._is_traced
             or scope["method"] == "OPTIONS"
-            or self._lifecycle.is_draining
+            or self.lifecycle.is_draining
             or self._schema.state != "current"
         ):
-            return self._serve(scope, direct.receive, direct.send)
+            return self(scope, direct.receive, direct.send)
         exchange = Exchange(
             self,
             scope,
@@ -172,7 +167,7 @@ class Edge:
             direct,
         )
         source = current_source.set(scope)
-        self._lifecycle.begin()
+        self.lifecycle.begin()
         try:
             self._recognise(exchange)
             receive = exchange.announced() if headers.has_length else exchange.receive
@@ -184,7 +179,7 @@ class Edge:
                 state = scope["state"]
                 state["principal"], state["route"] = principal, found[0]
                 work = begin(scope, receive, exchange)
-        except Exception as error:  # noqa: BLE001 the one boundary, as in `_serve`
+        except Exception as error:  # noqa: BLE001 the one boundary, as in `__call__`
             work = failed(error)
         finally:
             current_source.reset(source)
@@ -195,7 +190,7 @@ class Edge:
         source = current_source.set(exchange.scope)
         try:
             await work
-        except Exception as error:  # noqa: BLE001 the one boundary, as in `_serve`
+        except Exception as error:  # noqa: BLE001 the one boundary, as in `__call__`
             await self._fail(exchange, error)
         finally:
             current_source.reset(source)
@@ -203,7 +198,7 @@ class Edge:
 
     def conclude(self, exchange: Exchange) -> None:
         """Note that a request is over that `begin` began with."""
-        self._lifecycle.end()
+        self.lifecycle.end()
         self._observe(exchange.finished())
 
     async def _answer_preflight(self, exchange: Exchange) -> None:
@@ -249,7 +244,7 @@ class Edge:
     def _reach(self, exchange: Exchange) -> Awaitable[None]:
         """Return the work of the room that a request is for, once it is known who asks."""
         scope = exchange.scope
-        if self._lifecycle.is_draining or self._schema.state != "current":
+        if self.lifecycle.is_draining or self._schema.state != "current":
             self._admit(scope)
         receive = exchange.announced() if exchange.headers.has_length else exchange.receive
         standing = exchange.headers.standing
@@ -283,7 +278,7 @@ class Edge:
         """Let what is always answered pass, while nothing else is."""
         if scope["path"].startswith(_ALWAYS_ANSWERED):
             return
-        if self._lifecycle.is_draining:
+        if self.lifecycle.is_draining:
             raise Draining("This process is about to stop.")
         self._schema.demand()
 

@@ -126,11 +126,6 @@ class ResponseCache:
         metrics.sample(CACHE_HEARTBEAT, lambda: self.line.age_seconds)
         metrics.sample(CACHE_NOTICES, lambda: float(self.line.heard))
 
-    @property
-    def facts(self) -> Facts:
-        """What is known of marked tables now."""
-        return self.line.facts
-
     def clear(self) -> None:
         """Keep nothing of what was kept."""
         self._store.clear()

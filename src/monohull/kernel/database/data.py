@@ -189,7 +189,7 @@ class DataPool(WirePool):
                 wire = await self.take(shares=True)
             exchange = None
             try:
-                wire.gathers = self.gathers(reads=reads)
+                wire.gathers = reads and len(self._wires) - len(self._idle) > 1  # as `gathers` says
                 waiter: asyncio.Future[list[Rows]] = wire.create_future()
                 exchange = wire.begin_known(waiter, statement, settings, streams=reads)
                 rows = None if exchange is None else (await waiter)[1]
