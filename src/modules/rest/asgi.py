@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Deferral
     from modules.rest.vantage import Vantage
-    from monohull.kernel.asgi import Receive, Scope, Send, Work
+    from monohull.kernel.asgi import Again, Receive, Reply, Scope, Send, Work
     from monohull.kernel.database.statements import BoundSettings
     from monohull.kernel.errors import Problem
     from monohull.kernel.exchange import Exchange
@@ -165,11 +165,24 @@ class DataApi(Answering):
         if lane.way is not None:
             kept = self._cache.find_lines(lane.way, given)
             if kept is not None:
-                exchange.answer(*kept)
+                exchange.answer(*kept, self._keeper(lane, given, scope))
                 return None
         elif AskingRead(self, lane, given, receive, exchange).is_sent(self._source):
             return None
         return self.serve_known(lane, given, receive, exchange.send)
+
+    def _keeper(self, lane: Lane, given: list[bytes], scope: Scope) -> Again:
+        """Return what finds the answer to a cached read again, for as long as all that it goes by holds."""
+        cache, gate, principal, way = self._cache, self._gate, lane.principal, lane.way
+        admits = gate.admission(principal, scope)
+
+        def find() -> Reply | None:
+            memory = self._vantage_of(principal).memory.reads
+            if lane.mark is not memory.mark or lane.facts is not cache.line.facts or self._is_timed:
+                return None
+            return cache.find_lines(way, given, admits)
+
+        return find
 
     def _begin_write(
         self, scope: Scope, principal: Principal, receive: Receive, exchange: Exchange

@@ -9,6 +9,7 @@ everybody without a user who comes through it is one caller.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from monohull.kernel.allowance import Allowance
@@ -16,7 +17,7 @@ from monohull.kernel.principal import PrincipalKind
 from monohull.kernel.ratelimit import Limit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from monohull.kernel.principal import Principal
     from monohull.kernel.ratelimit import Decision, RateLimits
@@ -56,6 +57,14 @@ class Gate:
         if not allowance.has(caller) and not _is_exempt(principal, scope):
             raise allowance.refusal(caller)
 
+    def admission(self, principal: Principal, scope: Mapping[str, Any]) -> Callable[[], bool]:
+        """Return what counts a further request of the same caller, and says whether it may be."""
+        allowance = self._allowance
+        if allowance is None:
+            return _always
+        has = partial(allowance.has, _caller(principal, scope["state"]["address"]))
+        return (lambda: has() or True) if _is_exempt(principal, scope) else has
+
     async def look(self, principal: Principal, scope: Mapping[str, Any]) -> Decision | None:
         """Return what a request would be told now, without counting it; None for who is not counted.
 
@@ -76,6 +85,10 @@ class Gate:
             return
         async with self._allowance.agreeing():
             yield
+
+
+def _always() -> bool:
+    return True
 
 
 def _caller(principal: Principal, address: str | None) -> str:

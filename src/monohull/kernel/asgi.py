@@ -14,6 +14,10 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ProblemRenderer: TypeAlias = Callable[[Problem, Scope], Rendered]
 Work: TypeAlias = Coroutine[Any, Any, None]
+Reply: TypeAlias = tuple[int, bytes, bytes]
+"""Status, header lines and body of a whole answer."""
+Again: TypeAlias = Callable[[], Reply | None]
+"""What answers when the very same request comes again; None where it has to be read after all."""
 
 
 def lines_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -51,7 +55,9 @@ class Direct(Protocol):
         """Return the whole body if all of it is there; then `receive` tells of the client's leaving alone."""
         ...
 
-    def answer(self, status: int, lines: bytes, body: bytes, *, keeps: bool = True) -> None:
+    def answer(
+        self, status: int, lines: bytes, body: bytes, *, keeps: bool = True, again: Again | None = None
+    ) -> None:
         """Send a whole answer: nothing is left to be done.
 
         Args:
@@ -59,6 +65,7 @@ class Direct(Protocol):
             lines: Its header, as `lines_of` writes one; how long the body is the server says.
             body: Of any length.
             keeps: Whether the connection may go on.
+            again: Called when the same bytes come again from the same client; the server may forget it.
         """
         ...
 

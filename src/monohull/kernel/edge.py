@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from monohull.kernel.asgi import ASGIApp, Direct, ProblemRenderer, Receive, Scope, Send, Work
     from monohull.kernel.header_sets import HeaderSet
-    from monohull.kernel.observation import RequestFinished
+    from monohull.kernel.observation import Reader, RequestFinished
     from monohull.kernel.runtime import Runtime
     from monohull.kernel.span import Value
 
@@ -81,12 +81,12 @@ class Edge:
     ) -> None:
         self._runtime = runtime
         self.lifecycle = runtime.lifecycle
-        self._schema = runtime.schema
+        self.schema = runtime.schema
         self._authentication = runtime.authentication
         self._tracing = runtime.tracing
         self._is_traced = runtime.tracing.is_on
         self._header_sets = HeaderSets(runtime.authentication)
-        self._observe = runtime.observer.observe
+        self.observe: Reader = runtime.observer.observe
         self._inner = inner
         self._mounts = [
             (prefix, f"{prefix}/", mount)
@@ -133,7 +133,7 @@ class Edge:
         finally:
             self.lifecycle.end()
             current_source.reset(source)
-            self._observe(finished := exchange.finished())
+            self.observe(finished := exchange.finished())
             if self._is_traced and trace.is_sampled:
                 self._record(trace, finished)
 
@@ -152,7 +152,7 @@ class Edge:
             or self._is_traced
             or scope["method"] == "OPTIONS"
             or self.lifecycle.is_draining
-            or self._schema.state != "current"
+            or self.schema.state != "current"
         ):
             return self(scope, direct.receive, direct.send)
         exchange = Exchange(
@@ -199,7 +199,7 @@ class Edge:
     def conclude(self, exchange: Exchange) -> None:
         """Note that a request is over that `begin` began with."""
         self.lifecycle.end()
-        self._observe(exchange.finished())
+        self.observe(exchange.finished())
 
     async def _answer_preflight(self, exchange: Exchange) -> None:
         scope = exchange.scope
@@ -244,7 +244,7 @@ class Edge:
     def _reach(self, exchange: Exchange) -> Awaitable[None]:
         """Return the work of the room that a request is for, once it is known who asks."""
         scope = exchange.scope
-        if self.lifecycle.is_draining or self._schema.state != "current":
+        if self.lifecycle.is_draining or self.schema.state != "current":
             self._admit(scope)
         receive = exchange.announced() if exchange.headers.has_length else exchange.receive
         standing = exchange.headers.standing
@@ -269,7 +269,7 @@ class Edge:
             self.observe_defect(exchange.scope, error)
             error = InternalError("Something went wrong on our side.")
         elif exchange.has_started and not isinstance(error, ClientGone):
-            self._observe(exchange.broken(error))
+            self.observe(exchange.broken(error))
         if not exchange.has_started:
             rendered = self.render(error, exchange.scope)
             await exchange.respond(rendered.status, raw_headers(rendered), rendered.body)
@@ -280,7 +280,7 @@ class Edge:
             return
         if self.lifecycle.is_draining:
             raise Draining("This process is about to stop.")
-        self._schema.demand()
+        self.schema.demand()
 
     def _recognise(self, exchange: Exchange) -> None:
         """Begin the request's state."""

@@ -10,32 +10,28 @@ from monohull.kernel.asgi import lines_of
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import BodyTooLarge, InvalidRequest
 from monohull.kernel.observation import AnswerBroken, RequestFinished
+from monohull.kernel.repeat import Place, Repeat
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from monohull.kernel.asgi import Direct, Message, Receive, Scope, Send, Work
+    from monohull.kernel.asgi import Again, Direct, Message, Receive, Scope, Send, Work
     from monohull.kernel.cors import Cors, RawHeaders
     from monohull.kernel.errors import Problem
     from monohull.kernel.header_sets import HeaderSet
-    from monohull.kernel.lifecycle import Lifecycle
     from monohull.kernel.trace import Trace
 
 UNMATCHED: Final = "unmatched"
 
 
-class Surroundings(Protocol):
+class Surroundings(Place, Protocol):
     """What a request needs of the edge.
 
     Attributes:
         always: Headers that every answer has.
-        always_lines: The same, written.
-        lifecycle: Knows whether clients should go to another process.
     """
 
     always: RawHeaders
-    always_lines: bytes
-    lifecycle: Lifecycle
 
     def cors_of(self, path: str) -> Cors: ...
 
@@ -124,16 +120,22 @@ class Exchange(Struct, eq=False):
             raise BodyTooLarge(f"The body has {len(body)} bytes; {self._limit_bytes} are allowed.")
         return body
 
-    def answer(self, status: int, lines: bytes, body: bytes) -> None:
-        """Send a whole answer, which ends the request; see `Direct.answer`."""
-        direct, edge, trace = self.direct, self._edge, self.trace
+    def answer(self, status: int, lines: bytes, body: bytes, again: Again | None = None) -> None:
+        """Send a whole answer, which ends the request; see `Direct.answer`.
+
+        With ``again`` the like of it is sent when the same request comes again.
+        """
+        direct, edge, trace, headers = self.direct, self._edge, self.trace, self.headers
         assert direct is not None
         self.has_started, self.status, self.response_bytes = True, status, len(body)
-        if self.headers.has_origin:
-            lines += lines_of(self._cors_headers())
+        cors = lines_of(self._cors_headers()) if headers.has_origin else b""
+        if again is not None and not headers.is_traced:
+            state = self.scope["state"]
+            again = Repeat(edge, again, headers, state["principal"], state["route"], cors)
         own = f"x-request-id: {trace.request_id}\r\ntraceparent: {trace.traceparent}\r\n"
         keeps = not edge.lifecycle.is_leaving
-        direct.answer(status, lines + own.encode() + edge.always_lines, body, keeps=keeps)
+        lines = b"%b%b%b%b" % (lines, cors, own.encode(), edge.always_lines)
+        direct.answer(status, lines, body, keeps=keeps, again=again)
         edge.conclude(self)
 
     def go_on(self, work: Work) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from modules.rest.cache.store import Store, Tokens
     from modules.rest.cache.trees import Claims
     from modules.rest.known import Known, View
+    from monohull.kernel.asgi import Reply
     from monohull.kernel.database.statements import Rows
     from monohull.kernel.metrics import Metrics
     from monohull.kernel.principal import Principal
@@ -189,15 +190,19 @@ class ResponseCache:
         entry, seconds = found
         return Answer(_OK, [*entry.headers, (HEADER, _HIT % seconds)], entry.body)
 
-    def find_lines(self, way: Way, given: Sequence[bytes]) -> tuple[int, bytes, bytes] | None:
-        """Do what `find` does; return status, header lines and body."""
-        found = self._find(way, given)
+    def find_lines(
+        self, way: Way, given: Sequence[bytes], admits: Callable[[], bool] | None = None
+    ) -> Reply | None:
+        """Do what `find` does; return its parts, if ``admits`` lets the caller have it."""
+        found = self._find(way, given, admits)
         if found is None:
             return None
         entry, seconds = found
         return _OK, b"%bcache-status: monohull; hit; ttl=%d\r\n" % (entry.lines, seconds), entry.body
 
-    def _find(self, way: Way, given: Sequence[bytes]) -> tuple[Entry, int] | None:
+    def _find(
+        self, way: Way, given: Sequence[bytes], admits: Callable[[], bool] | None = None
+    ) -> tuple[Entry, int] | None:
         if way.is_refused:
             return None
         entry = self._store.get((way.verdict, way.claims, *given))
@@ -207,7 +212,7 @@ class ResponseCache:
         if moment >= line.fresh_until or entry.tokens != line.tokens(way.verdict.oids):
             return None
         left = entry.until - moment
-        if left <= 0:
+        if left <= 0 or (admits is not None and not admits()):
             return None
         _count(self._reads, "hit")
         return entry, int(left)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import InvalidRequest, Problem, RequestTimeout, render_problem
-from monohull.kernel.server.answers import whole
+from monohull.kernel.server.answers import whole, whole_head
 from monohull.kernel.server.chunks import Chunks
 from monohull.kernel.server.heads import MAX_HEAD_BYTES, HeadTooLarge, KnownLines, Lines, Target
 from monohull.kernel.server.turn import DONE, HOLD_BYTES, Turn
@@ -22,7 +22,7 @@ from monohull.kernel.server.turn import DONE, HOLD_BYTES, Turn
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from monohull.kernel.asgi import ASGIApp, Direct, Scope, Work
+    from monohull.kernel.asgi import Again, ASGIApp, Direct, Scope, Work
 
     Begin = Callable[[Scope, Direct], Work | None]
 
@@ -34,6 +34,9 @@ JOIN_BYTES: Final = 64 * 1024
 """Head and body up to this go out in one piece; a larger body is not copied."""
 AHEAD_BYTES: Final = 64 * 1024
 """Of requests that are sent before the answer to the one before."""
+MAX_REPEATS: Final = 1000
+MAX_REPEAT_BYTES: Final = 2048
+"""Requests that are known by their bytes, and how many each has at most; about 2 MB with what they hold."""
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
@@ -49,6 +52,8 @@ class Connections:
         begin: How the application begins with a request where it can answer without a task; None where it
             cannot. It returns what is left to be awaited.
         context: Of which each request has a copy: it may be begun from within the one before.
+        repeats: What answers requests without reading them, by host and bytes; the first goes when there are
+            too many.
         open: Those there are.
         is_stopping: Each ends with the answer that it is at.
     """
@@ -60,6 +65,7 @@ class Connections:
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self.known = KnownLines()
+        self.repeats: dict[tuple[str | None, bytes], Again] = {}
         self.open: set[Connection] = set()
         self.is_stopping = False
 
@@ -113,6 +119,8 @@ class Connection(asyncio.Protocol):
         self.until = 0.0
         self._transport: asyncio.Transport
         self._client: tuple[str, int] | None = None
+        self._host: str | None = None
+        self._whole: bytes | None = None
         self._server: tuple[str, int | None] | None = None
         self._head = bytearray()
         self._ahead = bytearray()
@@ -135,6 +143,7 @@ class Connection(asyncio.Protocol):
         self._all.open.add(self)
         self.until = monotonic_seconds() + HEAD_SECONDS
         self._client = _address(transport.get_extra_info("peername"))
+        self._host = self._client[0] if self._client else None
         self._server = _address(transport.get_extra_info("sockname"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 why does not matter
@@ -171,12 +180,36 @@ class Connection(asyncio.Protocol):
                 self._go_on(self.turn, data)
             elif self._ahead or self._is_full:  # what came before comes first
                 self._put_ahead(data)
-            else:
+            elif len(data) > MAX_REPEAT_BYTES or not self._is_repeated(data):
                 self._begin(data)
         except Problem as problem:
             self._refuse(problem)
 
     # requests
+
+    def _is_repeated(self, data: bytes) -> bool:
+        """Answer what came before, byte for byte; False where it has to be read."""
+        key = self._host, data
+        repeats = self._all.repeats
+        again = repeats.get(key)
+        if again is None or self._head or self._all.is_stopping:
+            return False
+        reply = again()
+        if reply is None:
+            del repeats[key]
+            return False
+        status, lines, body = reply
+        self.write_both(whole_head(status, lines, len(body), keeps=True, is_newer=True), body)
+        self.until = monotonic_seconds() + HEAD_SECONDS
+        return True
+
+    def remember(self, again: Again) -> None:
+        """Have ``again`` answer when the bytes of this request come again, if they came in one piece."""
+        if self._whole is not None:
+            repeats = self._all.repeats
+            repeats[self._host, self._whole] = again
+            if len(repeats) > MAX_REPEATS:
+                del repeats[next(iter(repeats))]
 
     def _begin(self, data: bytes) -> None:
         """Begin with the request that ``data`` completes the head of, if it does.
@@ -208,7 +241,9 @@ class Connection(asyncio.Protocol):
         lines = known.read(data[line + 2 : stop + 2])
         if target.is_newer and not lines.has_host:
             raise InvalidRequest("A request of HTTP/1.1 needs the header Host.")
-        self._start(target, lines, data[stop + 4 :])
+        rest = data[stop + 4 :]
+        self._whole = None if rest or len(data) > MAX_REPEAT_BYTES else data
+        self._start(target, lines, rest)
 
     def _demand_head(self, searched: int) -> None:
         """Refuse a head that is too large, or that cannot become one: TLS, say, or another line ending."""

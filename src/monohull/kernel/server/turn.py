@@ -13,7 +13,7 @@ from monohull.kernel.server.answers import LAST_CHUNK, Framing, chunk, frame, wh
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
 
-    from monohull.kernel.asgi import Message, Work
+    from monohull.kernel.asgi import Again, Message, Work
 
 HOLD_BYTES: Final = 256 * 1024
 """Of a body that nobody takes; the rest waits at the client."""
@@ -59,6 +59,10 @@ class Channel(Protocol):
 
     def work_on(self, turn: Turn, work: Work) -> None:
         """Have ``work`` answer, as a task."""
+        ...
+
+    def remember(self, again: Again) -> None:
+        """Have ``again`` answer when the bytes of this request come again."""
         ...
 
 
@@ -155,7 +159,9 @@ class Turn(Struct, eq=False):
         self._is_told = True
         return bytes(body)
 
-    def answer(self, status: int, lines: bytes, body: bytes, *, keeps: bool = True) -> None:
+    def answer(
+        self, status: int, lines: bytes, body: bytes, *, keeps: bool = True, again: Again | None = None
+    ) -> None:
         """Write a whole answer.
 
         Raises:
@@ -171,6 +177,8 @@ class Turn(Struct, eq=False):
         if not self.is_gone:
             head = whole_head(status, lines, len(body), keeps=keeps, is_newer=self._is_newer)
             connection.write_both(head, b"" if self._is_head else body)
+        if again is not None and keeps and self._is_newer and not self._is_head:
+            connection.remember(again)
         connection.finish(keeps=keeps)
 
     def go_on(self, work: Work) -> None:

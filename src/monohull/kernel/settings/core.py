@@ -160,7 +160,7 @@ class CoreSettings(Struct, frozen=True, kw_only=True):
             "websockets too; or `own`, HTTP/1.1 in the loop of the process, which takes less processor time "
             "for each request."
         ),
-    ] = "granian"
+    ] = "own"
     body_limit_bytes: Annotated[
         int, Meta(ge=1024, description="Largest request body, where a route sets no limit of its own.")
     ] = 10_000_000
