@@ -1,0 +1,306 @@
+"""Cached reads that come again byte for byte: answered unread, and as if they had been read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+from modules.auth.tokens import TokenCodec
+from modules.rest.assembly import data_service
+from modules.rest.gate import Gate
+from monohull.kernel import clock
+from monohull.kernel.observation import RequestFinished
+from monohull.kernel.server import connection as module
+from monohull.kernel.server.connection import MAX_REPEAT_BYTES, Connection
+from tests.application import JWT_SECRET, service_key
+from tests.integration.kernel.test_server_connections import Client
+from tests.integration.kernel.test_server_connections import serving as listening
+from tests.patience import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from monohull.kernel.observation import Observation
+    from tests.application import Served
+    from tests.integration.standing import Standing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SQL = """
+create table public.goods (id int primary key, name text);
+alter table goods enable row level security;
+create policy all_see on goods for select using (true);
+insert into goods select n, 'good ' || n from generate_series(1, 20) as n;
+grant select on goods to anon, authenticated, service_role;
+create trigger monohull_cache after insert or update or delete or truncate on public.goods
+    for each statement execute function monohull.tell_of_rows('60');
+alter table public.goods enable always trigger monohull_cache;
+"""
+SERVICE = f"Authorization: Bearer {service_key()}\r\n"
+NEW_EACH_TIME = frozenset({"x-request-id", "traceparent", "date", "cache-status"})
+Whole = tuple[int, dict[str, str], bytes]
+
+
+class Watched:
+    """An application behind our own server, and how many requests it read."""
+
+    def __init__(self, served: Served, server: Any, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.served, self.server, self.client = served, server, client
+        self.read = 0
+        self.finished: list[RequestFinished] = []
+        served.runtime.observer.add_reader(self._note, RequestFinished)
+        original = Connection._start
+
+        def start(connection: Connection, *parts: Any) -> None:
+            self.read += 1
+            original(connection, *parts)
+
+        monkeypatch.setattr(Connection, "_start", start)
+
+    def _note(self, observation: Observation) -> None:
+        assert isinstance(observation, RequestFinished)
+        self.finished.append(observation)
+
+    async def warm(self, request: bytes) -> Whole:
+        """Ask until it is answered unread; return that answer."""
+        for _ in range(10):
+            before = self.read
+            answer = await self.client.ask(request)
+            if self.read == before:
+                return answer
+        raise AssertionError("it is read each time")
+
+    async def is_read(self, request: bytes) -> tuple[bool, Whole]:
+        before = self.read
+        answer = await self.client.ask(request)
+        return self.read > before, answer
+
+
+def get(path: str, headers: str = SERVICE) -> bytes:
+    return f"GET /rest/v1/{path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n".encode()
+
+
+def person(number: int, **more: Any) -> str:
+    claims = {"sub": f"00000000-0000-0000-0000-{number:012d}", "role": "authenticated", "exp": 4_000_000_000}
+    token = TokenCodec(secret=JWT_SECRET).sign(claims | {"aud": "authenticated"} | more)
+    return f"Authorization: Bearer {token}\r\n"
+
+
+def kept(answer: Whole) -> Whole:
+    status, headers, body = answer
+    return status, {name: value for name, value in headers.items() if name not in NEW_EACH_TIME}, body
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(standing: Standing) -> Served:
+    await standing.fresh((SQL,))
+    served = await standing.serve(rest_rate_limit="0")
+    await eventually(lambda: data_service(served.runtime).cache.line.is_fresh)
+    return served
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own(served: Served, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
+    async with listening(served.app) as server:
+        yield Watched(served, server, await server.connect(), monkeypatch)
+        assert served.runtime.lifecycle.in_flight == 0
+    lifecycle = served.runtime.lifecycle
+    lifecycle.is_leaving = lifecycle.is_draining = False
+
+
+async def test_the_answer_is_that_of_a_request_that_is_read(own: Watched) -> None:
+    request = get("goods?select=id,name&id=eq.1")
+    first = await own.client.ask(request)
+    again = await own.warm(request)
+    assert kept(again) == kept(first)
+    assert again[1]["cache-status"].startswith("monohull; hit; ttl=")
+
+
+async def test_each_leaves_a_trace_a_line_and_its_numbers(own: Watched) -> None:
+    request = get("goods?id=eq.2&select=name")
+    await own.warm(request)
+    answers = [await own.client.ask(request) for _ in range(3)]
+    ids = [headers["x-request-id"] for _, headers, _ in answers]
+    assert len(set(ids)) == 3
+    last = own.finished[-3:]
+    assert [one.request_id for one in last] == ids
+    for one, (_, headers, body) in zip(last, answers, strict=True):
+        assert (one.status, one.method, one.route) == (200, "GET", "/rest/v1/{relation}")
+        assert (one.principal, one.response_bytes) == ("service", len(body))
+        assert headers["traceparent"].split("-")[1] == one.trace_id
+        assert one.duration_seconds < 1
+
+
+async def test_a_commit_is_seen(own: Watched) -> None:
+    request = get("goods?id=eq.3")
+    await own.warm(request)
+    for name in ("changed", "changed again"):
+        await own.served.client.patch(
+            "/rest/v1/goods?id=eq.3", json={"name": name}, headers={"Authorization": SERVICE[15:].strip()}
+        )
+
+        async def says(wanted: str = name) -> bool:
+            return wanted.encode() in (await own.client.ask(request))[2]
+
+        await eventually(says)
+        assert name.encode() in (await own.warm(request))[2]
+
+
+async def test_who_asks_is_looked_at_each_time(own: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clock.unix_seconds()
+    request = get("goods?id=eq.4", person(4, exp=int(now) + 1000))
+    await own.warm(request)
+    monkeypatch.setattr(clock, "unix_seconds", lambda: now + 2000)
+    was_read, (status, _, _) = await own.is_read(request)
+    assert was_read
+    assert status == 401
+
+
+async def test_callers_are_counted(own: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = data_service(own.served.runtime).api
+    gate = Gate(own.served.runtime.limits, 60)
+    assert gate._allowance is not None
+    user = "user 00000000-0000-0000-0000-000000000005"
+    monkeypatch.setattr(api, "_gate", gate)
+    request = get("goods?id=eq.5", person(5) + "X-Forwarded-For: 192.0.2.1\r\n")
+    capacity = 10
+    for number in range(1, capacity + 1):
+        status, _, _ = await own.client.ask(request)
+        assert status == 200, number
+    assert own.read < capacity, "some were answered unread"
+    assert gate._allowance._buckets[user].untold == capacity
+    was_read, (status, headers, _) = await own.is_read(request)
+    assert was_read
+    assert (status, "retry-after" in headers) == (429, True)
+    assert gate._allowance._buckets[user].untold == capacity
+
+
+async def test_who_is_on_this_machine_is_never_refused(own: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate(own.served.runtime.limits, 6)
+    monkeypatch.setattr(data_service(own.served.runtime).api, "_gate", gate)
+    request = get("goods?id=eq.6", person(6))
+    await own.warm(request)
+    for _ in range(20):
+        was_read, (status, _, _) = await own.is_read(request)
+        assert (was_read, status) == (False, 200)
+
+
+async def test_a_process_that_leaves_says_so(own: Watched) -> None:
+    request = get("goods?id=eq.7")
+    await own.warm(request)
+    own.served.runtime.lifecycle.leave()
+    was_read, (status, headers, _) = await own.is_read(request)
+    assert was_read
+    assert (status, headers["connection"]) == (200, "close")
+
+
+async def test_nothing_is_answered_with_a_schema_that_does_not_fit(
+    own: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = get("goods?id=eq.8")
+    await own.warm(request)
+    monkeypatch.setattr(own.served.runtime.schema, "state", "pending")
+    was_read, (status, _, _) = await own.is_read(request)
+    assert (was_read, status) == (True, 503)
+
+
+async def test_a_new_configuration_is_gone_by(own: Watched) -> None:
+    request = get("goods?id=eq.9")
+    await own.warm(request)
+    api = data_service(own.served.runtime).api
+    api.configure(api._config)
+    was_read, _ = await own.is_read(request)
+    assert was_read
+    await own.warm(request)
+
+
+async def test_a_defect_goes_the_way_of_all(own: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = get("goods?id=eq.10")
+    await own.warm(request)
+    cache = data_service(own.served.runtime).cache
+
+    def fail(*_: Any) -> None:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(type(cache), "find_lines", fail)
+    was_read, (status, _, _) = await own.is_read(request)
+    assert (was_read, status) == (True, 500)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param("X-Request-Id: mine\r\n", id="its own id"),
+        pytest.param(
+            "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n", id="a trace"
+        ),
+        pytest.param("Cache-Control: no-cache\r\n", id="nothing from a cache"),
+        pytest.param("Connection: close\r\n", id="the last one"),
+        pytest.param(f"X-Filler: {'x' * MAX_REPEAT_BYTES}\r\n", id="long"),
+    ],
+)
+async def test_what_is_read_each_time(own: Watched, headers: str) -> None:
+    request = get("goods?id=eq.11", SERVICE + headers)
+    for _ in range(5):
+        client = await own.server.connect()
+        before = own.read
+        status, said, _ = await client.ask(request)
+        assert (status, own.read) == (200, before + 1)
+        assert said["x-request-id"] == "mine" or "X-Request-Id" not in headers
+
+
+async def test_browsers_are_told_what_they_may(own: Watched) -> None:
+    request = get("goods?id=eq.12", SERVICE + "Origin: https://app.example.com\r\n")
+    first = await own.client.ask(request)
+    again = await own.warm(request)
+    assert kept(again) == kept(first)
+    assert "access-control-allow-origin" in again[1]
+
+
+async def test_several_in_one_piece_are_all_answered(own: Watched) -> None:
+    one, other = get("goods?id=eq.13"), get("goods?id=eq.14")
+    for request in (one, other):
+        await own.warm(request)
+    own.client.writer.write(one + other + one)
+    bodies = [(await own.client.answer())[2] for _ in range(3)]
+    assert [body[7:9] for body in bodies] == [b"13", b"14", b"13"]
+
+
+async def test_a_request_in_pieces_is_put_together(own: Watched) -> None:
+    request = get("goods?id=eq.15")
+    await own.warm(request)
+    own.client.writer.write(request[:20])
+    await own.client.writer.drain()
+    await asyncio.sleep(0.05)
+    own.client.writer.write(request[20:] + request)
+    assert [(await own.client.answer())[2][7:9] for _ in range(2)] == [b"15", b"15"]
+
+
+async def test_another_address_is_another_client(own: Watched) -> None:
+    request = get("goods?id=eq.16")
+    await own.warm(request)
+    elsewhere = Client(
+        *await asyncio.open_connection("127.0.0.1", own.server.port, local_addr=("127.0.0.2", 0))
+    )
+    own.server.clients.append(elsewhere)
+    before = own.read
+    status, _, _ = await elsewhere.ask(request)
+    assert (status, own.read) == (200, before + 1)
+
+
+async def test_no_more_are_remembered_than_may_be(own: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_REPEATS", 3)
+    for number in range(1, 10):
+        await own.warm(get(f"goods?id=eq.{number}&select=id"))
+    assert len(own.server.connections.repeats) == 3
+
+
+async def test_two_who_ask_the_same_get_what_each_may_see(own: Watched) -> None:
+    """The credential is part of what came, so that nobody gets what was remembered for another."""
+    for number in (20, 21):
+        await own.warm(get("goods?id=eq.17", person(number)))
+    keys = {key[1] for key in own.server.connections.repeats}
+    assert sum(b"id=eq.17" in key for key in keys) == 2
