@@ -18,7 +18,7 @@ from modules.rest.batch import PATH as BATCH
 from modules.rest.batch_errors import BatchMethodNotAllowed
 from modules.rest.cache.learning import Learning
 from modules.rest.description.serving import DOCUMENTS_AT
-from modules.rest.direct import AskingRead, AskingWrite
+from modules.rest.direct import AskingRead, AskingWrite, RepeatedReads
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
 from modules.rest.inspection import answer_options, answer_root
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Deferral
     from modules.rest.vantage import Vantage
-    from monohull.kernel.asgi import Again, Receive, Reply, Scope, Send, Work
+    from monohull.kernel.asgi import Receive, Scope, Send, Work
     from monohull.kernel.database.statements import BoundSettings
     from monohull.kernel.errors import Problem
     from monohull.kernel.exchange import Exchange
@@ -120,6 +120,21 @@ class DataApi(Answering):
         """Counts the requests of each caller."""
         return self._gate
 
+    @property
+    def source(self) -> DirectSource:
+        """Where statements run."""
+        return self._source
+
+    @property
+    def cache(self) -> ResponseCache:
+        """The answers that are kept."""
+        return self._cache
+
+    def holds(self, lane: Lane) -> bool:
+        """Say whether what is known of a read is still to be gone by."""
+        memory = self._vantage_of(lane.principal).memory.reads
+        return lane.mark is memory.mark and lane.facts is self._cache.line.facts and not self._is_timed
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what answers a request: the short way, if its like was answered before.
 
@@ -162,27 +177,17 @@ class DataApi(Answering):
             if pieces[0].rpartition(b"/")[2] in self._cache.line.facts.names:
                 return self._serve_first(scope, pieces, given, principal, receive, exchange.send)
             return self._serve(scope, principal, receive, exchange.send)
+        if exchange.may_repeat:
+            admits, headers = self._gate.admission(principal, scope), scope["state"]["headers"]
+            exchange.repeat_by(RepeatedReads(self, scope["raw_path"], headers, principal, admits).find)
         if lane.way is not None:
             kept = self._cache.find_lines(lane.way, given)
             if kept is not None:
-                exchange.answer(*kept, self._keeper(lane, given, scope))
+                exchange.answer(*kept)
                 return None
-        elif AskingRead(self, lane, given, receive, exchange).is_sent(self._source):
+        elif AskingRead(self, lane, given).is_sent(self._source, exchange, receive):
             return None
         return self.serve_known(lane, given, receive, exchange.send)
-
-    def _keeper(self, lane: Lane, given: list[bytes], scope: Scope) -> Again:
-        """Return what finds the answer to a cached read again, for as long as all that it goes by holds."""
-        cache, gate, principal, way = self._cache, self._gate, lane.principal, lane.way
-        admits = gate.admission(principal, scope)
-
-        def find() -> Reply | None:
-            memory = self._vantage_of(principal).memory.reads
-            if lane.mark is not memory.mark or lane.facts is not cache.line.facts or self._is_timed:
-                return None
-            return cache.find_lines(way, given, admits)
-
-        return find
 
     def _begin_write(
         self, scope: Scope, principal: Principal, receive: Receive, exchange: Exchange
@@ -194,7 +199,7 @@ class DataApi(Answering):
         recalled = self._recall_write(scope, raw, principal)
         if recalled is None:
             return self._serve(scope, principal, receive, send, raw)
-        if AskingWrite(self, *recalled, receive, exchange, scope=scope, raw=raw).is_sent(self._source):
+        if AskingWrite(self, *recalled, scope=scope, raw=raw).is_sent(self._source, exchange, receive):
             return None
         return self.serve_known_write(scope, *recalled, raw, receive, send)
 

@@ -16,14 +16,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from modules.query import DataSource, guarded
+from modules.rest.known import take_apart
 from modules.rest.sending import send_answer
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.statements import Statement
 from monohull.kernel.departures import gone, until_gone
+from monohull.kernel.exchange import failed
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
+    from modules.rest.cache.serving import ResponseCache
     from modules.rest.known import Lane
     from modules.rest.known_write import WriteLane
     from modules.rest.response import Answer
@@ -32,7 +36,9 @@ if TYPE_CHECKING:
     from monohull.kernel.database.statements import BoundSettings, Rows
     from monohull.kernel.departures import Departures
     from monohull.kernel.errors import Problem
-    from monohull.kernel.exchange import Exchange
+    from monohull.kernel.header_sets import HeaderSet
+    from monohull.kernel.principal import Principal
+    from monohull.kernel.repeat import Asker, Found
 
 
 class DirectSource(DataSource, Protocol):
@@ -47,6 +53,14 @@ class Serves(Protocol):
     """What this needs of the data API; `DataApi` has it."""
 
     departures: Departures
+
+    @property
+    def source(self) -> DirectSource: ...
+
+    @property
+    def cache(self) -> ResponseCache: ...
+
+    def holds(self, lane: Lane) -> bool: ...
 
     def serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> Work: ...
 
@@ -71,18 +85,29 @@ class Asking(Struct, eq=False):
     _api: Serves
     _lane: Any
     _values: list[bytes]
-    _receive: Receive
-    _exchange: Exchange
+    _receive: Any = None
+    _asker: Any = None
     looks: int = 0
     _asked: Asked | None = None
     _listener: asyncio.Task[None] | None = None
 
-    def is_sent(self, source: DirectSource) -> bool:
+    def begin(self, asker: Asker, receive: Receive) -> None:
+        """Send the statement, now or as a task."""
+        try:
+            if self.is_sent(self._api.source, asker, receive):
+                return
+            work = self._anew()
+        except Exception as problem:  # noqa: BLE001 the edge tells refusals from defects
+            work = failed(problem)
+        asker.go_on(work)
+
+    def is_sent(self, source: DirectSource, asker: Asker, receive: Receive) -> bool:
         """Send the statement; False where somebody has to wait for a connection, or for anything else.
 
         Raises:
             InvalidRequest: A value is no text.
         """
+        self._asker, self._receive = asker, receive
         lane = self._lane
         known = lane.known
         statement = Statement(known.compiled.statement.text, known.args.fill(self._values), lane.key)
@@ -102,12 +127,12 @@ class Asking(Struct, eq=False):
             try:
                 lines = self._lines(rows)
                 if lines is not None:
-                    self._exchange.answer(*lines)
+                    self._asker.answer(*lines)
                     return
             except Exception as problem:  # noqa: BLE001 the edge tells refusals from defects
                 error = problem
         is_new = rows is None and error is None
-        self._exchange.go_on(self._anew() if is_new else self._go_on(rows, error))
+        self._asker.go_on(self._anew() if is_new else self._go_on(rows, error))
 
     def listen(self) -> None:
         """Begin to listen for the end of the client's connection, once."""
@@ -117,7 +142,7 @@ class Asking(Struct, eq=False):
     async def _listen(self) -> None:
         if await until_gone(self._receive) and self._asked is not None and self._asked.cancel():
             self._api.departures.end(self)
-            self._exchange.go_on(self._go_on(None, gone()))
+            self._asker.go_on(self._go_on(None, gone()))
 
     async def _go_on(self, rows: Rows | None, error: Exception | None) -> None:
         """Say what is wrong, or send an answer that is unusual, or still comes."""
@@ -126,7 +151,7 @@ class Asking(Struct, eq=False):
         if error is not None:
             raise error
         assert rows is not None
-        await send_answer(self._receive, self._exchange.send, self._answer(rows))
+        await send_answer(self._receive, self._asker.send, self._answer(rows))
 
     @abstractmethod
     def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
@@ -161,14 +186,39 @@ class AskingRead(Asking, eq=False):
         return self._api.refused_read(error, lane)
 
     def _anew(self) -> Work:
-        return self._api.serve_known(self._lane, self._values, self._receive, self._exchange.send)
+        return self._api.serve_known(self._lane, self._values, self._receive, self._asker.send)
 
 
-class AskingWrite(Asking, eq=False, kw_only=True):
-    """A known write; ``raw`` is its body as it came."""
+class RepeatedReads(Struct, eq=False):
+    """What the data API does about the queries of requests that are known but for these."""
 
-    scope: Scope
-    raw: bytes
+    _api: Serves
+    _path: bytes
+    _headers: HeaderSet
+    _principal: Principal
+    _admits: Callable[[], bool]
+
+    def find(self, query: bytes) -> Found:
+        """Return a cached answer, or what has to be asked; see `monohull.kernel.repeat.Found`."""
+        pieces, given = take_apart(self._path, query)
+        lane: Lane | None = self._headers.notes.get(pieces)
+        if lane is None or lane.principal is not self._principal or not self._api.holds(lane):
+            return True
+        if lane.way is None:
+            return AskingRead(self._api, lane, given) if self._admits() else False
+        return self._api.cache.find_lines(lane.way, given, self._admits) or False
+
+
+class AskingWrite(Asking, eq=False):
+    """A known write.
+
+    Attributes:
+        scope: Of the request.
+        raw: Its body as it came.
+    """
+
+    scope: Any = None
+    raw: bytes = b""
 
     def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
         lane: WriteLane = self._lane
@@ -184,5 +234,5 @@ class AskingWrite(Asking, eq=False, kw_only=True):
 
     def _anew(self) -> Work:
         return self._api.serve_known_write(
-            self.scope, self._lane, self._values, self.raw, self._receive, self._exchange.send
+            self.scope, self._lane, self._values, self.raw, self._receive, self._asker.send
         )

@@ -16,8 +16,6 @@ ProblemRenderer: TypeAlias = Callable[[Problem, Scope], Rendered]
 Work: TypeAlias = Coroutine[Any, Any, None]
 Reply: TypeAlias = tuple[int, bytes, bytes]
 """Status, header lines and body of a whole answer."""
-Again: TypeAlias = Callable[[], Reply | None]
-"""What answers when the very same request comes again; None where it has to be read after all."""
 
 
 def lines_of(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -55,9 +53,24 @@ class Direct(Protocol):
         """Return the whole body if all of it is there; then `receive` tells of the client's leaving alone."""
         ...
 
-    def answer(
-        self, status: int, lines: bytes, body: bytes, *, keeps: bool = True, again: Again | None = None
-    ) -> None:
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """Address and port of the client."""
+        ...
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether `remember` would be of use."""
+        ...
+
+    def remember(self, again: Again) -> None:
+        """Have ``again`` asked when the same request comes from the same client with another query.
+
+        The server may forget it.
+        """
+        ...
+
+    def answer(self, status: int, lines: bytes, body: bytes, *, keeps: bool = True) -> None:
         """Send a whole answer: nothing is left to be done.
 
         Args:
@@ -65,10 +78,25 @@ class Direct(Protocol):
             lines: Its header, as `lines_of` writes one; how long the body is the server says.
             body: Of any length.
             keeps: Whether the connection may go on.
-            again: Called when the same bytes come again from the same client; the server may forget it.
         """
         ...
 
     def go_on(self, work: Work) -> None:
         """Have ``work`` answer after all, as a task."""
         ...
+
+
+class Channel(Protocol):
+    """A connection on which a request came that is known but for its query."""
+
+    def turn_over(self) -> Direct:
+        """Begin with the request, which will be answered."""
+        ...
+
+    def forget(self) -> None:
+        """Have further ones read."""
+        ...
+
+
+Again: TypeAlias = Callable[[bytes, Channel], Reply | bool]
+"""What is told of such a query. It returns the answer, True where one will come, False to have it read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
@@ -13,12 +14,13 @@ from monohull.kernel.observation import AnswerBroken, RequestFinished
 from monohull.kernel.repeat import Place, Repeat
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from monohull.kernel.asgi import Again, Direct, Message, Receive, Scope, Send, Work
+    from monohull.kernel.asgi import Direct, Message, Receive, Scope, Send, Work
     from monohull.kernel.cors import Cors, RawHeaders
     from monohull.kernel.errors import Problem
     from monohull.kernel.header_sets import HeaderSet
+    from monohull.kernel.repeat import Found, Repeated
     from monohull.kernel.trace import Trace
 
 UNMATCHED: Final = "unmatched"
@@ -120,22 +122,16 @@ class Exchange(Struct, eq=False):
             raise BodyTooLarge(f"The body has {len(body)} bytes; {self._limit_bytes} are allowed.")
         return body
 
-    def answer(self, status: int, lines: bytes, body: bytes, again: Again | None = None) -> None:
-        """Send a whole answer, which ends the request; see `Direct.answer`.
-
-        With ``again`` the like of it is sent when the same request comes again.
-        """
-        direct, edge, trace, headers = self.direct, self._edge, self.trace, self.headers
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole answer, which ends the request; see `Direct.answer`."""
+        direct, edge, trace = self.direct, self._edge, self.trace
         assert direct is not None
         self.has_started, self.status, self.response_bytes = True, status, len(body)
-        cors = lines_of(self._cors_headers()) if headers.has_origin else b""
-        if again is not None and not headers.is_traced:
-            state = self.scope["state"]
-            again = Repeat(edge, again, headers, state["principal"], state["route"], cors)
+        cors = lines_of(self._cors_headers()) if self.headers.has_origin else b""
         own = f"x-request-id: {trace.request_id}\r\ntraceparent: {trace.traceparent}\r\n"
         keeps = not edge.lifecycle.is_leaving
         lines = b"%b%b%b%b" % (lines, cors, own.encode(), edge.always_lines)
-        direct.answer(status, lines, body, keeps=keeps, again=again)
+        direct.answer(status, lines, body, keeps=keeps)
         edge.conclude(self)
 
     def go_on(self, work: Work) -> None:
@@ -143,6 +139,23 @@ class Exchange(Struct, eq=False):
         direct = self.direct
         assert direct is not None
         direct.go_on(self._edge.see_through(self, work))
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether `repeat_by` would be of use."""
+        return self.direct is not None and not self.headers.is_traced and self.direct.may_repeat
+
+    def repeat_by(self, find: Callable[[bytes], Found]) -> None:
+        """Have ``find`` asked about the queries of further requests like this one."""
+        direct, scope = self.direct, self.scope
+        assert direct is not None
+        state = scope["state"]
+        cors = lines_of(self._cors_headers()) if self.headers.has_origin else b""
+        # neither of them may hold this exchange, and its connection with it
+        whole = partial(_again, self._edge, scope, self.headers, self._limit_bytes)
+        direct.remember(
+            Repeat(self._edge, find, self.headers, state["principal"], state["route"], cors, whole)
+        )
 
     async def respond(self, status: int, headers: RawHeaders, body: bytes, *, with_cors: bool = True) -> None:
         """Send a whole answer of the edge's own."""
@@ -198,6 +211,23 @@ class Exchange(Struct, eq=False):
         by_name = self.headers.by_name
         origin = _header(self.scope, b"origin") if by_name is None else by_name.get(b"origin")
         return [] if origin is None else self._edge.cors_of(self.scope["path"]).headers(origin)
+
+
+def _again(
+    edge: Surroundings, old: Scope, headers: HeaderSet, limit_bytes: int, repeated: Repeated
+) -> Exchange:
+    """Return the exchange of a request like that of the scope ``old``, which goes on as a task."""
+    direct, trace = repeated.direct, repeated.trace
+    scope = {
+        **old,
+        "query_string": repeated.query,
+        "client": direct.client,
+        "headers": list(old["headers"]),
+        "state": {**old["state"], "trace": trace, "request_id": trace.request_id},
+    }
+    return Exchange(
+        edge, scope, direct.receive, direct.send, headers, trace, limit_bytes, repeated.began_at, direct
+    )
 
 
 _CLOSE: Final = (b"connection", b"close")

@@ -1,15 +1,18 @@
-"""`Repeat`: what answers a request again whose very bytes came before, without reading them again.
+"""`Repeat`: what answers requests that came before but for their query, without reading the rest of them.
 
-Reads that a room has answers to in memory come in the same few thousand bytes,
-line for line, again and again. What they say is known; what may have changed
-meanwhile is asked each time: whether the credential holds, whether the caller
-may ask so often, whether the answer holds. Nothing of what a request leaves
+A client sends the same path and header lines again and again, and most of what
+is found out about a request depends on nothing else: who asks, which room it is
+for, what the answer has to say to a browser. What may have changed meanwhile is
+asked each time: whether the credential still holds, whether the caller may ask
+so often, whether what the room knows still holds. Nothing that a request leaves
 behind is left out: a trace, a line in the log, its numbers in the metrics.
+
+Whatever is unusual is read, and goes the way of any request.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -18,12 +21,23 @@ from monohull.kernel.observation import RequestFinished
 from monohull.kernel.trace import new_trace
 
 if TYPE_CHECKING:
-    from monohull.kernel.asgi import Again, Reply
+    from collections.abc import Awaitable, Callable
+
+    from monohull.kernel.asgi import Channel, Direct, Message, Receive, Reply, Work
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.lifecycle import Lifecycle
     from monohull.kernel.observation import Reader
     from monohull.kernel.principal import Principal
     from monohull.kernel.schema import SchemaWatch
+    from monohull.kernel.trace import Trace
+
+
+class Whole(Protocol):
+    """A request that goes on as a task; `monohull.kernel.exchange.Exchange` is one."""
+
+    def send(self, message: Message) -> Awaitable[None]: ...
+
+    def go_on(self, work: Work) -> None: ...
 
 
 class Place(Protocol):
@@ -42,49 +56,140 @@ class Place(Protocol):
     observe: Reader
 
 
+class Asker(Protocol):
+    """A request that a room asks something for; `Exchange` and `Repeated` are such."""
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole answer."""
+        ...
+
+    def go_on(self, work: Work) -> None:
+        """Have ``work`` answer after all, as a task."""
+        ...
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send a part of the answer."""
+        ...
+
+
+class Question(Protocol):
+    """What a room has to ask before it can answer."""
+
+    def begin(self, asker: Asker, receive: Receive) -> None:
+        """Ask; raise nothing."""
+        ...
+
+
+Found: TypeAlias = "Reply | Question | bool"
+"""The answer, or what has to be asked; False to have the request read, True all like it."""
+
+
 class Repeat(Struct, eq=False):
-    """One request that may come again.
+    """A request that may come again with another query.
 
     Attributes:
-        find: Answers for the room: None where it has to look closer. It counts the request against what the
-            caller may ask, if it answers.
+        find: Looks for the room what to do about a query. It counts the request against what the caller may
+            ask, unless it returns a truth value.
+        headers: Of the request.
         principal: Who asked.
+        route: The template of the route.
         lines: What a browser is told, written.
+        whole: Makes the request that goes on as a task.
     """
 
     _edge: Place
-    find: Again
+    find: Callable[[bytes], Found]
     headers: HeaderSet
     principal: Principal
     route: str
     lines: bytes
+    whole: Callable[[Repeated], Whole]
 
-    def __call__(self) -> Reply | None:
-        """Return the answer; None where the request has to be read, for whatever reason."""
+    def __call__(self, query: bytes, channel: Channel) -> Reply | bool:
+        """Return the answer, or True where one will come.
+
+        False where the request has to be read, for whatever reason, as it has nothing to show for.
+        """
         edge, began_at = self._edge, monotonic_seconds()
         if edge.lifecycle.is_leaving or edge.schema.state != "current":
-            return None
+            return False
         try:
-            found = self.find()
+            found = self.find(query)
             standing, principal = self.headers.standing, self.principal
-            if found is None or standing is None or standing.use() is not principal:
-                return None
+            if found is False or found is True:
+                if found:
+                    channel.forget()
+                return False
+            if standing is None or standing.use() is not principal:
+                channel.forget()
+                return False
         except Exception:  # noqa: BLE001 the way of every request says what is wrong, and to whom
-            return None
+            channel.forget()
+            return False
         trace = new_trace()
-        request_id = trace.request_id
-        status, lines, body = found
-        own = f"x-request-id: {request_id}\r\ntraceparent: {trace.traceparent}\r\n"
-        edge.observe(
+        if isinstance(found, tuple):
+            status, lines, body = found
+            self.conclude(trace, began_at, status, len(body))
+            return status, self.head(lines, trace), body
+        edge.lifecycle.begin()
+        direct = channel.turn_over()
+        found.begin(Repeated(self, direct, query, trace, began_at), direct.receive)
+        return True
+
+    def head(self, lines: bytes, trace: Trace) -> bytes:
+        """Return the header lines of an answer, with those that every answer has."""
+        own = f"x-request-id: {trace.request_id}\r\ntraceparent: {trace.traceparent}\r\n"
+        return b"%b%b%b%b" % (lines, self.lines, own.encode(), self._edge.always_lines)
+
+    def conclude(self, trace: Trace, began_at: float, status: int, length: int) -> None:
+        """Note what became of a request."""
+        self._edge.observe(
             RequestFinished(
-                request_id=request_id,
-                trace_id=request_id,
+                request_id=trace.request_id,
+                trace_id=trace.trace_id,
                 method="GET",
                 route=self.route,
                 status=status,
                 duration_seconds=int((monotonic_seconds() - began_at) * 1_000_000) / 1_000_000,
-                principal=principal.kind._value_,
-                response_bytes=len(body),
+                principal=self.principal.kind._value_,
+                response_bytes=length,
             )
         )
-        return status, b"%b%b%b%b" % (lines, self.lines, own.encode(), edge.always_lines), body
+
+    def end(self, repeated: Repeated, status: int, lines: bytes, body: bytes) -> None:
+        """Send the answer to what had to be asked first."""
+        edge = self._edge
+        keeps = not edge.lifecycle.is_leaving
+        repeated.direct.answer(status, self.head(lines, repeated.trace), body, keeps=keeps)
+        edge.lifecycle.end()
+        self.conclude(repeated.trace, repeated.began_at, status, len(body))
+
+
+class Repeated(Struct, eq=False):
+    """One request of a `Repeat` for which something is asked."""
+
+    _repeat: Repeat
+    direct: Direct
+    query: bytes
+    trace: Trace
+    began_at: float
+    _whole: Any = None
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send a whole answer, which ends the request."""
+        self._repeat.end(self, status, lines, body)
+
+    def go_on(self, work: Work) -> None:
+        """Have ``work`` answer after all, as a task."""
+        self._made.go_on(work)
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send a part of the answer."""
+        return self._made.send(message)
+
+    @property
+    def _made(self) -> Whole:
+        if self._whole is None:
+            self._whole = self._repeat.whole(self)
+        whole: Whole = self._whole
+        return whole

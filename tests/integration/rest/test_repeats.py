@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -13,8 +14,9 @@ from modules.rest.assembly import data_service
 from modules.rest.gate import Gate
 from monohull.kernel import clock
 from monohull.kernel.observation import RequestFinished
-from monohull.kernel.server import connection as module
-from monohull.kernel.server.connection import MAX_REPEAT_BYTES, Connection
+from monohull.kernel.server import repeats
+from monohull.kernel.server.connection import Connection
+from monohull.kernel.server.repeats import MAX_REPEAT_BYTES
 from tests.application import JWT_SECRET, service_key
 from tests.integration.kernel.test_server_connections import Client
 from tests.integration.kernel.test_server_connections import serving as listening
@@ -38,6 +40,17 @@ grant select on goods to anon, authenticated, service_role;
 create trigger monohull_cache after insert or update or delete or truncate on public.goods
     for each statement execute function monohull.tell_of_rows('60');
 alter table public.goods enable always trigger monohull_cache;
+
+create table public.plain (id int primary key);
+insert into plain select generate_series(1, 20);
+create table public.notes (id int primary key, owner uuid, body text);
+alter table notes enable row level security;
+create policy own on notes for select to authenticated using (owner = (select auth.uid()));
+insert into notes
+    select n, ('00000000-0000-0000-0000-0000000000' || n)::uuid, 'of ' || n from (values (20), (21)) as v (n);
+update notes set id = 1 where id = 20;
+update notes set id = 2 where id = 21;
+grant select on plain, notes to authenticated, service_role;
 """
 SERVICE = f"Authorization: Bearer {service_key()}\r\n"
 NEW_EACH_TIME = frozenset({"x-request-id", "traceparent", "date", "cache-status"})
@@ -292,15 +305,103 @@ async def test_another_address_is_another_client(own: Watched) -> None:
 
 
 async def test_no_more_are_remembered_than_may_be(own: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_REPEATS", 3)
-    for number in range(1, 10):
-        await own.warm(get(f"goods?id=eq.{number}&select=id"))
+    monkeypatch.setattr(repeats, "MAX_REPEATS", 3)
+    for number in range(40, 49):
+        await own.warm(get("goods?id=eq.1", person(number)))
     assert len(own.server.connections.repeats) == 3
 
 
-async def test_two_who_ask_the_same_get_what_each_may_see(own: Watched) -> None:
-    """The credential is part of what came, so that nobody gets what was remembered for another."""
-    for number in (20, 21):
-        await own.warm(get("goods?id=eq.17", person(number)))
-    keys = {key[1] for key in own.server.connections.repeats}
-    assert sum(b"id=eq.17" in key for key in keys) == 2
+async def test_each_sees_what_they_may(own: Watched) -> None:
+    """The credential is part of what came, so that nobody gets what is known of another's request."""
+    for path in ("goods?id=eq.{}", "notes?id=lt.{}&select=body"):
+        for number in (20, 21, 20, 21):
+            await own.warm(get(path.format(17), person(number)))
+            was_read, (status, _, body) = await own.is_read(get(path.format(18), person(number)))
+            if path.startswith("notes"):
+                assert (was_read, status) == (False, 200)
+                assert body == b'[{"body":"of %d"}]' % number
+
+
+async def test_reads_that_are_not_cached_differ_in_their_values_alone(own: Watched) -> None:
+    path = "plain?id=eq.{}&select=id"
+    await own.warm(get(path.format(1)))
+    for number in (2, 3, 99):
+        was_read, (status, headers, body) = await own.is_read(get(path.format(number)))
+        assert (was_read, status) == (False, 200)
+        assert body == (b'[{"id":%d}]' % number if number < 99 else b"[]")
+        assert headers["content-location"] == f"/{path.format(number)}"
+        assert own.finished[-1].request_id == headers["x-request-id"]
+        assert own.finished[-1].response_bytes == len(body)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param("id=eq.many", 400, id="no number"),
+        pytest.param("id=eq.1&nothing=eq.1", 400, id="no column"),
+        pytest.param("id=eq.%zz", 400, id="a broken escape"),
+        pytest.param("id=eq.1&select=id&limit=none", 400, id="no limit"),
+        pytest.param("id=eq.1#part", 200, id="a fragment"),
+        pytest.param("", 200, id="nothing"),
+    ],
+)
+async def test_other_queries_are_answered_as_any(own: Watched, query: str, expected: int) -> None:
+    await own.warm(get("plain?id=eq.1"))
+    answer = await own.client.ask(get(f"plain?{query}"))
+    assert answer[0] == expected
+    by_itself = await own.served.client.get(
+        f"/rest/v1/plain?{query}", headers={"Authorization": SERVICE[15:].strip()}
+    )
+    assert (by_itself.status_code, by_itself.content) == (answer[0], answer[2])
+    assert own.finished[-2].request_id == answer[1]["x-request-id"]
+    assert own.finished[-2].principal == "service"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(b"GET /rest/v1/plain?id=eq.1 x HTTP/1.1", id="a blank in it"),
+        pytest.param(b"GET /rest/v1/plain?id=eq.\x7f HTTP/1.1", id="a character it may not have"),
+        pytest.param(b"GET /rest/v1/plain?id=eq.1\n HTTP/1.1", id="a line feed"),
+        pytest.param(b"GET /rest/v1/plain?id=eq.1 HTTP/1.1 ", id="a blank behind it"),
+    ],
+)
+async def test_first_lines_that_are_none_are_refused(own: Watched, first: bytes) -> None:
+    await own.warm(get("plain?id=eq.1"))
+    rest = get("plain?id=eq.1").partition(b" HTTP/1.1")[2]
+    client = await own.server.connect()
+    status, _, _ = await client.ask(first + rest)
+    assert status == 400
+    assert await client.is_closed()
+
+
+async def test_a_body_is_not_taken_for_the_next_request(own: Watched) -> None:
+    await own.warm(get("plain?id=eq.1"))
+    with_body = get("plain?id=eq.2", SERVICE + "Content-Length: 5\r\n")
+    for _ in range(3):
+        own.client.writer.write(with_body)
+        await own.client.writer.drain()
+        own.client.writer.write(b"12345" + get("plain?id=eq.3"))
+        assert (await own.client.answer())[2] == b'[{"id":2}]'
+        assert (await own.client.answer())[2] == b'[{"id":3}]'
+
+
+async def test_whoever_leaves_is_not_waited_for(own: Watched) -> None:
+    await own.warm(get("plain?id=eq.1"))
+    owner = await asyncpg.connect(own.served.runtime.connections.owner_url)
+    try:
+        async with owner.transaction():
+            await owner.execute("lock table plain in access exclusive mode")
+            clients = [await own.server.connect() for _ in range(3)]
+            before = own.read
+            for client in clients:
+                client.writer.write(get("plain?id=eq.2"))
+            await eventually(lambda: own.served.runtime.lifecycle.in_flight == 3)
+            assert own.read == before
+            for client in clients:
+                client.writer.close()
+            await eventually(lambda: own.served.runtime.lifecycle.in_flight == 0)
+        assert [one.status for one in own.finished[-3:]] == [499] * 3
+    finally:
+        await owner.close()
+    assert (await own.client.ask(get("plain?id=eq.2")))[2] == b'[{"id":2}]'

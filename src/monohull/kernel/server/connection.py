@@ -17,12 +17,14 @@ from monohull.kernel.errors import InvalidRequest, Problem, RequestTimeout, rend
 from monohull.kernel.server.answers import whole, whole_head
 from monohull.kernel.server.chunks import Chunks
 from monohull.kernel.server.heads import MAX_HEAD_BYTES, HeadTooLarge, KnownLines, Lines, Target
+from monohull.kernel.server.repeats import Repeats
 from monohull.kernel.server.turn import DONE, HOLD_BYTES, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from monohull.kernel.asgi import Again, ASGIApp, Direct, Scope, Work
+    from monohull.kernel.server.repeats import Key
 
     Begin = Callable[[Scope, Direct], Work | None]
 
@@ -34,9 +36,6 @@ JOIN_BYTES: Final = 64 * 1024
 """Head and body up to this go out in one piece; a larger body is not copied."""
 AHEAD_BYTES: Final = 64 * 1024
 """Of requests that are sent before the answer to the one before."""
-MAX_REPEATS: Final = 1000
-MAX_REPEAT_BYTES: Final = 2048
-"""Requests that are known by their bytes, and how many each has at most; about 2 MB with what they hold."""
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
@@ -52,8 +51,7 @@ class Connections:
         begin: How the application begins with a request where it can answer without a task; None where it
             cannot. It returns what is left to be awaited.
         context: Of which each request has a copy: it may be begun from within the one before.
-        repeats: What answers requests without reading them, by host and bytes; the first goes when there are
-            too many.
+        repeats: What answers requests without reading them.
         open: Those there are.
         is_stopping: Each ends with the answer that it is at.
     """
@@ -65,7 +63,7 @@ class Connections:
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
         self.known = KnownLines()
-        self.repeats: dict[tuple[str | None, bytes], Again] = {}
+        self.repeats = Repeats()
         self.open: set[Connection] = set()
         self.is_stopping = False
 
@@ -110,6 +108,8 @@ class Connection(asyncio.Protocol):
     Attributes:
         turn: The request that is answered; None between two.
         until: When it is closed if no request has come whole by then.
+        client: Address and port of the client.
+        is_repeatable: Whether the request at hand may be remembered.
     """
 
     def __init__(self, connections: Connections) -> None:
@@ -118,9 +118,10 @@ class Connection(asyncio.Protocol):
         self.turn: Turn | None = None
         self.until = 0.0
         self._transport: asyncio.Transport
-        self._client: tuple[str, int] | None = None
+        self.client: tuple[str, int] | None = None
         self._host: str | None = None
-        self._whole: bytes | None = None
+        self.is_repeatable = False
+        self._key: Key | None = None
         self._server: tuple[str, int | None] | None = None
         self._head = bytearray()
         self._ahead = bytearray()
@@ -142,8 +143,8 @@ class Connection(asyncio.Protocol):
             return
         self._all.open.add(self)
         self.until = monotonic_seconds() + HEAD_SECONDS
-        self._client = _address(transport.get_extra_info("peername"))
-        self._host = self._client[0] if self._client else None
+        self.client = _address(transport.get_extra_info("peername"))
+        self._host = self.client[0] if self.client else None
         self._server = _address(transport.get_extra_info("sockname"))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 why does not matter
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
                 self._go_on(self.turn, data)
             elif self._ahead or self._is_full:  # what came before comes first
                 self._put_ahead(data)
-            elif len(data) > MAX_REPEAT_BYTES or not self._is_repeated(data):
+            elif not self._is_repeated(data):
                 self._begin(data)
         except Problem as problem:
             self._refuse(problem)
@@ -188,28 +189,42 @@ class Connection(asyncio.Protocol):
     # requests
 
     def _is_repeated(self, data: bytes) -> bool:
-        """Answer what came before, byte for byte; False where it has to be read."""
-        key = self._host, data
+        """Begin with a request that is known but for its query; False where it has to be read."""
+        self.is_repeatable = False
+        if self._head or self._all.is_stopping:
+            return False
         repeats = self._all.repeats
-        again = repeats.get(key)
-        if again is None or self._head or self._all.is_stopping:
+        parts = repeats.take_apart(self._host, data)
+        if parts is None:
             return False
-        reply = again()
-        if reply is None:
-            del repeats[key]
+        self._key, query = parts
+        again = repeats.find(self._key)
+        if again is None:
+            self.is_repeatable = True
             return False
+        reply = again(query, self)
+        if reply is False or reply is True:
+            return reply
         status, lines, body = reply
         self.write_both(whole_head(status, lines, len(body), keeps=True, is_newer=True), body)
         self.until = monotonic_seconds() + HEAD_SECONDS
         return True
 
+    def turn_over(self) -> Turn:
+        """Begin with a request that is known but for its query."""
+        turn = self.turn = Turn(self, False, True, True, False, b"", True)
+        return turn
+
+    def forget(self) -> None:
+        """Have further requests like the one at hand read, and remembered anew."""
+        assert self._key is not None
+        self._all.repeats.forget(self._key)
+        self.is_repeatable = True
+
     def remember(self, again: Again) -> None:
-        """Have ``again`` answer when the bytes of this request come again, if they came in one piece."""
-        if self._whole is not None:
-            repeats = self._all.repeats
-            repeats[self._host, self._whole] = again
-            if len(repeats) > MAX_REPEATS:
-                del repeats[next(iter(repeats))]
+        """Have ``again`` asked when a request like the one at hand comes again."""
+        if self.is_repeatable and self._key is not None:
+            self._all.repeats.remember(self._key, again)
 
     def _begin(self, data: bytes) -> None:
         """Begin with the request that ``data`` completes the head of, if it does.
@@ -242,7 +257,8 @@ class Connection(asyncio.Protocol):
         if target.is_newer and not lines.has_host:
             raise InvalidRequest("A request of HTTP/1.1 needs the header Host.")
         rest = data[stop + 4 :]
-        self._whole = None if rest or len(data) > MAX_REPEAT_BYTES else data
+        if self.is_repeatable and (rest or lines.length != 0 or not target.is_newer):
+            self.is_repeatable = False
         self._start(target, lines, rest)
 
     def _demand_head(self, searched: int) -> None:
@@ -289,7 +305,7 @@ class Connection(asyncio.Protocol):
             "query_string": target.query,
             "root_path": "",
             "headers": lines.pairs.copy(),  # whatever the application adds is of this request alone
-            "client": self._client,
+            "client": self.client,
             "server": self._server,
             "extensions": {},
             "state": {},

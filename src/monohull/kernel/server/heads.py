@@ -117,7 +117,7 @@ def read_target(line: bytes) -> Target:
 
 _STAR: Final = ord("*")
 _NEWER: Final = b" HTTP/1.1"
-_OF_QUERIES: Final = bytes(byte for byte in range(0x21, 0x100) if byte not in b"#\x7f")
+OF_QUERIES: Final = bytes(byte for byte in range(0x21, 0x100) if byte not in b"#\x7f")
 MAX_KEPT_TARGETS: Final = 1000
 MAX_KEPT_TARGET_BYTES: Final = 200
 """Of each kind; less than a megabyte."""
@@ -142,7 +142,7 @@ class KnownLines:
         kept = self._targets.get(before)
         if kept is not None and rest.endswith(_NEWER):
             query = rest[: -len(_NEWER)]
-            if not query.translate(None, _OF_QUERIES):
+            if not query.translate(None, OF_QUERIES):
                 return Target(kept.method, kept.path, kept.raw_path, query, True)
         target = read_target(line)
         if len(before) <= MAX_KEPT_TARGET_BYTES:

@@ -61,8 +61,11 @@ class Channel(Protocol):
         """Have ``work`` answer, as a task."""
         ...
 
+    client: tuple[str, int] | None
+    is_repeatable: bool
+
     def remember(self, again: Again) -> None:
-        """Have ``again`` answer when the bytes of this request come again."""
+        """Have ``again`` asked when a request like this one comes again."""
         ...
 
 
@@ -159,9 +162,21 @@ class Turn(Struct, eq=False):
         self._is_told = True
         return bytes(body)
 
-    def answer(
-        self, status: int, lines: bytes, body: bytes, *, keeps: bool = True, again: Again | None = None
-    ) -> None:
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """Address and port of the client."""
+        return self._connection.client
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether `remember` would be of use."""
+        return self._connection.is_repeatable and self._keeps
+
+    def remember(self, again: Again) -> None:
+        """Have ``again`` asked when the same request comes from the same client with another query."""
+        self._connection.remember(again)
+
+    def answer(self, status: int, lines: bytes, body: bytes, *, keeps: bool = True) -> None:
         """Write a whole answer.
 
         Raises:
@@ -177,8 +192,6 @@ class Turn(Struct, eq=False):
         if not self.is_gone:
             head = whole_head(status, lines, len(body), keeps=keeps, is_newer=self._is_newer)
             connection.write_both(head, b"" if self._is_head else body)
-        if again is not None and keeps and self._is_newer and not self._is_head:
-            connection.remember(again)
         connection.finish(keeps=keeps)
 
     def go_on(self, work: Work) -> None:

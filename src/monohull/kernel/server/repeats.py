@@ -1,0 +1,70 @@
+"""`Repeats`: requests that came before but for their query, and what answers them without reading the rest.
+
+The key is every byte that is not of the query, and the client's host. So what
+is remembered was read, once, by the rules of `heads`, and differs in nothing
+but a query that is made of the characters a query may have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from monohull.kernel.server.heads import OF_QUERIES
+
+if TYPE_CHECKING:
+    from monohull.kernel.asgi import Again
+
+MAX_REPEATS: Final = 1000
+MAX_REPEAT_BYTES: Final = 2048
+"""Of one request, without its query; all of them take about 3 MB at most. The one remembered first goes."""
+MAX_QUERY_BYTES: Final = 2048
+
+Key: TypeAlias = tuple[str | None, bytes, bytes]
+"""Host of the client, method and path, and all from the end of the first line on."""
+
+_VERSION_BYTES: Final = len(b" HTTP/1.1")
+
+
+class Repeats:
+    """Those of a process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Key, Again] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @staticmethod
+    def take_apart(host: str | None, data: bytes) -> tuple[Key, bytes] | None:
+        r"""Return the key of a request and its query; None of what is none of those that are remembered.
+
+        >>> Repeats.take_apart("::1", b"GET /a?b=c HTTP/1.1\r\nHost: d\r\n\r\n")
+        (('::1', b'GET /a', b' HTTP/1.1\r\nHost: d\r\n\r\n'), b'b=c')
+        """
+        if not data.startswith(b"GET ") or len(data) > MAX_REPEAT_BYTES + MAX_QUERY_BYTES:
+            return None
+        end = data.find(b"\r\n")
+        mark = data.find(b"?", 0, end) if end > 0 else -1
+        if mark < 0:
+            return None
+        end -= _VERSION_BYTES
+        query = data[mark + 1 : end]
+        if query.translate(None, OF_QUERIES):
+            return None
+        return (host, data[:mark], data[end:]), query
+
+    def find(self, key: Key) -> Again | None:
+        """Return what answers such a request."""
+        return self._kept.get(key)
+
+    def remember(self, key: Key, again: Again) -> None:
+        """Have ``again`` answer such requests from now on."""
+        if len(key[1]) + len(key[2]) > MAX_REPEAT_BYTES:
+            return
+        self._kept[key] = again
+        if len(self._kept) > MAX_REPEATS:
+            del self._kept[next(iter(self._kept))]
+
+    def forget(self, key: Key) -> None:
+        """Have such requests read."""
+        self._kept.pop(key, None)
