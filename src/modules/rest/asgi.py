@@ -18,7 +18,7 @@ from modules.rest.batch import PATH as BATCH
 from modules.rest.batch_errors import BatchMethodNotAllowed
 from modules.rest.cache.learning import Learning
 from modules.rest.description.serving import DOCUMENTS_AT
-from modules.rest.direct import AskingRead, AskingWrite, RepeatedReads
+from modules.rest.direct import AskingRead, AskingWrite, RepeatedReads, RepeatedWrites
 from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
 from modules.rest.inspection import answer_options, answer_root
@@ -130,6 +130,11 @@ class DataApi(Answering):
         """The answers that are kept."""
         return self._cache
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether answers say how long each step took."""
+        return self._is_timed
+
     def holds(self, lane: Lane) -> bool:
         """Say whether what is known of a read is still to be gone by."""
         memory = self._vantage_of(lane.principal).memory.reads
@@ -196,9 +201,12 @@ class DataApi(Answering):
         raw = exchange.take_body() if scope["method"] in WITH_BODY else b""
         if raw is None:
             return self._serve_write(scope, principal, receive, send)
-        recalled = self._recall_write(scope, raw, principal)
+        recalled = self.recall_write(scope, raw, principal)
         if recalled is None:
             return self._serve(scope, principal, receive, send, raw)
+        if scope["method"] == "POST" and exchange.may_repeat:
+            admits = self._gate.admission(principal, scope)
+            exchange.repeat_by(RepeatedWrites(self, scope, principal, len(raw), admits).find)
         if AskingWrite(self, *recalled, scope=scope, raw=raw).is_sent(self._source, exchange, receive):
             return None
         return self.serve_known_write(scope, *recalled, raw, receive, send)
@@ -300,7 +308,7 @@ class DataApi(Answering):
         headers.note(pieces, lane)
         return lane
 
-    def _recall_write(
+    def recall_write(
         self, scope: Scope, raw: bytes, principal: Principal
     ) -> tuple[WriteLane, list[bytes]] | None:
         """Return what is known of a write like this one, as the caller sends it, and its values.
@@ -363,7 +371,7 @@ class DataApi(Answering):
             Problem: As `answer` raises it.
         """
         raw = await read_body(receive) if scope["method"] in WITH_BODY else b""
-        recalled = self._recall_write(scope, raw, principal)
+        recalled = self.recall_write(scope, raw, principal)
         if recalled is None:
             await self._serve(scope, principal, receive, send, raw)
             return

@@ -60,7 +60,14 @@ class Serves(Protocol):
     @property
     def cache(self) -> ResponseCache: ...
 
+    @property
+    def is_timed(self) -> bool: ...
+
     def holds(self, lane: Lane) -> bool: ...
+
+    def recall_write(
+        self, scope: Scope, raw: bytes, principal: Principal
+    ) -> tuple[WriteLane, list[bytes]] | None: ...
 
     def serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> Work: ...
 
@@ -207,6 +214,35 @@ class RepeatedReads(Struct, eq=False):
         if lane.way is None:
             return AskingRead(self._api, lane, given) if self._admits() else False
         return self._api.cache.find_lines(lane.way, given, self._admits) or False
+
+
+class RepeatedWrites(Struct, eq=False):
+    """What the data API does about the bodies of requests that are known but for these.
+
+    ``length`` is that of the body, which the head says.
+    """
+
+    _api: Serves
+    _scope: Scope
+    _principal: Principal
+    _length: int
+    _admits: Callable[[], bool]
+
+    def find(self, raw: bytes) -> Found:
+        """Return what has to be asked; see `monohull.kernel.repeat.Found`.
+
+        Raises:
+            RelationClosed, ScopeMissing, InvalidRequest: It is refused.
+        """
+        if len(raw) != self._length:
+            return False
+        api, scope = self._api, self._scope
+        if api.is_timed:
+            return True
+        recalled = api.recall_write(scope, raw, self._principal)
+        if recalled is None or not self._admits():
+            return False
+        return AskingWrite(api, *recalled, scope=scope, raw=raw)
 
 
 class AskingWrite(Asking, eq=False):

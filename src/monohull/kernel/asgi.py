@@ -64,7 +64,9 @@ class Direct(Protocol):
         ...
 
     def remember(self, again: Again) -> None:
-        """Have ``again`` asked when the same request comes from the same client with another query.
+        """Have ``again`` asked when the same request comes from the same client with another part.
+
+        That is the query of a GET, or the body of a POST.
 
         The server may forget it.
         """
@@ -87,7 +89,7 @@ class Direct(Protocol):
 
 
 class Channel(Protocol):
-    """A connection on which a request came that is known but for its query."""
+    """A connection on which a request came that is known but for a part."""
 
     def turn_over(self) -> Direct:
         """Begin with the request, which will be answered."""
@@ -99,4 +101,4 @@ class Channel(Protocol):
 
 
 Again: TypeAlias = Callable[[bytes, Channel], Reply | bool]
-"""What is told of such a query. It returns the answer, True where one will come, False to have it read."""
+"""What is told of such a part. It returns the answer, True where one will come, False to have it read."""

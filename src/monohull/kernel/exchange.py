@@ -146,16 +146,15 @@ class Exchange(Struct, eq=False):
         return self.direct is not None and not self.headers.is_traced and self.direct.may_repeat
 
     def repeat_by(self, find: Callable[[bytes], Found]) -> None:
-        """Have ``find`` asked about the queries of further requests like this one."""
+        """Have ``find`` asked about the other part of further requests like this one."""
         direct, scope = self.direct, self.scope
         assert direct is not None
         state = scope["state"]
         cors = lines_of(self._cors_headers()) if self.headers.has_origin else b""
         # neither of them may hold this exchange, and its connection with it
         whole = partial(_again, self._edge, scope, self.headers, self._limit_bytes)
-        direct.remember(
-            Repeat(self._edge, find, self.headers, state["principal"], state["route"], cors, whole)
-        )
+        principal, method, route = state["principal"], scope["method"], state["route"]
+        direct.remember(Repeat(self._edge, find, self.headers, principal, method, route, cors, whole))
 
     async def respond(self, status: int, headers: RawHeaders, body: bytes, *, with_cors: bool = True) -> None:
         """Send a whole answer of the edge's own."""
@@ -220,7 +219,7 @@ def _again(
     direct, trace = repeated.direct, repeated.trace
     scope = {
         **old,
-        "query_string": repeated.query,
+        "query_string": repeated.part if old["method"] == "GET" else old["query_string"],
         "client": direct.client,
         "headers": list(old["headers"]),
         "state": {**old["state"], "trace": trace, "request_id": trace.request_id},

@@ -1,4 +1,4 @@
-"""`Repeat`: what answers requests that came before but for their query, without reading the rest of them.
+"""`Repeat`: what answers requests that came before but for a part, without reading the rest of them.
 
 A client sends the same path and header lines again and again, and most of what
 is found out about a request depends on nothing else: who asks, which room it is
@@ -85,13 +85,14 @@ Found: TypeAlias = "Reply | Question | bool"
 
 
 class Repeat(Struct, eq=False):
-    """A request that may come again with another query.
+    """A request that may come again with another part: its query, or the body of a POST.
 
     Attributes:
-        find: Looks for the room what to do about a query. It counts the request against what the caller may
+        find: Looks for the room what to do about the part. It counts the request against what the caller may
             ask, unless it returns a truth value.
         headers: Of the request.
         principal: Who asked.
+        method: Of the request.
         route: The template of the route.
         lines: What a browser is told, written.
         whole: Makes the request that goes on as a task.
@@ -101,11 +102,12 @@ class Repeat(Struct, eq=False):
     find: Callable[[bytes], Found]
     headers: HeaderSet
     principal: Principal
+    method: str
     route: str
     lines: bytes
     whole: Callable[[Repeated], Whole]
 
-    def __call__(self, query: bytes, channel: Channel) -> Reply | bool:
+    def __call__(self, part: bytes, channel: Channel) -> Reply | bool:
         """Return the answer, or True where one will come.
 
         False where the request has to be read, for whatever reason, as it has nothing to show for.
@@ -114,7 +116,7 @@ class Repeat(Struct, eq=False):
         if edge.lifecycle.is_leaving or edge.schema.state != "current":
             return False
         try:
-            found = self.find(query)
+            found = self.find(part)
             standing, principal = self.headers.standing, self.principal
             if found is False or found is True:
                 if found:
@@ -133,7 +135,7 @@ class Repeat(Struct, eq=False):
             return status, self.head(lines, trace), body
         edge.lifecycle.begin()
         direct = channel.turn_over()
-        found.begin(Repeated(self, direct, query, trace, began_at), direct.receive)
+        found.begin(Repeated(self, direct, part, trace, began_at), direct.receive)
         return True
 
     def head(self, lines: bytes, trace: Trace) -> bytes:
@@ -147,7 +149,7 @@ class Repeat(Struct, eq=False):
             RequestFinished(
                 request_id=trace.request_id,
                 trace_id=trace.trace_id,
-                method="GET",
+                method=self.method,
                 route=self.route,
                 status=status,
                 duration_seconds=int((monotonic_seconds() - began_at) * 1_000_000) / 1_000_000,
@@ -170,7 +172,7 @@ class Repeated(Struct, eq=False):
 
     _repeat: Repeat
     direct: Direct
-    query: bytes
+    part: bytes
     trace: Trace
     began_at: float
     _whole: Any = None

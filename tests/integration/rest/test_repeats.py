@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -405,3 +406,75 @@ async def test_whoever_leaves_is_not_waited_for(own: Watched) -> None:
     finally:
         await owner.close()
     assert (await own.client.ask(get("plain?id=eq.2")))[2] == b'[{"id":2}]'
+
+
+def post(path: str, body: str, headers: str = "Prefer: return=representation\r\n") -> bytes:
+    head = f"POST /rest/v1/{path} HTTP/1.1\r\nHost: a\r\n{SERVICE}Content-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n{headers}\r\n{body}".encode()
+
+
+async def warm_post(own: Watched, start: int) -> None:
+    """Insert until it is known but for its body."""
+    for number in range(start, start + 10):
+        was_read, (status, _, _) = await own.is_read(post("plain", f'{{"id":{number}}}'))
+        assert status == 201
+        if not was_read:
+            return
+    raise AssertionError("it is read each time")
+
+
+async def test_writes_differ_in_their_bodies(own: Watched) -> None:
+    await warm_post(own, 100)
+    for number in (120, 121):
+        was_read, (status, headers, body) = await own.is_read(post("plain", f'{{"id":{number}}}'))
+        assert (was_read, status, body) == (False, 201, b'[{"id":%d}]' % number)
+        last = own.finished[-1]
+        assert (last.method, last.status, last.request_id) == ("POST", 201, headers["x-request-id"])
+    was_read, (status, _, body) = await own.is_read(post("plain", '{"id":1220}'))
+    assert (was_read, status, body) == (True, 201, b'[{"id":1220}]'), "another length is another head"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        pytest.param('{"id":120}', 409, "23505", id="it is there already"),
+        pytest.param('{"id":nul}', 400, "PGRST102", id="no document"),
+        pytest.param('{"no":123}', 400, "PGRST204", id="no column"),
+        pytest.param('{"id":"x"}', 400, "22P02", id="no number"),
+        pytest.param("[1, 2, 34]", 400, "PGRST102", id="no rows"),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_said_as_ever(
+    own: Watched, body: str, status: int, code: str
+) -> None:
+    await own.client.ask(post("plain", '{"id":120}'))
+    await warm_post(own, {"23505": 200, "PGRST102": 210 + len(body), "PGRST204": 240}.get(code, 250))
+    answer = await own.client.ask(post("plain", body))
+    assert (answer[0], json.loads(answer[2])["code"]) == (status, code)
+    assert own.finished[-1].request_id == answer[1]["x-request-id"]
+    again = await own.served.client.post(
+        "/rest/v1/plain",
+        content=body,
+        headers={"Authorization": SERVICE[15:].strip(), "Content-Type": "application/json"},
+    )
+    assert (again.status_code, again.json()) == (status, json.loads(answer[2]))
+
+
+async def test_a_body_in_pieces_and_another_request_behind_it(own: Watched) -> None:
+    await warm_post(own, 300)
+    request = post("plain", '{"id":320}')
+    own.client.writer.write(request[:-5])
+    await own.client.writer.drain()
+    await asyncio.sleep(0.05)
+    own.client.writer.write(request[-5:] + post("plain", '{"id":321}') + get("plain?id=eq.320"))
+    answers = [await own.client.answer() for _ in range(3)]
+    assert [status for status, _, _ in answers] == [201, 201, 200]
+    assert [body for _, _, body in answers] == [b'[{"id":320}]', b'[{"id":321}]', b'[{"id":320}]']
+
+
+async def test_too_much_behind_a_body_is_another_request(own: Watched) -> None:
+    await warm_post(own, 400)
+    client = await own.server.connect()
+    client.writer.write(post("plain", '{"id":420}') + b"nonsense\r\n\r\n")
+    assert (await client.answer())[0] == 201
+    assert (await client.answer())[0] == 400

@@ -189,7 +189,7 @@ class Connection(asyncio.Protocol):
     # requests
 
     def _is_repeated(self, data: bytes) -> bool:
-        """Begin with a request that is known but for its query; False where it has to be read."""
+        """Begin with a request that is known but for a part; False where it has to be read."""
         self.is_repeatable = False
         if self._head or self._all.is_stopping:
             return False
@@ -197,12 +197,12 @@ class Connection(asyncio.Protocol):
         parts = repeats.take_apart(self._host, data)
         if parts is None:
             return False
-        self._key, query = parts
+        self._key, part = parts
         again = repeats.find(self._key)
         if again is None:
             self.is_repeatable = True
             return False
-        reply = again(query, self)
+        reply = again(part, self)
         if reply is False or reply is True:
             return reply
         status, lines, body = reply
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
         return True
 
     def turn_over(self) -> Turn:
-        """Begin with a request that is known but for its query."""
+        """Begin with a request that is known but for a part."""
         turn = self.turn = Turn(self, False, True, True, False, b"", True)
         return turn
 
@@ -257,7 +257,7 @@ class Connection(asyncio.Protocol):
         if target.is_newer and not lines.has_host:
             raise InvalidRequest("A request of HTTP/1.1 needs the header Host.")
         rest = data[stop + 4 :]
-        if self.is_repeatable and (rest or lines.length != 0 or not target.is_newer):
+        if self.is_repeatable and (lines.length != len(rest) or not target.is_newer or lines.expects):
             self.is_repeatable = False
         self._start(target, lines, rest)
 

@@ -1,8 +1,9 @@
-"""`Repeats`: requests that came before but for their query, and what answers them without reading the rest.
+"""`Repeats`: requests that came before but for a part, and what answers them without reading the rest.
 
-The key is every byte that is not of the query, and the client's host. So what
-is remembered was read, once, by the rules of `heads`, and differs in nothing
-but a query that is made of the characters a query may have.
+The key is every byte that is not of the query of a GET, or of the body of a
+POST, and the client's host. So what is remembered was read, once, by the rules
+of `heads`, and differs in nothing but a query that is made of the characters a
+query may have, or in a body, whose length the head says.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 MAX_REPEATS: Final = 1000
 MAX_REPEAT_BYTES: Final = 2048
-"""Of one request, without its query; all of them take about 3 MB at most. The one remembered first goes."""
+"""Of one, without what differs; all of them take about 3 MB at most. The one remembered first goes."""
 MAX_QUERY_BYTES: Final = 2048
+MAX_BODY_BYTES: Final = 16 * 1024
 
 Key: TypeAlias = tuple[str | None, bytes, bytes]
-"""Host of the client, method and path, and all from the end of the first line on."""
+"""Host of the client, method and path, and all from the version of HTTP on; of a POST the whole head."""
 
 _VERSION_BYTES: Final = len(b" HTTP/1.1")
 
@@ -36,11 +38,18 @@ class Repeats:
 
     @staticmethod
     def take_apart(host: str | None, data: bytes) -> tuple[Key, bytes] | None:
-        r"""Return the key of a request and its query; None of what is none of those that are remembered.
+        r"""Return the key of a request and what differs; None of what is none of those that are remembered.
+
+        Whether a body has the length that it should have is left to whoever is told of it.
 
         >>> Repeats.take_apart("::1", b"GET /a?b=c HTTP/1.1\r\nHost: d\r\n\r\n")
         (('::1', b'GET /a', b' HTTP/1.1\r\nHost: d\r\n\r\n'), b'b=c')
         """
+        if data.startswith(b"POST "):
+            end = data.find(b"\r\n\r\n", 0, MAX_REPEAT_BYTES) + 4
+            if end < 4 or len(data) > end + MAX_BODY_BYTES:  # noqa: PLR2004 it was not found
+                return None
+            return (host, data[:end], b""), data[end:]
         if not data.startswith(b"GET ") or len(data) > MAX_REPEAT_BYTES + MAX_QUERY_BYTES:
             return None
         end = data.find(b"\r\n")

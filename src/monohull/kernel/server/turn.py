@@ -173,7 +173,7 @@ class Turn(Struct, eq=False):
         return self._connection.is_repeatable and self._keeps
 
     def remember(self, again: Again) -> None:
-        """Have ``again`` asked when the same request comes from the same client with another query."""
+        """Have ``again`` asked when the same request comes from the same client with another part."""
         self._connection.remember(again)
 
     def answer(self, status: int, lines: bytes, body: bytes, *, keeps: bool = True) -> None:
