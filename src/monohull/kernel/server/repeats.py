@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_REPEATS: Final = 1000
 MAX_REPEAT_BYTES: Final = 2048
-"""Of one, without what differs; all of them take about 3 MB at most. The one remembered first goes."""
+"""Of one, without what differs; all of them take 4 MB at most. The one remembered first goes."""
 MAX_QUERY_BYTES: Final = 2048
 MAX_BODY_BYTES: Final = 16 * 1024
 
