@@ -273,6 +273,32 @@ def _silent(app: ASGIApp) -> ASGIApp:
     return wrapped
 
 
+async def test_who_listens_after_the_answer_hears_that_it_is_over() -> None:
+    """ASGI's word for it is that of a client that has gone; else a task would wait for ever, unseen."""
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def listen(receive: Receive) -> None:
+        seen.put_nowait((await receive())["type"])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await body_of(receive)
+        before = asyncio.create_task(listen(receive))
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if scope["path"] == "/pieces":
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await send({"type": "http.response.body", "body": b"b"})
+        await listen(receive)
+        await before
+
+    async with serving(app) as served:
+        client = await served.connect()
+        for path in (b"/whole", b"/pieces"):
+            assert (await client.ask(GET.replace(b"/ ", path + b" ", 1)))[0] == 200
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert [await seen.get(), await seen.get()] == ["http.disconnect"] * 2
+
+
 async def test_expected_continue() -> None:
     async with serving(echo) as served:
         client = await served.connect()
@@ -477,6 +503,7 @@ CHECKS = (
     test_a_large_body_waits_at_the_client,
     test_streams_at_the_pace_of_the_client,
     test_whoever_leaves_is_noticed,
+    test_who_listens_after_the_answer_hears_that_it_is_over,
     test_expected_continue,
     test_a_body_that_nobody_reads,
     test_answers_without_a_body,

@@ -101,8 +101,8 @@ class Turn(Struct, eq=False):
         return self._framing is not None
 
     async def receive(self) -> Message:
-        """Return the next part of the body, then wait for the client to go."""
-        while not self.is_gone:
+        """Return the next part of the body, then wait for the client to go, or for the end of the answer."""
+        while not (self.is_gone or self.is_over):
             if not self._is_told and (self.pending or self.is_whole):
                 body, self.pending = self.pending, b""
                 self._is_told = self.is_whole
@@ -192,7 +192,7 @@ class Turn(Struct, eq=False):
         if not self.is_gone:
             head = whole_head(status, lines, len(body), keeps=keeps, is_newer=self._is_newer)
             connection.write_both(head, b"" if self._is_head else body)
-        connection.finish(keeps=keeps)
+        self._finish(keeps=keeps)
 
     def go_on(self, work: Work) -> None:
         """Have ``work`` answer after all, as a task."""
@@ -218,9 +218,14 @@ class Turn(Struct, eq=False):
             raise ClientGone("The client closed the connection before the answer was complete.")
         if is_last:
             self.is_over = True
-            connection.finish(keeps=framing.keeps)
+            self._finish(keeps=framing.keeps)
             return DONE
         return connection.drained()
+
+    def _finish(self, *, keeps: bool) -> None:
+        self._connection.finish(keeps=keeps)
+        if self._waiter is not None:
+            self.wake()
 
     def _frame(self, whole_bytes: int | None) -> Framing:
         framing = self._framing = frame(
