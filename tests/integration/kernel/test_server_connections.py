@@ -495,6 +495,26 @@ async def test_the_application_closes_by_a_header() -> None:
         assert await client.is_closed()
 
 
+async def test_the_last_answer_reaches_whoever_sent_more() -> None:
+    """A socket that is closed with something unread resets the connection, and what was on its way is lost."""
+    gate = asyncio.Event()
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await gate.wait()
+        await answer(send, b"x" * MUCH, (b"connection", b"close"))
+
+    async with serving(app) as served:
+        for count in (2, MUCH // len(GET)):
+            gate.clear()
+            client = await served.connect()
+            client.writer.write(GET * count)
+            await asyncio.sleep(0.3)  # as much of it as the server takes, and as the system holds for it
+            gate.set()
+            status, headers, body = await client.answer()
+            assert (status, headers["connection"], len(body)) == (200, "close", MUCH)
+            assert await client.is_closed()
+
+
 CHECKS = (
     test_requests_one_after_the_other,
     test_byte_by_byte,
@@ -509,6 +529,7 @@ CHECKS = (
     test_answers_without_a_body,
     test_no_more_than_there_may_be,
     test_stopping_ends_each_with_its_answer,
+    test_the_last_answer_reaches_whoever_sent_more,
 )
 
 

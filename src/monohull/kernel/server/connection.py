@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 HEAD_SECONDS: Final = 30.0
 """For the head of a request; the same for a connection that waits for its next one."""
 PARTING_SECONDS: Final = 2.0
-"""For a client to read the answer to a request that was not read to its end."""
+"""For a client to read the last answer where not all was read that it sent."""
 JOIN_BYTES: Final = 64 * 1024
 """Head and body up to this go out in one piece; a larger body is not copied."""
 AHEAD_BYTES: Final = 64 * 1024
@@ -396,7 +396,7 @@ class Connection(asyncio.Protocol):
         if turn is None or turn.is_gone:
             self.close()
         elif not keeps or self._all.is_stopping:
-            if turn.is_whole:
+            if turn.is_whole and not (self._ahead or self._is_paused):
                 self.close()
             else:
                 self._part()
@@ -422,7 +422,7 @@ class Connection(asyncio.Protocol):
         self.data_received(data)
 
     def _part(self) -> None:
-        """Close once the client has read: whoever still sends would get a reset, and no answer."""
+        """Close once the client has read: whoever still sends would get a reset, and not all of the answer."""
         self._is_parting = True
         self.until = monotonic_seconds() + PARTING_SECONDS
         self._ahead.clear()
