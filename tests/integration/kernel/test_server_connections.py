@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tests.patience import PATIENCE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from monohull.kernel.asgi import ASGIApp, Message, Receive, Scope, Send
+    from monohull.kernel.asgi import ASGIApp, Direct, Message, Receive, Scope, Send, Work
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 MUCH = 8 * 1024 * 1024
@@ -513,6 +514,41 @@ async def test_the_last_answer_reaches_whoever_sent_more() -> None:
             status, headers, body = await client.answer()
             assert (status, headers["connection"], len(body)) == (200, "close", MUCH)
             assert await client.is_closed()
+
+
+class Beginning:
+    """An application that is asked to begin with each request, and fails."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it has a shorter way")
+
+    def begin(self, scope: Scope, direct: Direct) -> Work | None:
+        if scope["path"] == "/at-once":
+            raise RuntimeError("a defect")
+        if scope["path"] == "/later":
+            return self.fail(direct)
+        direct.answer(299, b"", b"x")  # none that has a name
+        return None
+
+    async def fail(self, direct: Direct) -> None:
+        direct.answer(200, "no bytes", b"")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", [b"/at-once", b"/later"])
+@pytest.mark.parametrize("before", [b"", GET], ids=["alone", "behind another"])
+async def test_a_defect_ends_the_connection(before: bytes, path: bytes) -> None:
+    """Nobody else would: it is at a request, so that it is not swept."""
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(repr(context.get("exception"))))
+    async with serving(Beginning()) as served:
+        client = await served.connect()
+        client.writer.write(before + GET.replace(b"/ ", path + b" ", 1))
+        if before:
+            assert (await client.answer())[::2] == (299, b"x")
+        assert await client.is_closed()
+    gc.collect()  # of a task that nobody awaits the loop is told then
+    assert len(told) == 1, told
 
 
 CHECKS = (

@@ -116,7 +116,7 @@ def frame(  # noqa: PLR0913 an answer has these parts
     count = len(lines) - 1
     if text.count(b"\n") != count or text.count(b"\r") != count or b"\0" in text:
         raise ValueError("a header of the answer holds a line feed, a carriage return or a zero byte")
-    start = _STATUS.get(status) or b"HTTP/1.1 %d \r\ndate: " % status
+    start = _STATUS.get(status) or _unnamed(status)
     return Framing(start + DATES.now() + text, left, is_chunked, keeps, is_bare)
 
 
@@ -127,7 +127,12 @@ def whole_head(status: int, lines: bytes, length: int, *, keeps: bool, is_newer:
         end = b"connection: close\r\n\r\n"
     elif not is_newer:
         end = b"connection: keep-alive\r\n\r\n"
-    return b"%b%b%bcontent-length: %d\r\n%b" % (_STATUS[status], DATES.now(), lines, length, end)
+    start = _STATUS.get(status) or _unnamed(status)
+    return b"%b%b%bcontent-length: %d\r\n%b" % (start, DATES.now(), lines, length, end)
+
+
+def _unnamed(status: int) -> bytes:
+    return b"HTTP/1.1 %d \r\ndate: " % status
 
 
 def whole(rendered: Rendered) -> bytes:

@@ -185,6 +185,9 @@ class Connection(asyncio.Protocol):
                 self._begin(data)
         except Problem as problem:
             self._refuse(problem)
+        except BaseException:
+            self.abort()  # asyncio does so where it called this itself
+            raise
 
     # requests
 
@@ -323,7 +326,7 @@ class Connection(asyncio.Protocol):
         try:
             await work
         finally:
-            if not turn.is_over:  # the application failed; what tells the client is an answer without an end
+            if self.turn is turn:  # the application failed; what tells the client is an answer without an end
                 turn.is_over = True
                 self.abort()
 
