@@ -497,7 +497,7 @@ async def test_the_application_closes_by_a_header() -> None:
 
 
 async def test_the_last_answer_reaches_whoever_sent_more() -> None:
-    """A socket that is closed with something unread resets the connection, and what was on its way is lost."""
+    """A socket that is closed with something unread resets the connection: what is on its way is lost."""
     gate = asyncio.Event()
 
     async def app(_: Scope, __: Receive, send: Send) -> None:
@@ -519,7 +519,7 @@ async def test_the_last_answer_reaches_whoever_sent_more() -> None:
 class Beginning:
     """An application that is asked to begin with each request, and fails."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, *_: Any) -> None:
         raise AssertionError("it has a shorter way")
 
     def begin(self, scope: Scope, direct: Direct) -> Work | None:

@@ -425,7 +425,7 @@ class Connection(asyncio.Protocol):
         self.data_received(data)
 
     def _part(self) -> None:
-        """Close once the client has read: whoever still sends would get a reset, and not all of the answer."""
+        """Close once the client has read: whoever still sends would get a reset, not all of the answer."""
         self._is_parting = True
         self.until = monotonic_seconds() + PARTING_SECONDS
         self._ahead.clear()
