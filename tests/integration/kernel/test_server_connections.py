@@ -143,6 +143,19 @@ async def test_requests_one_after_the_other() -> None:
         assert scopes[1]["http_version"] == "1.1"
 
 
+async def test_the_host_of_a_whole_url_counts_in_place_of_the_header() -> None:
+    """As RFC 9112 (3.2.2) has it: whatever stood between has looked at the URL."""
+
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        await answer(send, dict(scope["headers"])[b"host"])
+
+    async with serving(app) as served:
+        client = await served.connect()
+        for _ in range(2):
+            assert (await client.ask(GET.replace(b"/ ", b"http://b:1/c ", 1)))[2] == b"b:1"
+            assert (await client.ask(GET))[2] == b"a"
+
+
 async def test_byte_by_byte() -> None:
     async with serving(echo) as served:
         client = await served.connect()
@@ -391,6 +404,8 @@ async def test_an_answer_that_is_none_breaks_the_connection(messages: list[Messa
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        (b"GET http://a/ HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),

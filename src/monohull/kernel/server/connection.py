@@ -297,6 +297,9 @@ class Connection(asyncio.Protocol):
         )
         if not is_whole and (rest or length is None):
             self._go_on(turn, rest)
+        headers = lines.pairs.copy()  # whatever the application adds is of this request alone
+        if target.authority is not None:
+            headers = [(name, target.authority if name == b"host" else value) for name, value in headers]
         scope = {
             "type": "http",
             "asgi": _ASGI,
@@ -307,7 +310,7 @@ class Connection(asyncio.Protocol):
             "raw_path": target.raw_path,
             "query_string": target.query,
             "root_path": "",
-            "headers": lines.pairs.copy(),  # whatever the application adds is of this request alone
+            "headers": headers,
             "client": self.client,
             "server": self._server,
             "extensions": {},

@@ -26,13 +26,15 @@ MAX_KEPT_BYTES: Final = 4096
 
 _REQUEST: Final = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) "
-    rb"(?:https?://[^/?#\x00-\x20\x7f]++)?([/*][^?#\x00-\x20\x7f]*)"
+    rb"(?:(?i:https?)://([0-9A-Za-z._~%!$&'()+,;=:\[\]-]++))?(/[^?#\x00-\x20\x7f]*|\*)?"
     rb"(?:\?([^#\x00-\x20\x7f]*))?(?:#[^\x00-\x20\x7f]*)? "
     rb"HTTP/(\d)\.(\d)"
 )
 LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 """Each of these can match in one way only: what could in several takes minutes for a header of spaces."""
 _LENGTH: Final = re.compile(rb"\d{1,18}")
+_HOST: Final = re.compile(rb"[0-9A-Za-z._~%!$&'()*+,;=:\[\]-]*")
+"""Whatever a name, an address and a port can be made of; nothing that begins a path or names a user."""
 _OWN: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"})
 _IDS: Final = frozenset({b"x-request-id", b"traceparent"})
 """New each time, so that lines with them are not kept."""
@@ -81,6 +83,7 @@ class Target(Struct, frozen=True):
         path: Decoded.
         raw_path: As it came.
         is_newer: HTTP/1.1, and not 1.0.
+        authority: Of a target that is a whole URL; it counts in place of ``Host``.
     """
 
     method: str
@@ -88,6 +91,7 @@ class Target(Struct, frozen=True):
     raw_path: bytes
     query: bytes
     is_newer: bool
+    authority: bytes | None = None
 
 
 def read_target(line: bytes) -> Target:
@@ -103,19 +107,20 @@ def read_target(line: bytes) -> Target:
     match = _REQUEST.fullmatch(line)
     if match is None:
         raise InvalidRequest("The first line of the request is none of HTTP/1.1.")
-    method, raw_path, query, major, minor = match.groups()
+    method, authority, raw_path, query, major, minor = match.groups()
     if major != b"1":
         raise VersionUnknown(f"HTTP/{major.decode()}.{minor.decode()} is not spoken here.")
-    if raw_path[0] == _STAR and (raw_path != b"*" or method != b"OPTIONS"):
+    if raw_path is None and authority is not None:
+        raw_path = b"/"
+    if raw_path is None or (raw_path == b"*" and (method, authority, query) != (b"OPTIONS", None, None)):
         raise InvalidRequest("The path of the request does not begin with a slash.")
     if b"%" in raw_path:
         path = unquote_to_bytes(raw_path).decode("utf-8", "replace")
     else:
         path = raw_path.decode("utf-8", "replace")
-    return Target(method.decode(), path, raw_path, query or b"", minor != b"0")
+    return Target(method.decode(), path, raw_path, query or b"", minor != b"0", authority)
 
 
-_STAR: Final = ord("*")
 _NEWER: Final = b" HTTP/1.1"
 OF_QUERIES: Final = bytes(byte for byte in range(0x21, 0x100) if byte not in b"#\x7f")
 MAX_KEPT_TARGETS: Final = 1000
@@ -203,6 +208,8 @@ def read_lines(block: bytes) -> Lines:
                     raise InvalidRequest(f"The header {name.decode()} is there more than once.")
                 value = own[name] + b"," + value
             own[name] = value
+    if not _HOST.fullmatch(own.get(b"host", b"")):
+        raise InvalidRequest("The Host header is not a name or an address with a port.")
     expects = own.get(b"expect")
     return Lines(
         pairs,

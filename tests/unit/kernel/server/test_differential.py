@@ -23,7 +23,7 @@ from monohull.kernel.server.connection import Connections
 if TYPE_CHECKING:
     from monohull.kernel.asgi import Receive, Scope, Send
 
-ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+")
+ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)")
 
 
 class Request(Struct):
@@ -118,9 +118,14 @@ def read_there(stream: bytes) -> list[Request]:
         try:
             while not isinstance(part := there.next_event(), h11.EndOfMessage):
                 if isinstance(part, h11.Request):
-                    target = ABSOLUTE.sub(b"", part.target, count=1).split(b"#")[0]
+                    target, headers = part.target, list(part.headers)
+                    if whole := ABSOLUTE.match(target):
+                        rest = target[whole.end() :]
+                        target = rest if rest.startswith(b"/") else b"/" + rest
+                        headers = [(name, whole[1] if name == b"host" else value) for name, value in headers]
+                    target = target.split(b"#")[0]
                     target = target[:-1] if target.endswith(b"?") and target.count(b"?") == 1 else target
-                    request = Request(part.method, target, list(part.headers))
+                    request = Request(part.method, target, headers)
                     version = part.http_version
                     seen.append(request)
                 elif isinstance(part, h11.Data):
@@ -141,13 +146,25 @@ METHODS: Final = [b"GET", b"POST", b"HEAD", b"OPTIONS", b"get", b"CONNECT", b"G 
 TARGETS: Final = [
     *(b"/", b"/a?b=c", b"/a?", b"/a?b?c", b"/a#b", b"/%00%ff", b"/\\", b"*", b"a", b"", b"//a", b"/a b"),
     *(b"http://a/b", b"http://a", b"http://a*", b"https://a:1/?b", b"a:443", b"/\t", b"/\x7f"),
+    *(b"http://b?c", b"http://c@b/", b"http://b#c", b"http:///b", b"*?a"),
 ]
 VERSIONS: Final = [
     *(b"HTTP/1.1",) * 6,
     *(b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.10", b"http/1.1", b"", b"HTTP/1.1 "),
 ]
 LINES: Final = [
-    *(b"Host: a", b"HOST:a", b"Host: b", b"Host : a", b"Host\t: a", b" Host: a", b"Host:", b"X-A: 1"),
+    *(
+        b"Host: a",
+        b"HOST:a",
+        b"Host: b",
+        b"Host: a b",
+        b"Host: a/b",
+        b"Host : a",
+        b"Host\t: a",
+        b" Host: a",
+        b"Host:",
+        b"X-A: 1",
+    ),
     *(
         b"X-A:  b c \t",
         b"X\xff: 1",

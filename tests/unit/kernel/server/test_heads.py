@@ -29,6 +29,8 @@ from monohull.kernel.server.heads import (
         (b"GET /a?b?c HTTP/1.1", "/a", b"/a", b"b?c"),
         (b"GET /a? HTTP/1.1", "/a", b"/a", b""),
         (b"GET http://example.com:80/a?b HTTP/1.1", "/a", b"/a", b"b"),
+        (b"GET HTTPS://[::1]:80?b HTTP/1.1", "/", b"/", b"b"),
+        (b"GET http://example.com HTTP/1.1", "/", b"/", b""),
         (b"GET /a#b HTTP/1.1", "/a", b"/a", b""),
         (b"GET /%ff HTTP/1.1", "/\ufffd", b"/%ff", b""),
         ("GET /ä HTTP/1.1".encode(), "/ä", "/ä".encode(), b""),
@@ -56,6 +58,12 @@ def test_request_lines(line: bytes, path: str, raw_path: bytes, query: bytes) ->
         b"GET a HTTP/1.1",
         b"GET * HTTP/1.1",
         b"OPTIONS *a HTTP/1.1",
+        b"OPTIONS *?a HTTP/1.1",
+        b"OPTIONS http://example.com* HTTP/1.1",
+        b"GET ?a HTTP/1.1",
+        b"GET http:///a HTTP/1.1",
+        b"GET http://user@example.com/ HTTP/1.1",
+        b"GET http://user:password@example.com/ HTTP/1.1",
         b"CONNECT example.com:443 HTTP/1.1",
         b"G(T / HTTP/1.1",
         b"GET / http/1.1",
@@ -66,6 +74,22 @@ def test_request_lines(line: bytes, path: str, raw_path: bytes, query: bytes) ->
 def test_what_is_no_request_line(line: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_target(line)
+
+
+def test_the_authority_of_a_whole_url() -> None:
+    known = KnownLines()
+    for _ in range(2):
+        assert known.read_target(b"GET http://b.test:80/a HTTP/1.1").authority == b"b.test:80"
+        assert known.read_target(b"GET /a HTTP/1.1").authority is None
+        assert known.read_target(b"GET http://c.test/a?b HTTP/1.1").authority == b"c.test"
+        assert known.read_target(b"GET /a?b HTTP/1.1").authority is None
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"a", b"a_b.test:8000", b"127.0.0.1:80", b"[::1]:80", b"xn--4ca.test", b"%41"]
+)
+def test_hosts(host: bytes) -> None:
+    assert read_lines(b"Host: " + host + b"\r\n").pairs == [(b"host", host)]
 
 
 def test_versions() -> None:
@@ -109,6 +133,11 @@ def test_header_lines() -> None:
         b"X: a\0b\r\n",
         b"X\xff: a\r\n",
         b"Host: a\r\nHost: a\r\n",
+        b"Host: a b\r\n",
+        b"Host: a/b\r\n",
+        b"Host: user@a\r\n",
+        b"Host: a?b\r\n",
+        b"Host: \xc3\xa4\r\n",
         b"Content-Length: 3\r\nContent-Length: 3\r\n",
         b"Content-Length: 3, 3\r\n",
         b"Content-Length: +3\r\n",
