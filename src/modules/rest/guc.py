@@ -4,13 +4,14 @@
     set_config('response.status', '202', true)
 
 A header that the answer has already is replaced, all others are added; the same
-name twice gives two headers.
+name twice gives two headers. How long the body is stays ours to say.
 
 Source: PostgREST 16, ``Response/GucHeader.hs`` and ``Response.hs``.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -25,6 +26,11 @@ SETTINGS: Final = ("response.headers", "response.status")
 
 CLEARED: Final = tuple((name, "") for name in SETTINGS)
 """Said in each transaction: what a function set for its whole session must not reach another client."""
+
+FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+"""Where the body ends is said by whoever writes it."""
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -97,8 +103,14 @@ def parse_status(raw: bytes) -> int:
     return int(text)
 
 
+def is_header(name: str, value: str) -> bool:
+    """Say whether a header can be sent: a line break would begin another one, and a colon end the name."""
+    return bool(_NAME.fullmatch(name)) and not any(c in value for c in "\r\n\0")
+
+
 def _encoded(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[bytes, bytes]]:
     for name, value in pairs:
-        if not name.isascii() or not name or any(c in name + value for c in "\r\n\0"):
-            raise ResponseHeadersInvalid  # a line break would begin another header
-        yield name.lower().encode(), value.encode()
+        if not is_header(name, value):
+            raise ResponseHeadersInvalid
+        if name.lower() not in FRAMING:
+            yield name.lower().encode(), value.encode()

@@ -19,6 +19,7 @@ from msgspec import Struct
 from modules.query import Mutation
 from modules.rest.body import is_json
 from modules.rest.errors import DatabaseRefused
+from modules.rest.guc import FRAMING, is_header
 from monohull.kernel.errors import Problem
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Raised(Problem):
     status = 500
 
     def __init__(self, message: RaisedMessage, detail: RaisedDetail) -> None:
-        super().__init__(message.message, details=message.details, headers=detail.headers)
+        headers = {name: value for name, value in detail.headers.items() if name.lower() not in FRAMING}
+        super().__init__(message.message, details=message.details, headers=headers)
         self.wire_code = message.code
         self.hint = message.hint
         self.__dict__["status"] = detail.status
@@ -92,15 +94,9 @@ def refusal(error: PostgresError, *, anonymous: bool) -> Problem:
         detail = msgspec.json.decode(error.detail, type=RaisedDetail)
     except msgspec.DecodeError:
         return RaiseNotUnderstood(f"Invalid JSON value for DETAIL: '{error.detail}'", DETAIL_HINT)
-    if not 200 <= detail.status <= 599 or not all(map(_fits, detail.headers.items())):  # noqa: PLR2004  HTTP's
+    if not 200 <= detail.status <= 599 or not all(is_header(*header) for header in detail.headers.items()):  # noqa: PLR2004  HTTP's
         return RaiseNotUnderstood(f"Invalid JSON value for DETAIL: '{error.detail}'", DETAIL_HINT)
     return Raised(message, detail)
-
-
-def _fits(header: tuple[str, str]) -> bool:
-    """Say whether a header can be sent; a line break would begin another one."""
-    name, value = header
-    return bool(name) and name.isascii() and not any(c in name + value for c in "\r\n\0")
 
 
 def is_about_body(error: PostgresError, request: ApiRequest) -> bool:

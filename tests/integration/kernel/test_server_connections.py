@@ -367,6 +367,9 @@ async def test_answers_without_a_body() -> None:
         status, headers, _ = await client.ask(b"GET /?204 HTTP/1.1\r\nHost: a\r\n\r\n")
         assert status == 204
         assert "content-length" not in headers
+        status, headers, _ = await client.ask(b"GET /5?204 HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert status == 204
+        assert "content-length" not in headers
         assert (await client.ask(b"GET /?304 HTTP/1.1\r\nHost: a\r\n\r\n"))[0] == 304
         assert (await client.ask(b"GET /5?299 HTTP/1.1\r\nHost: a\r\n\r\n"))[::2] == (299, b"hello")
 

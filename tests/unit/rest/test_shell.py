@@ -81,9 +81,25 @@ class TestResponseSettings:
             [(b"kept", b"y"), (b"content-type", b"a/b"), (b"set-cookie", b"a"), (b"set-cookie", b"b")],
         )
 
+    @pytest.mark.parametrize("name", [b"Content-Length", b"TRANSFER-ENCODING"])
+    def test_how_long_the_body_is_is_not_theirs(self, name: bytes) -> None:
+        raw = b'[{"%b": "3"}, {"x": "y"}]' % name
+        length = (b"content-length", b"5")
+        assert override(200, [length], (raw, None)) == (200, [length, (b"x", b"y")])
+
     @pytest.mark.parametrize(
         "raw",
-        [b"x", b"{}", b'[{"a": 1}]', b'[{"a": "b", "c": "d"}]', b'[{"a": "b\\r\\nc: d"}]', b'[{"": "x"}]'],
+        [
+            *(
+                b"x",
+                b"{}",
+                b'[{"a": 1}]',
+                b'[{"a": "b", "c": "d"}]',
+                b'[{"a": "b\\r\\nc: d"}]',
+                b'[{"": "x"}]',
+            ),
+            *(b'[{"transfer-encoding ": "chunked"}]', b'[{"a: b": "c"}]', b'[{"a b": "c"}]'),
+        ],
     )
     def test_what_is_no_header(self, raw: bytes) -> None:
         with pytest.raises(ResponseHeadersInvalid):
@@ -107,6 +123,12 @@ class TestRaised:
         assert rendered.body == b'{"code":"1","details":null,"hint":"h","message":"m"}'
         assert rendered.headers["X-A"] == "b"
         assert rendered.headers["Proxy-Status"] == "PostgREST; error=1"
+
+    def test_how_long_the_body_is_is_not_theirs(self) -> None:
+        error = raised(
+            '{"code":"1","message":"m"}', '{"status":418,"headers":{"Content-length":"3","X-A":"b"}}'
+        )
+        assert refusal(error, anonymous=False).headers == {"X-A": "b"}
 
     @pytest.mark.parametrize(
         ("message", "detail", "details", "hint"),

@@ -18,7 +18,9 @@ _STATUS: Final = {
     status.value: b"HTTP/1.1 %d %b\r\ndate: " % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
-_WITHOUT_BODY: Final = frozenset({204, 304})
+_EMPTY: Final = 204
+_WITHOUT_BODY: Final = frozenset({_EMPTY, 304})
+_LENGTHS: Final = frozenset({b"content-length", b"Content-Length"})
 _FRAMING: Final = frozenset(
     {b"connection", b"Connection", b"transfer-encoding", b"Transfer-Encoding", b"date"}
 )
@@ -95,6 +97,8 @@ def frame(  # noqa: PLR0913 an answer has these parts
         headers = [pair for pair in headers if pair[0] not in _FRAMING]
     length = own.get(b"content-length") or own.get(b"Content-Length")
     left = None if length is None else int(length)
+    if status == _EMPTY and left is not None:  # who believes it would wait for a body
+        headers = [pair for pair in headers if pair[0] not in _LENGTHS]
     lines = [b": ".join(pair) for pair in headers]
     is_bare = is_head or status in _WITHOUT_BODY
     is_chunked = False
