@@ -135,9 +135,9 @@ def read_there(stream: bytes) -> list[Request]:
         except h11.RemoteProtocolError:
             return seen
         request.is_whole = True
-        wishes = b",".join(value.lower() for name, value in request.headers if name == b"connection")
-        stays = version >= b"1.1" or b"keep-alive" in wishes
-        if not stays or b"close" in [wish.strip() for wish in wishes.split(b",")]:
+        connection = b",".join(value.lower() for name, value in request.headers if name == b"connection")
+        wishes = [wish.strip() for wish in connection.split(b",")]
+        if b"close" in wishes or (version < b"1.1" and b"keep-alive" not in wishes):
             return seen
         stream = there.trailing_data[0]
 
