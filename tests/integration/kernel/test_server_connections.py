@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from monohull.kernel.server import connection as module
 from monohull.kernel.server.connection import AHEAD_BYTES, Connections
 from monohull.kernel.server.heads import MAX_HEAD_BYTES
 from monohull.kernel.server.turn import HOLD_BYTES
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -449,6 +450,19 @@ async def test_dawdlers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await idle.is_closed()
         assert await served_one.is_closed()
         assert (await slow.answer())[0] == 408
+
+
+async def test_a_dawdler_who_has_just_left_keeps_nobody_from_looking_after_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving(echo) as served:
+        with socket.create_connection(("127.0.0.1", served.port)) as slow:
+            slow.sendall(b"GET / HT")
+            await eventually(lambda: any(one._head for one in served.connections.open))
+            later = monotonic_seconds() + module.HEAD_SECONDS + 1
+            monkeypatch.setattr(module, "monotonic_seconds", lambda: later)
+        served.connections.sweep()  # before the loop hears of it: what is written is answered by a reset
+        await eventually(lambda: not served.connections.open)
 
 
 async def test_who_takes_nothing_is_closed_and_who_is_slow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

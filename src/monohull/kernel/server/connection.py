@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -436,7 +437,8 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
             if self._transport.can_write_eof():
-                self._transport.write_eof()
+                with suppress(OSError):  # gone already; asyncio's own loop says so here, uvloop later
+                    self._transport.write_eof()
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what is no request, and close."""
