@@ -26,7 +26,7 @@ MAX_KEPT_BYTES: Final = 4096
 
 _REQUEST: Final = re.compile(
     rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) "
-    rb"(?:(?i:https?)://([0-9A-Za-z._~%!$&'()+,;=:\[\]-]++))?(/[^?#\x00-\x20\x7f]*|\*)?"
+    rb"(?:(?i:https?)://([0-9A-Za-z._~%!$&'()+,;=:\[\]-]++))?(/[^?#\x00-\x20\x7f]*|\*)"
     rb"(?:\?([^#\x00-\x20\x7f]*))?(?:#[^\x00-\x20\x7f]*)? "
     rb"HTTP/(\d)\.(\d)"
 )
@@ -110,9 +110,7 @@ def read_target(line: bytes) -> Target:
     method, authority, raw_path, query, major, minor = match.groups()
     if major != b"1":
         raise VersionUnknown(f"HTTP/{major.decode()}.{minor.decode()} is not spoken here.")
-    if raw_path is None and authority is not None:
-        raw_path = b"/"
-    if raw_path is None or (raw_path == b"*" and (method, authority, query) != (b"OPTIONS", None, None)):
+    if raw_path == b"*" and (method, authority, query) != (b"OPTIONS", None, None):
         raise InvalidRequest("The path of the request does not begin with a slash.")
     if b"%" in raw_path:
         path = unquote_to_bytes(raw_path).decode("utf-8", "replace")

@@ -120,8 +120,7 @@ def read_there(stream: bytes) -> list[Request]:
                 if isinstance(part, h11.Request):
                     target, headers = part.target, list(part.headers)
                     if whole := ABSOLUTE.match(target):
-                        rest = target[whole.end() :]
-                        target = rest if rest.startswith(b"/") else b"/" + rest
+                        target = target[whole.end() :]
                         headers = [(name, whole[1] if name == b"host" else value) for name, value in headers]
                     target = target.split(b"#")[0]
                     target = target[:-1] if target.endswith(b"?") and target.count(b"?") == 1 else target
