@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 BACKLOG: Final = 1024
 FLUSH_SECONDS: Final = 3.0
 """For answers that are written to leave the process."""
+SILENT_SECONDS: Final = 60
+"""Then the system asks a client whether it is still there, and gives it up after a few times without an
+answer: one that vanished in the midst of its body would else be waited for until the process stops.
+"""
+ASKS: Final = (("TCP_KEEPIDLE", SILENT_SECONDS), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""Not every system lets all of this be said."""
 _BACKPRESSURE: Final = 5
 """Where Granian's arguments after the loop have it."""
 
@@ -53,6 +59,10 @@ def _listener(sock: Any) -> socket.socket:
     holder = holder or spec.build()
     listener = socket.socket(fileno=holder.get_fd())
     listener.setblocking(False)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a connection has what its listener has
+    for name, value in ASKS:
+        if (option := getattr(socket, name, None)) is not None and listener.family != socket.AF_UNIX:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
     return listener
 
 
