@@ -118,6 +118,20 @@ async def nothing_goes_on(api: Process) -> None:
             await asyncio.sleep(0.1)
 
 
+async def test_a_websocket_is_refused_at_once(api: Process) -> None:
+    assert api.port is not None
+    lines = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    target = Target("127.0.0.1", api.port, anon_key(), "../../realtime/v1/websocket")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        reader, writer = await asyncio.open_connection(target.host, target.port)
+        head = target.head("GET", "", *lines, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        writer.write(head.replace(b"/rest/v1/../..", b"", 1))
+        answer = await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+    assert int(answer.split(b" ", 2)[1]) in {403, 404}, answer
+    await served(Target(target.host, target.port, target.apikey, "notes"))
+
+
 async def test_nonsense_is_refused(api: Process) -> None:
     assert api.port is not None
     target = Target("127.0.0.1", api.port, anon_key(), "notes")
