@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import uvloop
-from granian.net import SocketSpec
+from granian._granian import ListenerSpec
 
 from monohull.kernel.server.worker import ASKS, SILENT_SECONDS, _listener
 from tests.integration.cli.serving import free_port
@@ -35,7 +35,7 @@ def test_clients_that_vanish_are_noticed() -> None:
 
     async def accept() -> None:
         port = free_port()
-        listener = _listener((SocketSpec("127.0.0.1", port, 16), None))
+        listener = _listener((ListenerSpec("127.0.0.1", port, 16), None))
         server = await asyncio.get_running_loop().create_server(Accepting, sock=listener)
         with socket.create_connection(("127.0.0.1", port)):
             await eventually(lambda: Accepting.found)
