@@ -192,7 +192,9 @@ class Turn(Struct, eq=False):
         if not self.is_gone:
             head = whole_head(status, lines, len(body), keeps=keeps, is_newer=self._is_newer)
             connection.write_both(head, b"" if self._is_head else body)
-        self._finish(keeps=keeps)
+        connection.finish(keeps=keeps)
+        if self._waiter is not None:
+            self.wake()
 
     def go_on(self, work: Work) -> None:
         """Have ``work`` answer after all, as a task."""
@@ -218,14 +220,11 @@ class Turn(Struct, eq=False):
             raise ClientGone("The client closed the connection before the answer was complete.")
         if is_last:
             self.is_over = True
-            self._finish(keeps=framing.keeps)
+            connection.finish(keeps=framing.keeps)
+            if self._waiter is not None:
+                self.wake()
             return DONE
         return connection.drained()
-
-    def _finish(self, *, keeps: bool) -> None:
-        self._connection.finish(keeps=keeps)
-        if self._waiter is not None:
-            self.wake()
 
     def _frame(self, whole_bytes: int | None) -> Framing:
         framing = self._framing = frame(
