@@ -96,6 +96,21 @@ def unwrap(address: Address) -> Address:
     return low if is_compatible or is_isatap or address in _NAT64 else address
 
 
+def unmapped(text: str) -> str:
+    """Return an IPv4 address that a socket for both kinds shows as an IPv6 one as what it is.
+
+    >>> unmapped("::ffff:203.0.113.7"), unmapped("2001:db8::1"), unmapped("junk")
+    ('203.0.113.7', '2001:db8::1', 'junk')
+    """
+    if not text.startswith("::"):
+        return text
+    try:
+        mapped = IPv6Address(text).ipv4_mapped
+    except ValueError:
+        return text
+    return text if mapped is None else str(mapped)
+
+
 def parse_allowed(entries: Iterable[str]) -> tuple[tuple[Network, ...], frozenset[str]]:
     """Read addresses, networks and host names.
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from msgspec import Struct
 
+from monohull.kernel.addresses import unmapped
 from monohull.kernel.errors import InvalidCredential
 from monohull.kernel.grants import Grants
 from monohull.kernel.principal import Principal, anonymous
@@ -135,10 +136,10 @@ class Authentication:
         a client cannot choose its own address by sending the header.
         """
         client: tuple[str, int] | None = scope.get("client")
-        peer = client[0] if client else None
+        peer = unmapped(client[0]) if client else None
         if peer is None or forwarded is None or not self._is_trusted(peer):
             return peer
-        for hop in reversed([part.strip() for part in forwarded.split(",")]):
+        for hop in reversed([unmapped(part.strip()) for part in forwarded.split(",")]):
             if not _is_address(hop):
                 return peer
             peer = hop
