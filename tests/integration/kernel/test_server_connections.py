@@ -548,6 +548,27 @@ async def test_the_last_answer_reaches_whoever_sent_more() -> None:
             assert await client.is_closed()
 
 
+async def test_no_more_is_thrown_away_than_pays() -> None:
+    """Whoever goes on sending a body that was refused gets the answer, and is not read for ever."""
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await answer(send, b"too much")
+
+    async with serving(app) as served:
+        client = await served.connect()
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (8 * MUCH)
+        client.writer.write(head + b"x" * 1000)
+        status, headers, body = await client.answer()
+        assert (status, headers["connection"], body) == (200, "close", b"too much")
+        [connection] = served.connections.open
+        client.writer.write(b"x" * 8 * MUCH)
+        await eventually(lambda: connection._is_paused)
+        assert connection._thrown_bytes <= module.PARTING_BYTES + HOLD_BYTES
+        connection.until = 0
+        served.connections.sweep()
+        assert await client.is_closed()
+
+
 class Beginning:
     """An application that is asked to begin with each request, and fails."""
 

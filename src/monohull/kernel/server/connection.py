@@ -33,6 +33,8 @@ HEAD_SECONDS: Final = 30.0
 """For the head of a request; the same for a connection that waits for its next one."""
 PARTING_SECONDS: Final = 2.0
 """For a client to read the last answer where not all was read that it sent."""
+PARTING_BYTES: Final = 1024 * 1024
+"""Of what such a client still sends is read, and no more: to throw away costs as much as to take."""
 JOIN_BYTES: Final = 64 * 1024
 """Head and body up to this go out in one piece; a larger body is not copied."""
 AHEAD_BYTES: Final = 64 * 1024
@@ -98,6 +100,7 @@ class Connections:
             await asyncio.sleep(0.01)
         for connection in list(self.open):
             connection.abort()
+        await asyncio.sleep(0)  # for the loop to tell them
 
 
 class Connection(asyncio.Protocol):
@@ -134,6 +137,7 @@ class Connection(asyncio.Protocol):
         self._is_full = False
         self._is_paused = False
         self._is_parting = False
+        self._thrown_bytes = 0
 
     # what asyncio calls
 
@@ -176,6 +180,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_parting:
+            self._thrown_bytes += len(data)
+            if self._thrown_bytes > PARTING_BYTES:
+                self._pause()
             return
         try:
             if self.turn is not None:
