@@ -30,7 +30,8 @@ async def test_a_key_works_from_its_networks_alone(shop: Served) -> None:
         for address in ("203.0.114.9", "198.51.100.8", "2001:db9::1", "127.0.0.1", "::ffff:127.0.0.1"):
             refused = await ask(shop, created["key"], address=address)
             assert (refused.status_code, refused.json()["code"]) == (403, "address_not_allowed")
-            assert address in refused.json()["message"]
+            # one that a socket for both kinds shows as IPv6 is named as what it is
+            assert f" {address.removeprefix('::ffff:')}" in refused.json()["message"]
     for path in (PATH, "/auth/v1/admin/users"):
         refused = await ask(shop, created["key"], path)
         assert refused.status_code == 403
