@@ -128,9 +128,8 @@ class Exchange(Struct, eq=False):
         assert direct is not None
         self.has_started, self.status, self.response_bytes = True, status, len(body)
         cors = lines_of(self._cors_headers()) if self.headers.has_origin else b""
-        own = f"x-request-id: {trace.request_id}\r\ntraceparent: {trace.traceparent}\r\n"
         keeps = not edge.lifecycle.is_leaving
-        lines = b"%b%b%b%b" % (lines, cors, own.encode(), edge.always_lines)
+        lines = b"%b%b%b%b" % (lines, cors, trace.lines, edge.always_lines)
         direct.answer(status, lines, body, keeps=keeps)
         edge.conclude(self)
 

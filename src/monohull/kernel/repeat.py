@@ -140,8 +140,7 @@ class Repeat(Struct, eq=False):
 
     def head(self, lines: bytes, trace: Trace) -> bytes:
         """Return the header lines of an answer, with those that every answer has."""
-        own = f"x-request-id: {trace.request_id}\r\ntraceparent: {trace.traceparent}\r\n"
-        return b"%b%b%b%b" % (lines, self.lines, own.encode(), self._edge.always_lines)
+        return b"%b%b%b%b" % (lines, self.lines, trace.lines, self._edge.always_lines)
 
     def conclude(self, trace: Trace, began_at: float, status: int, length: int) -> None:
         """Note what became of a request."""

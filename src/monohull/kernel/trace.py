@@ -47,6 +47,11 @@ class Trace(Struct, frozen=True):
         """The ``traceparent`` value for whatever is called next."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.is_sampled else '00'}"
 
+    @property
+    def lines(self) -> bytes:
+        """What every answer says of it, as header lines."""
+        return f"x-request-id: {self.request_id}\r\ntraceparent: {self.traceparent}\r\n".encode()
+
 
 current_trace: ContextVar[Trace | None] = ContextVar("current_trace", default=None)
 """The trace of the job that this task works for; a request has its own in its scope (`running_trace`)."""
