@@ -67,6 +67,7 @@ from modules.query.execute import (
     execute_plan,
     execute_request,
     guarded,
+    only_row,
     read_result,
 )
 from modules.query.exposure import Exposure
@@ -178,6 +179,7 @@ __all__ = [
     "joins_of",
     "live_catalog",
     "matching",
+    "only_row",
     "proposed",
     "read_result",
     "touched",

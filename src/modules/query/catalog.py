@@ -38,6 +38,7 @@ class Relation(Struct, frozen=True, gc=False):
         is_security_invoker: A view that reads its tables as its caller.
         bases: What a view or materialized view reads; empty for the others.
         allows_insert, allows_update, allows_delete: By structure, not by privilege.
+        returns_inserted: RETURNING of an INSERT gives every row: no rule or trigger can leave one out.
         rule: What the caller may read and write of it; None in a catalog that nobody is limited by.
         stored: With a rule, all columns, also those that may not be read.
     """
@@ -56,6 +57,7 @@ class Relation(Struct, frozen=True, gc=False):
     allows_insert: bool = False
     allows_update: bool = False
     allows_delete: bool = False
+    returns_inserted: bool = False
     rule: ColumnRule | None = None
     stored: Mapping[str, TableColumn] = {}
 

@@ -27,6 +27,7 @@ from modules.query.plan.read import Rules, check_open, find_relation, plan_read
 from modules.query.relationships import find_relationship
 from modules.query.sql import (
     Statement,
+    empty,
     render_call,
     render_count_plan,
     render_mutation,
@@ -65,6 +66,8 @@ class Compiled(Struct, frozen=True):
         filters: What it filters by, where it selects such columns.
         is_audited: It may change rows that are audited.
         is_paged: Its row says where the pages beside this one begin.
+        empty: The document where the statement gives no row; None where that is refused. Only a trigger that
+            the catalog does not know of yet can bring that about, where an INSERT answers with its own row.
     """
 
     statement: Statement
@@ -79,6 +82,7 @@ class Compiled(Struct, frozen=True):
     filters: tuple[str, ...] = ()
     is_audited: bool = False
     is_paged: bool = False
+    empty: bytes | None = b""
 
 
 class Version(Struct, frozen=True):
@@ -319,6 +323,7 @@ class Compiler:
             is_audited=plan.target.key in self._marks.audited,
             sensitive=sensitive,
             filters=filter_shape(plan.read) if sensitive else (),
+            empty=empty(plan),
         )
 
     def _call(self, call: Call, rules: Rules, *, is_explained: bool) -> Compiled:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from modules.query.errors import KeyMismatch, NotOneRow, TooManyAffected
 from modules.query.sql import GUARD
-from monohull.kernel.database.frames import PostgresError
+from monohull.kernel.database.frames import PostgresError, Row
 from monohull.kernel.database.statements import BoundSettings, Isolation, Rows, Settings, Statement
 
 if TYPE_CHECKING:
@@ -143,16 +143,30 @@ async def execute_request(
             raise problem from error
         raise
     answered = results[len(transaction.before)]
-    document = (answered.rows[0][-1] or b"") if answered.rest is None else answered.rest
+    row = only_row(compiled, answered)
+    document = (row[-1] or b"") if answered.rest is None else answered.rest
     if compiled.is_binary and isinstance(document, bytes):
         document = bytes.fromhex(document.decode())
-    result = read_result(compiled, answered.rows[0], document)
+    result = read_result(compiled, row, document)
     counted = result.total
     if compiled.count_plan is not None and (counted is None or max_exact is None or counted > max_exact):
         # an estimate below what was counted already is known to be wrong
         counted = max(counted or 0, await _estimate(source, compiled, values, transaction))
         return msgspec.structs.replace(result, total=counted)
     return result
+
+
+def only_row(compiled: Compiled, answered: Rows) -> Row:
+    """Return the row that is the answer; see `Compiled.empty`.
+
+    Raises:
+        NotOneRow: PGRST116, there is none and one was asked for.
+    """
+    if answered.rows:
+        return answered.rows[0]
+    if compiled.empty is None:
+        raise NotOneRow(0)
+    return (None, b"0", *(None for _ in range(compiled.asides)), None, None, compiled.empty)
 
 
 def read_result(compiled: Compiled, row: Sequence[bytes | None], body: bytes | ValueStream) -> ResultSet:

@@ -26,13 +26,21 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = Mapping[str, Any]
 
+BEFORE_ROW_INSERT: Final = 0b111
+"""Bits of ``pg_trigger.tgtype``: for each row, before it, INSERT."""
+
 RELATIONS: Final = f"""
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
        d.description AS comment, c.relrowsecurity AS has_row_security, c.relispartition AS is_partition,
        coalesce((SELECT o.option_value::bool FROM pg_options_to_table(c.reloptions) o
                  WHERE o.option_name = 'security_invoker'), false) AS is_security_invoker,
        CASE WHEN c.relkind IN ('v', 'f') THEN pg_relation_is_updatable(c.oid, true)
-            WHEN c.relkind IN ('r', 'p') THEN 28 ELSE 0 END AS events
+            WHEN c.relkind IN ('r', 'p') THEN 28 ELSE 0 END AS events,
+       c.relkind = 'r' AND NOT c.relhasrules
+           AND NOT (c.relhastriggers AND EXISTS (
+               SELECT FROM pg_trigger g
+               WHERE g.tgrelid = c.oid AND g.tgtype & {BEFORE_ROW_INSERT} = {BEFORE_ROW_INSERT}
+           )) AS returns_inserted
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
@@ -175,4 +183,5 @@ class Tables(Struct):
             allows_insert=bool(events & INSERT),
             allows_update=bool(events & UPDATE),
             allows_delete=bool(events & DELETE),
+            returns_inserted=row["returns_inserted"],
         )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from modules.query import Mutation, read_result
+from modules.query import Mutation, only_row, read_result
 from modules.rest.body import Body, parse_json
 from modules.rest.errors import BodyInvalid
 from modules.rest.etags import IF_MATCH, IF_NONE_MATCH
@@ -93,8 +93,11 @@ class KnownWrite(Struct, frozen=True):
 
     def answer_lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
         """Return status, header lines and document, sooner than `answer`; None where that is the way."""
-        row, usual = rows.rows[0], self.usual
-        if usual is None or any(row[2 : 2 + self.compiled.asides]):
+        usual = self.usual
+        if usual is None or not rows.rows:
+            return None
+        row = rows.rows[0]
+        if any(row[2 : 2 + self.compiled.asides]):
             return None
         return usual.status, usual.lines, (row[-1] or b"") if usual.has_body else b""
 
@@ -103,8 +106,9 @@ class KnownWrite(Struct, frozen=True):
 
         Raises:
             ResponseHeadersInvalid, ResponseStatusInvalid: 500, what the database set is neither.
+            NotOneRow: PGRST116, there is none and one was asked for.
         """
-        row = rows.rows[0]
+        row = only_row(self.compiled, rows)
         if self.usual is None:
             result = read_result(self.compiled, row, row[-1] or b"")
             asides, answer = result.asides, build_answer(self.request, result)

@@ -360,11 +360,12 @@ USUAL = (BOUND, encode_message(b"C", b"SELECT 0\0"), BOUND)
 END = (encode_message(b"C", b"SELECT 1\0"), encode_message(b"Z", b"I"))
 
 
-@given(st.lists(st.none() | st.binary(max_size=50), max_size=6))
-def test_the_usual_answer_is_read_at_once(values: list[bytes | None]) -> None:
-    answer = b"".join((*USUAL, row_of(*values), *END))
-    assert read_single_row(answer) == (tuple(values), len(answer))
-    assert read_single_row(answer + answer, len(answer)) == (tuple(values), 2 * len(answer))
+@given(st.lists(st.none() | st.binary(max_size=50), max_size=6), st.sampled_from(["SELECT 1", "INSERT 0 1"]))
+def test_the_usual_answer_is_read_at_once(values: list[bytes | None], tag: str) -> None:
+    end = (encode_message(b"C", tag.encode() + b"\0"), END[1])
+    answer = b"".join((*USUAL, row_of(*values), *end))
+    assert read_single_row(answer) == (tuple(values), len(answer), tag)
+    assert read_single_row(answer + answer, len(answer)) == (tuple(values), 2 * len(answer), tag)
 
 
 @pytest.mark.parametrize(
@@ -374,6 +375,8 @@ def test_the_usual_answer_is_read_at_once(values: list[bytes | None]) -> None:
         (*USUAL, row_of(b"1"), row_of(b"2"), *END),
         (*USUAL, row_of(b"1"), END[0], encode_message(b"Z", b"E")),
         (*USUAL, row_of(b"1"), END[0]),
+        (*USUAL, row_of(b"1"), encode_message(b"C", b"INSERT 0 0\0"), END[1]),
+        (*USUAL, row_of(b"1"), encode_message(b"C", b"UPDATE 1\0"), END[1]),
         (*USUAL, row_of(b"1")),
         (BOUND, encode_message(b"C", b"SELECT 1\0"), BOUND, row_of(b"1"), *END),
         (encode_message(b"1", b""), *USUAL, row_of(b"1"), *END),

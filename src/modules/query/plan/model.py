@@ -292,6 +292,7 @@ class MutationPlan(Struct, frozen=True):
         filled: What other rows give values to.
         found_by: Columns of the primary key, by which rows that are written already are found.
         link: How these are tied to their keys, where they are read.
+        is_of_one: It inserts one row, which PostgreSQL gives back whatever happens.
     """
 
     mutation: Mutation
@@ -307,6 +308,7 @@ class MutationPlan(Struct, frozen=True):
     filled: tuple[FilledColumn, ...] = ()
     found_by: tuple[BodyColumn, ...] = ()
     link: Link | None = None
+    is_of_one: bool = False
 
 
 class CallPlan(Struct, frozen=True):

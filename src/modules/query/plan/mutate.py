@@ -121,7 +121,14 @@ def plan_mutation(mutation: Mutation, catalog: Catalog, rules: Rules) -> Mutatio
         filled=() if mutation.part is None else _filled(mutation.part, written, catalog),
         found_by=found_by,
         link=link,
+        is_of_one=relation.returns_inserted and _inserts_one(mutation),
     )
+
+
+def _inserts_one(mutation: Mutation) -> bool:
+    is_plain = mutation.conflict is None and not mutation.matches_key
+    is_whole = mutation.part is None and mutation.written is None
+    return mutation.action == "insert" and is_plain and is_whole and not mutation.is_list
 
 
 def _check_writable(mutation: Mutation, relation: Relation) -> None:

@@ -3,6 +3,7 @@
 from modules.query.sql.call import render_call
 from modules.query.sql.fragment import Statement
 from modules.query.sql.mutate import GUARD, INSERTED, render_mutation
+from modules.query.sql.one import empty
 from modules.query.sql.page import render_page
 from modules.query.sql.read import render_count_plan, render_read
 
@@ -10,6 +11,7 @@ __all__ = [
     "GUARD",
     "INSERTED",
     "Statement",
+    "empty",
     "render_call",
     "render_count_plan",
     "render_mutation",

@@ -25,6 +25,7 @@ from modules.query.sql.fragment import (
     qualifier,
     statement,
 )
+from modules.query.sql.one import is_row, returning
 from modules.query.sql.read import answer, condition, select
 from modules.query.sql.source import relation
 
@@ -56,6 +57,8 @@ def render_mutation(
     asked = plan.mutation
     if asked.part is not None:
         return statement(write(plan))
+    if is_row(plan) and not is_explained:
+        return statement(" ".join((*_insert_rows(plan), returning(plan, asides))))
     if plan.read is not None:
         rows, shape = select(plan.read, plan.link), asked.shape
     else:
@@ -121,6 +124,11 @@ def _keys(plan: MutationPlan, keys: int) -> str:
 
 
 def _insert(plan: MutationPlan) -> Iterator[str]:
+    yield from _insert_rows(plan)
+    yield _returning(plan)
+
+
+def _insert_rows(plan: MutationPlan) -> Iterator[str]:
     targets = _targets(plan)
     yield f"INSERT INTO {relation(plan.target)}"
     if targets:
@@ -137,7 +145,6 @@ def _insert(plan: MutationPlan) -> Iterator[str]:
         yield f"WHERE {' AND '.join(conditions)}"
     if plan.conflict:
         yield from _on_conflict(plan)
-    yield _returning(plan)
 
 
 def _targets(plan: MutationPlan) -> tuple[str, ...]:

@@ -339,8 +339,8 @@ def read_row_head(data: bytes) -> tuple[Row, int] | None:
     return (tuple(row), at) if at <= len(data) else None
 
 
-def read_single_row(data: bytes, at: int = 0) -> tuple[Row, int] | None:
-    """Return the row of the usual answer that begins at ``at``, and where the answer ends; else None.
+def read_single_row(data: bytes, at: int = 0) -> tuple[Row, int, str] | None:
+    """Return the row of the usual answer that begins at ``at``, where that ends, and its tag; else None.
 
     The usual answer is: settings applied, one row, ready. Almost every data request has it. To compare
     the bytes around the row with what they have to be is much cheaper than to take seven messages apart.
@@ -349,9 +349,11 @@ def read_single_row(data: bytes, at: int = 0) -> tuple[Row, int] | None:
         return None
     start = at + len(_SINGLE_ROW_BEGINS)
     stop = start + int.from_bytes(data[start : start + 4], "big")
-    if not data.startswith(_SINGLE_ROW_ENDS, stop):
-        return None
-    return read_answer_row(data, start + 4, stop), stop + len(_SINGLE_ROW_ENDS)
+    if data.startswith(_SINGLE_ROW_ENDS, stop):
+        return read_answer_row(data, start + 4, stop), stop + len(_SINGLE_ROW_ENDS), "SELECT 1"
+    if data.startswith(_INSERTED_ROW_ENDS, stop):
+        return read_answer_row(data, start + 4, stop), stop + len(_INSERTED_ROW_ENDS), "INSERT 0 1"
+    return None
 
 
 def read_answer_row(data: bytes, start: int, stop: int) -> Row:
@@ -394,6 +396,7 @@ _heads: Final[dict[bytes, Row]] = {}
 _BOUND: Final = b"2\0\0\0\x04"
 _SINGLE_ROW_BEGINS: Final = _BOUND + b"C\0\0\0\x0dSELECT 0\0" + _BOUND + b"D"
 _SINGLE_ROW_ENDS: Final = b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I"
+_INSERTED_ROW_ENDS: Final = b"C\0\0\0\x0fINSERT 0 1\0Z\0\0\0\x05I"
 
 
 def read_columns(data: bytes, start: int) -> tuple[str, ...]:

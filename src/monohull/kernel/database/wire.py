@@ -404,11 +404,11 @@ class Wire(asyncio.Protocol):
                 found = None if exchange.results or exchange.rows else read_single_row(data, at)
                 if found is None or (ceiling is not None and found[1] - at > ceiling):
                     break
-                row, at = found
+                row, at, tag = found
                 self._advance(exchange)
                 if not exchange.waiter.done():
                     columns = exchange.steps[1].columns or ()
-                    exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], "SELECT 1")])
+                    exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], tag)])
                 if at == len(data):
                     return
         if at:
