@@ -41,8 +41,8 @@ def insert(  # noqa: PLR0913 what is read, and how
     is_asked: bool = False,
     is_numbered: bool = False,
     is_parted: bool = False,
-    is_gated: bool = False,
-    is_single: bool = False,
+    is_small: bool = False,
+    is_named: bool = True,
     row: str | None = None,
 ) -> str:
     """Return the statement.
@@ -54,19 +54,18 @@ def insert(  # noqa: PLR0913 what is read, and how
         is_asked: Whether conditions are over columns, which then have to be read.
         is_numbered: Whether conditions are over the numbers of rows.
         is_parted: Whether there may be more rows than are written together.
-        is_gated: Whether nothing is written unless the rows are few, small and of plain types.
-        is_single: Whether nothing is written unless there is one row, and it is small and of plain types.
+        is_small: Whether nothing is written unless the rows are few, small and of plain types.
+        is_named: Whether somebody is known on whose behalf it is; the trigger's own variables are read then.
         row: What makes JSON of a row, unless `to_json` does.
     """
     tested = is_tested(operation, watches)
-    if tested or is_parted or table.by_row:
+    if is_small:
+        told = _few(table, operation, gate=has_plain_types(table, is_own=not is_named))
+    else:
         source = source_of(table, operation, is_asked=is_asked, is_numbered=is_numbered or is_parted, row=row)
         told = _chosen(table, operation, watches, source, is_parted=is_parted)
-    elif is_single:
-        told = _one(table, operation)
-    else:
-        told = _all(table, operation, is_gated=is_gated)
-    name = "facts.schema_name, facts.table_name"
+    name = "facts.schema_name, facts.table_name" if is_named else "tg_table_schema, tg_table_name"
+    cause = "facts.actor, facts.request_id, facts.traceparent" if is_named else "null, null, null"
     if table.by_row:
         name = f"{literal(table.root_schema)}, {literal(table.root_table)}"
     for_all = "null" if tested else array(watch.watcher for watch in watches)
@@ -78,71 +77,62 @@ def insert(  # noqa: PLR0913 what is read, and how
         "    watchers, each_watchers, actor, request_id, traceparent)",
         f"select '{operation}', {name}, {array(table.keys) if is_keyed else 'null'}, told.events,",
         f"    told.rows, told.old_rows, {for_all}, told.watchers,",
-        "    facts.actor, facts.request_id, facts.traceparent",
+        f"    {cause}",
         f"from {told} as told{given}",
-        f"where {'told.is_whole' if is_gated else 'told.events > 0'}{order};",
+        f"where told.events > 0{order};",
     )
     return "".join(f"        {line}\n" for line in lines)
 
 
-def _one(table: WatchedTable, operation: str) -> str:
-    """Return the row of a statement that changed a single one, as most do.
+def _few(table: WatchedTable, operation: str, *, gate: str) -> str:
+    """Return all rows, if they are few and can be told as they are; otherwise none.
 
-    It is neither counted nor put together with others, and what would cut it is not even looked up.
+    Each side is one array that is made in one go, with one row too many where there are more. Those before
+    and after an update are paired by their place in the arrays.
     """
     sides = SIDES[operation]
     made = [
-        f"(select to_json(changed.*) as monohull_json from {TRANSITION_TABLES[side]} as changed "  # noqa: S608 quoted
-        f"where {has_plain_types(table)} offset 0) as {side}"
-        for side in sides
-    ]
-    small = [
-        f"octet_length({side}.monohull_json::text) <= {MAX_ROW_BYTES} "
-        f"and strpos({side}.monohull_json::text, {_ESCAPE}) = 0"
+        f"array(select to_json(changed.*) from {TRANSITION_TABLES[side]} as changed "  # noqa: S608 quoted
+        f"where {gate} limit {MOST_ROWS + 1}) as {side}_rows"
         for side in sides
     ]
     rows, old_rows = (
-        f"array[{_visible(table, f'{side}.monohull_json')}]" if side in sides else "null::json[]"
+        _all_visible(table, f"made.{side}_rows") if side in sides else "null::json[]"
         for side in ("new", "old")
     )
     return (
-        f"(select 1 as events, {rows} as rows, {old_rows} as old_rows, null::text[] as watchers "  # noqa: S608 quoted
-        f"from {' cross join '.join(made)} where {' and '.join(small)} "
-        f"and not exists (select from {TRANSITION_TABLES[sides[0]]} offset 1))"
+        f"(select cardinality(made.{sides[0]}_rows) as events, {rows} as rows, {old_rows} as old_rows, "  # noqa: S608 quoted
+        f"null::text[] as watchers from (select {', '.join(made)} offset 0) as made "
+        f"where {_are_whole(table, sides)})"
     )
 
 
-def _all(table: WatchedTable, operation: str, *, is_gated: bool) -> str:
-    """Return all rows; those before and after an update are paired by their place in the arrays.
+def _are_whole(table: WatchedTable, sides: Sequence[str]) -> str:
+    """Return whether arrays hold all rows, and none that has to be cut, or be made readable first.
 
-    Behind a gate there are no more than one too many, and ``is_whole`` says whether they are all, and small:
-    to count them first would take a small statement as long as to write them.
+    Each row is asked for its size only where they are large together, and for escapes only if the table has
+    a column of type json: the planner finds that out, as it does in `has_plain_types`.
     """
-    sides = SIDES[operation]
-    gate = f" where {has_plain_types(table)} limit {MOST_ROWS + 1}" if is_gated else " offset 0"
-    record = _record(table, "made.monohull_json", f" and strpos(made.monohull_json::text, {_ESCAPE}) = 0")
-    size = "sum(octet_length(made.monohull_json::text))"
-    parts = [
-        f"(select count(*) as events, {size} as bytes, array_agg({record}) as rows from ("  # noqa: S608 quoted
-        f"select to_json(changed.*) as monohull_json from {TRANSITION_TABLES[side]} as changed{gate}"
-        f") as made) as {side}_side"
-        for side in sides
-    ]
-    rows, old_rows = (f"{side}_side.rows" if side in sides else "null::json[]" for side in ("new", "old"))
-    first = f"{sides[0]}_side"
-    whole = are_few(f"{first}.events", " + ".join(f"{side}_side.bytes" for side in sides))
-    columns = f"{first}.events, {whole} as is_whole, {rows} as rows, {old_rows} as old_rows"
-    return f"(select {columns}, null::text[] as watchers from {' cross join '.join(parts)})"  # noqa: S608 quoted
+    arrays = [f"made.{side}_rows" for side in sides]
+    size = " + ".join(f"pg_column_size({one})" for one in arrays)
+    are_small = " and ".join(f"monohull.are_small({one}, {MAX_ROW_BYTES})" for one in arrays)
+    are_readable = " and ".join(f"strpos(array_to_string({one}, ''), {_ESCAPE}) = 0" for one in arrays)
+    return (
+        f"cardinality({arrays[0]}) between 1 and {MOST_ROWS} "
+        f"and ({size} <= {MAX_ROW_BYTES} or ({size} <= {TOGETHER_BYTES} and {are_small})) "
+        f"and (not monohull.keeps_json('{table.oid}'::regclass) or ({are_readable}))"
+    )
 
 
-def has_plain_types(table: WatchedTable) -> str:
+def has_plain_types(table: WatchedTable, *, is_own: bool = False) -> str:
     """Return whether all columns are of types that came with PostgreSQL, as others are looked at closely.
 
     The planner finds it out, as it takes the function to be immutable, and again when the table was altered:
     a plan that reads its rows, or names it as a constant, is void then. A function that was restored with
-    another database may have the number of another table in it.
+    another database may have the number of another table in it, unless it was found to be the table's own.
     """
-    return f"(facts.relation = {table.oid} and monohull.has_plain_types('{table.oid}'::regclass))"
+    asked = f"monohull.has_plain_types('{table.oid}'::regclass)"
+    return asked if is_own else f"(facts.relation = {table.oid} and {asked})"
 
 
 def are_few(rows: str, size: str) -> str:
@@ -234,10 +224,10 @@ def readable(json: str) -> str:
     )
 
 
-def _record(table: WatchedTable, json: str, also: str = "") -> str:
+def _record(table: WatchedTable, json: str) -> str:
     """Return a row as it is told."""
     return (
-        f"case when octet_length({json}::text) <= {MAX_ROW_BYTES}{also} then {_visible(table, json)} "
+        f"case when octet_length({json}::text) <= {MAX_ROW_BYTES} then {_visible(table, json)} "
         f"else monohull.told_row({json}, {array(table.hidden)}, {array(table.keys)}, {MAX_ROW_BYTES}) end"
     )
 
@@ -245,6 +235,13 @@ def _record(table: WatchedTable, json: str, also: str = "") -> str:
 def _visible(table: WatchedTable, json: str) -> str:
     """Return a row without the values of secret columns."""
     return f"monohull.without_hidden({json}, {array(table.hidden)})" if table.hidden else json
+
+
+def _all_visible(table: WatchedTable, rows: str) -> str:
+    """Return rows without the values of secret columns."""
+    if not table.hidden:
+        return rows
+    return f"array(select {_visible(table, 'each.whole')} from unnest({rows}) as each (whole))"  # noqa: S608 quoted
 
 
 def _watchers(operation: str, watches: Sequence[Watch]) -> str:

@@ -41,26 +41,31 @@ from monohull.kernel.row_watching import OPERATIONS, SIDES, TRANSITION_TABLES, l
 from monohull.kernel.vigil import RELAY_SLEEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from monohull.kernel.row_watching import Watch, WatchedTable
 
 _CLAIMS: Final = "current_setting('request.jwt.claims', true)"
 _ORIGIN: Final = "nullif(current_setting('monohull.origin', true), '')::json"
-_CAUSE: Final = (
-    f"    if current_setting('monohull.origin', true) <> '' or strpos({_CLAIMS}, '\"sub\"') > 0\n"  # noqa: S608 settings, by name
-    f"        or strpos({_CLAIMS}, {literal(chr(92))}) > 0\n    then\n"
-    "        begin\n"
-    f"            facts.request_id := {_ORIGIN} ->> 'request_id';\n"
-    f"            facts.traceparent := {_ORIGIN} ->> 'traceparent';\n"
-    f"            facts.actor := nullif({_CLAIMS}, '')::json ->> 'sub';\n"
-    "        exception when others then\n"
-    "            select cause.actor, cause.request_id, cause.traceparent\n"
-    "                into facts.actor, facts.request_id, facts.traceparent\n"
-    "                from monohull.row_cause() as cause;\n"
-    "        end;\n    end if;\n"
+_IS_NAMED: Final = (
+    "current_setting('monohull.origin', true) <> '' "
+    f"or strpos(replace({_CLAIMS}, {literal(chr(92))}, '\"sub\"'), '\"sub\"') > 0"
 )
-"""Claims that name nobody are not taken apart. Where one is no JSON, `row_cause` takes what can be read."""
+"""Whether somebody may be known on whose behalf it is: by an origin, or by claims that name a subject, or
+hold an escape that might spell it."""
+_CAUSE: Final = (
+    "            begin\n"  # noqa: S608 settings, by name
+    f"                facts.request_id := {_ORIGIN} ->> 'request_id';\n"
+    f"                facts.traceparent := {_ORIGIN} ->> 'traceparent';\n"
+    f"                facts.actor := nullif({_CLAIMS}, '')::json ->> 'sub';\n"
+    "            exception when others then\n"
+    "                select cause.actor, cause.request_id, cause.traceparent\n"
+    "                    into facts.actor, facts.request_id, facts.traceparent\n"
+    "                    from monohull.row_cause() as cause;\n"
+    "            end;\n"
+)
+"""Where one of them is no JSON, `row_cause` takes what can be read."""
+_WAKE: Final = "        perform pg_notify('monohull_outbox', '');\n"
 _COUNT: Final = "        get diagnostics facts.written = row_count;\n"
 
 
@@ -69,18 +74,54 @@ def function_body(table: WatchedTable, watches: Sequence[Watch]) -> str:
 
     What it declares is named with its label, for a table may have a column of any name.
     """
-    branches = "    els".join(
-        f"if tg_op = '{operation}' then\n{_branch(table, operation, wanted)}"
+    wanted = _by_operation(watches)
+    branches = _branches({one: _branch(table, one, those) for one, those in wanted.items()})
+    plain = _branches(
+        {
+            one: insert(table, one, those, is_small=True, is_named=False)
+            for one, those in wanted.items()
+            if _may_be_plain(table, one, those)
+        }
+    )
+    is_named = "not call.is_plain" if plain else _IS_NAMED
+    general = (
+        f"<<facts>>\n{_declared(table, watches)}begin\n"
+        f"    if {is_named} then\n{_CAUSE}    end if;\n{_row_variables(table, watches)}{branches}"
+        f"    if facts.written > 0 and {RELAY_SLEEPS} then\n{_WAKE}    end if;\n    return null;\nend"
+    )
+    if not plain:
+        return f"\n#variable_conflict use_column\n{general}\n"
+    return (
+        "\n#variable_conflict use_column\n<<call>>\ndeclare\n"
+        f"    is_plain constant boolean := tg_relid = {table.oid} and ({_IS_NAMED}) is not true;\nbegin\n"
+        f"    if call.is_plain then\n{plain}"
+        f"        if found then\n            if {RELAY_SLEEPS} then\n{_WAKE}            end if;\n"
+        f"            return null;\n        end if;\n    end if;\n{general};\nend\n"
+    )
+
+
+def _by_operation(watches: Sequence[Watch]) -> dict[str, list[Watch]]:
+    return {
+        operation: wanted
         for operation in OPERATIONS
         if (wanted := [watch for watch in watches if operation in watch.operations])
-    )
-    return (
-        f"\n#variable_conflict use_column\n<<facts>>\n{_declared(table, watches)}begin\n{_CAUSE}"
-        f"{_row_variables(table, watches)}    {branches}    end if;\n"
-        f"    if facts.written > 0 and {RELAY_SLEEPS} then\n"
-        "        perform pg_notify('monohull_outbox', '');\n    end if;\n"
-        "    return null;\nend\n"
-    )
+    }
+
+
+def _branches(statements: Mapping[str, str]) -> str:
+    """Return what does for each operation what has to be done."""
+    return "".join(
+        f"    {'els' if number else ''}if tg_op = '{operation}' then\n{statement}"
+        for number, (operation, statement) in enumerate(statements.items())
+    ) + ("    end if;\n" if statements else "")
+
+
+def _may_be_plain(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> bool:
+    """Whether most statements need no variable: nobody is named, nothing is asked, and the rows are few.
+
+    They are written before the block in which the others are dealt with, and none of its variables is set.
+    """
+    return not (table.by_row or _conditional(watches) or is_tested(operation, watches))
 
 
 def _declared(table: WatchedTable, watches: Sequence[Watch]) -> str:
@@ -193,12 +234,11 @@ def _branch(table: WatchedTable, operation: str, watches: Sequence[Watch]) -> st
             f"{count}        if facts.by_column is null then\n{written}"
             f"        else\n{by_column}        end if;\n"
         )
-        if is_tested(operation, watches):
+        if not _may_be_plain(table, operation, watches):
             return general
-        single = insert(table, operation, watches, is_single=True) + _COUNT
-        few = insert(table, operation, watches, is_gated=True) + _COUNT
+        few = insert(table, operation, watches, is_small=True) + _COUNT
         return (
-            f"{single}        if facts.written = 0 then\n{few}        end if;\n"
+            f"        if not call.is_plain then\n{few}        end if;\n"
             f"        if facts.written = 0 then\n{general}        end if;\n"
         )
     asked = _written(table, operation, watches, is_asked=True)

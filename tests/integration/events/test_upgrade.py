@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from monohull.kernel.clock import now
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.database.engine import Database
@@ -30,6 +32,7 @@ OLD = """
 
 BEFORE_CHANGES = "0025"
 BEFORE_PLANS = "0028"
+BEFORE_ARRAYS = "0029"
 TABLE = "create table public.orders (id int primary key)"
 WATCHED_BEFORE = """
 do $$ declare oid oid := 'public.orders'::regclass; begin
@@ -100,7 +103,8 @@ async def test_what_is_not_yet_told_is_told_by_the_version_before(connections: C
     ]
 
 
-async def test_watches_outlive_the_way_back(connections: Connections) -> None:
+@pytest.mark.parametrize("before", [BEFORE_PLANS, BEFORE_ARRAYS])
+async def test_watches_outlive_the_way_back(connections: Connections, before: str) -> None:
     """Triggers of this version call what the one before lacks, so they go, and a worker makes others."""
     database = Database(connections.owner_url)
     async with database.running():
@@ -110,7 +114,7 @@ async def test_watches_outlive_the_way_back(connections: Connections) -> None:
             await watch(session, watcher="test:1", relation=("public", "orders"))
         async with database.connection() as connection:
             await connection.execute("insert into orders values (1)")
-        await downgrade(database, BEFORE_PLANS)
+        await downgrade(database, before)
         async with database.connection() as connection:
             await connection.execute("insert into orders values (2)")
         await upgrade(database, LOGIN)
