@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database.engine import Database
-from monohull.kernel.dispatch import relay_events
+from monohull.kernel.dispatch import relay_events, relay_rows
 from monohull.kernel.embedded import EmbeddedPostgres, EmbeddedRedis, discard, new_password
 from monohull.kernel.events import EventRegistry, Subscriber
 from monohull.kernel.feed import read_feed
@@ -238,7 +238,9 @@ async def measure_relay(url: str) -> None:
                     await connection.execute(INSERT.format("watched", size))
                 await connection.execute("vacuum analyze monohull.row_changes")
                 began, relayed = monotonic_seconds(), 0
-                while count := await relay_events(connection, registry):
+                while count := await relay_rows(connection, registry) or await relay_events(
+                    connection, registry
+                ):
                     relayed += count
                 seconds = monotonic_seconds() - began
                 print(

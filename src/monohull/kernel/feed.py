@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     import asyncpg
 
 CHANNEL: Final = "monohull_feed"
-"""What readers listen to. The message says nothing; the table does."""
+"""What readers listen to. The message says for whom there is more (`is_concerned`), and the table what."""
+MESSAGE_BYTES: Final = 4000
+"""PostgreSQL carries no message that is twice as long. One that would be longer is empty."""
 
 BATCH: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -105,6 +107,36 @@ async def feed_sequence_at(connection: asyncpg.Connection, at: datetime) -> int:
     """
     found: int | None = await connection.fetchval(_AT, at)
     return await feed_end(connection) if found is None else found
+
+
+def is_concerned(message: str, *, watcher: str | None, patterns: Iterable[str]) -> bool:
+    """Return whether a reader finds something after a notification; others look when they would anyway.
+
+    A message that is not empty names the modules to whose watchers events of rows are told, where there is
+    nothing else.
+
+    Args:
+        message: Of the notification.
+        watcher: As for `read_feed`.
+        patterns: As for `read_feed`.
+
+    >>> is_concerned("webhooks,load", watcher="webhooks:", patterns=("*",))
+    True
+    >>> is_concerned("load", watcher="webhooks:", patterns=("*",))
+    False
+    >>> is_concerned("load", watcher=None, patterns=("auth.*",))
+    False
+    >>> is_concerned("", watcher="webhooks:", patterns=("auth.*",))
+    True
+    """
+    if not message:
+        return True
+    if not any(pattern == "*" or pattern.startswith("rows.") for pattern in patterns):
+        return False
+    if watcher is None:
+        return True
+    begins = [f"{module}:" for module in message.split(",")]
+    return any(watcher.startswith(begin) or begin.startswith(watcher) for begin in begins)
 
 
 def envelope_of(row: Mapping[str, Any]) -> Envelope:

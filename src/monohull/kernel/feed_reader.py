@@ -5,8 +5,8 @@
     FeedReader(runtime.database, runtime.observer, "webhooks.fanout", handle).running()
 
 Each reader has a name, a lock and a place of its own in ``monohull.feed_readers``,
-so that none holds up another. It is woken by ``NOTIFY`` and looks once a second
-besides. What its handler raises is observed and tried again, later and later;
+so that none holds up another. It is woken by ``NOTIFY``, if there may be something
+for it, and looks once a second besides. What its handler raises is observed and tried again, later and later;
 the place stays where it is until the handler has done with the batch.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
-from monohull.kernel.feed import BATCH, CHANNEL, feed_end, read_feed
+from monohull.kernel.feed import BATCH, CHANNEL, feed_end, is_concerned, read_feed
 from monohull.kernel.leadership import POLL_SECONDS, lead_for_ever
 from monohull.kernel.observation import Observation
 from monohull.kernel.tasks import beside
@@ -186,7 +186,7 @@ class FeedReader:
 
     async def _lead(self, connection: asyncpg.Connection) -> None:
         await connection.add_listener(CHANNEL, self._on_notification)
-        connection.add_termination_listener(self._on_notification)
+        connection.add_termination_listener(self._on_termination)
         self._observer.observe(FeedReaderLeads(reader=self.name))
         while True:
             self._wake.clear()
@@ -251,7 +251,11 @@ class FeedReader:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wake.wait()
 
-    def _on_notification(self, *_: object) -> None:
+    def _on_notification(self, _: object, __: int, ___: str, message: object) -> None:
+        if is_concerned(str(message), watcher=self._watcher, patterns=self._patterns):
+            self._wake.set()
+
+    def _on_termination(self, _: object) -> None:
         self._wake.set()
 
 

@@ -22,6 +22,7 @@ from monohull.kernel.dispatch import (
     BATCH,
     dispatch_jobs,
     relay_events,
+    relay_rows,
     return_lost,
 )
 from monohull.kernel.lane import FAILURES
@@ -52,6 +53,8 @@ HELD_SECONDS: Final = 0.005
 """How soon it looks again while jobs are due and Redis holds as many as the workers begin soon."""
 MEMORY_SECONDS: Final = 0.5
 """How long it is taken for granted that Redis forgot nothing; asking costs as much as sending ten jobs."""
+DISPATCH_SECONDS: Final = 0.5
+"""How much later than due a job may be sent while the relay looks for rows by itself, and is not notified."""
 ROUND_TIMEOUT_SECONDS: Final = 60.0
 MARKER_KEY: Final = "mh:relay:marker"
 
@@ -119,6 +122,7 @@ class Relay:
         self._redis_lost_at: float | None = None
         self._memory: tuple[str, str] | None = None
         self._memory_until = 0.0
+        self._dispatch_at = 0.0
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -145,21 +149,32 @@ class Relay:
         timetable, scan_at = Timetable(self._duties.crons, self._duties.jobs, self._observer), 0.0
         await timetable.declare(connection, now())
         while True:
+            is_woken = self._wake.is_set()
             self._wake.clear()
+            scan = monotonic_seconds() >= scan_at
             async with asyncio.timeout(ROUND_TIMEOUT_SECONDS):
                 await timetable.keep(connection, now())
-                is_more = await self._round(connection, vigil, scan=monotonic_seconds() >= scan_at)
+                is_more = await self._round(connection, vigil, is_woken=is_woken, scan=scan)
             if monotonic_seconds() >= scan_at:
                 scan_at = monotonic_seconds() + LOST_SCAN_SECONDS
             if not is_more:
                 await self._rest(min(self._held_seconds, vigil.rest_seconds))
 
-    async def _round(self, connection: asyncpg.Connection, vigil: Vigil, *, scan: bool) -> bool:
-        """Do everything once; return whether there may be more at once."""
-        events = await relay_events(connection, self._duties.events)
+    async def _round(
+        self, connection: asyncpg.Connection, vigil: Vigil, *, is_woken: bool, scan: bool
+    ) -> bool:
+        """Do everything once; return whether there may be more at once.
+
+        Where only rows were written, and it looks by itself, no job can have come with them: whoever makes
+        one notifies. Jobs that became due in the meantime wait for one of the next rounds.
+        """
+        rows = await relay_rows(connection, self._duties.events) if vigil.is_kept else 0
+        events = rows or await relay_events(connection, self._duties.events)
         await vigil.note(found=events, at=monotonic_seconds())
         if events:
             self._observer.observe(EventsRelayed(events=events))
+        if rows and not (is_woken or scan) and monotonic_seconds() < self._dispatch_at:
+            return events >= BATCH
         try:
             if await self._redis_forgot() or scan:
                 await self._send_again(connection)
@@ -167,11 +182,12 @@ class Relay:
                 connection, self._queues, self._duties.jobs, slots=self._concurrency
             )
         except FAILURES as error:
-            self._memory_until = 0.0
+            self._memory_until = self._dispatch_at = 0.0
             self._note_redis(error)
             return events >= BATCH
         self._note_redis(None)
         self._note_held(dispatch)
+        self._dispatch_at = 0.0 if dispatch.is_held else monotonic_seconds() + DISPATCH_SECONDS
         return events >= BATCH
 
     def _note_held(self, dispatch: Dispatch) -> None:

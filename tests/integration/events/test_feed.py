@@ -100,6 +100,30 @@ async def test_events_of_rows_are_read_for_those_who_watch(
     assert heard == [1, 2]
 
 
+async def test_a_reader_looks_also_where_only_others_were_notified(
+    bench: Workbench, connection: asyncpg.Connection
+) -> None:
+    heard: list[int] = []
+
+    async def handle(_: asyncpg.Connection, events: Sequence[Envelope]) -> None:
+        heard.extend(numbers(events))
+
+    reader = FeedReader(bench.runtime.database, Observer(), "test.hooks", handle, watcher="hooks:")
+    async with reader.running():
+        await bench.until_rows("select from monohull.feed_readers where name = 'test.hooks'", bool)
+        await connection.execute(PUBLISH, 1, 2, None)
+        await connection.execute(
+            "update monohull.outbox set watchers = case payload ->> 'n' when '1' then '{sinks:1}'::text[] "
+            "else '{hooks:1}' end, sequence = (payload ->> 'n')::bigint, relayed_at = now()"
+        )
+        await connection.execute("update monohull.feed_end set sequence = 2")
+        await connection.execute("select pg_notify('monohull_feed', 'sinks')")
+        await bench.until_rows(
+            "select from monohull.feed_readers where name = 'test.hooks' and sequence = 2", bool
+        )
+    assert heard == [2]
+
+
 async def test_events_are_read_after_a_number(bench: Workbench, connection: asyncpg.Connection) -> None:
     assert await feed_end(connection) == 0
     assert await read_feed(connection, after=0) == []

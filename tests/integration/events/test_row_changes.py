@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from monohull.kernel.clock import monotonic_seconds
-from monohull.kernel.dispatch import relay_events
+from monohull.kernel.dispatch import relay_events, relay_rows
 from monohull.kernel.events import EventRegistry, Subscriber
 from monohull.kernel.feed import read_feed
 from monohull.kernel.outbox import outbox_lag
@@ -24,6 +25,7 @@ from monohull.kernel.vigil import (
     MUCH,
     Vigil,
 )
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,15 +45,17 @@ PUBLISH: Final = (
     "insert into monohull.outbox (id, name, version, payload, is_audited) "
     "values (gen_random_uuid(), 'test.{0}', 1, '{{}}', false)"
 )
+BLOCKED: Final = "select cardinality(pg_blocking_pids($1)) > 0"
 CHANGES: Final = "select operation, events from monohull.row_changes order by position"
 
 
 class Changes:
     """Writes into watched tables, and what is there before and after the relay came."""
 
-    def __init__(self, bench: Workbench, connection: asyncpg.Connection) -> None:
+    def __init__(self, bench: Workbench, connection: asyncpg.Connection, *, keeps_vigil: bool) -> None:
         self.bench = bench
         self.connection = connection
+        self.keeps_vigil = keeps_vigil
 
     async def watch(self, name: str, watcher: str = "test:1", **options: Any) -> None:
         async with self.bench.runtime.database.unit_of_work() as session:
@@ -65,7 +69,10 @@ class Changes:
 
     async def relayed(self) -> list[Envelope]:
         after = await self.connection.fetchval("select sequence from monohull.feed_end")
-        while await relay_events(self.connection, self.bench.runtime.events):
+        events = self.bench.runtime.events
+        while (self.keeps_vigil and await relay_rows(self.connection, events)) or await relay_events(
+            self.connection, events
+        ):
             pass
         assert await self.connection.fetch(CHANGES) == []
         return await read_feed(self.connection, after=after, limit=100_000, max_bytes=1 << 30)
@@ -76,12 +83,15 @@ async def tables(shared_connection: asyncpg.Connection) -> None:
     await shared_connection.execute(TABLES)
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def changes(shared_bench: Workbench, empty: asyncpg.Connection, tables: None) -> AsyncIterator[Changes]:
+@pytest_asyncio.fixture(loop_scope="module", params=[False, True], ids=["at rest", "vigil"])
+async def changes(
+    request: pytest.FixtureRequest, shared_bench: Workbench, empty: asyncpg.Connection, tables: None
+) -> AsyncIterator[Changes]:
+    """Changes whose relay is at rest, or keeps a vigil and relays rows alone where there is nothing else."""
     del tables
     await empty.execute("truncate orders, pairs, monohull.row_watches")
     assert await sync_watches(shared_bench.runtime.database) == []
-    yield Changes(shared_bench, empty)
+    yield Changes(shared_bench, empty, keeps_vigil=request.param)
 
 
 def record(event: Envelope, side: str = "record") -> Any:
@@ -263,3 +273,136 @@ async def test_looks_that_find_something_now_and_then_begin_no_vigil(changes: Ch
             at += CLOSE_SECONDS * 2
             await vigil.note(found=1, at=at)
         assert not vigil.is_kept
+
+
+async def hear(_: Any, __: Envelope) -> None:
+    """Stand for a subscriber."""
+
+
+async def test_rows_are_relayed_alone_only_where_nothing_else_waits(changes: Changes) -> None:
+    nobody, connection = EventRegistry(), changes.connection
+    heard = EventRegistry(subscribers=[Subscriber(name="test.r", events=("rows.deleted",), handle=hear)])
+    other = EventRegistry(subscribers=[Subscriber(name="test.o", events=("test.*",), handle=hear)])
+    await changes.watch("orders")
+    assert await relay_rows(connection, nobody) == 0
+    await changes.written("insert into orders values (1)", "insert into orders values (2), (3)")
+    assert await relay_rows(connection, heard) == 0
+    assert await relay_rows(connection, other) == 3
+    await changes.written(PUBLISH.format("first"), "insert into orders values (4)")
+    assert await relay_rows(connection, other) == 0
+    assert await relay_events(connection, other) == 2
+    assert await connection.fetchval("select count(*) from monohull.jobs") == 1
+    await changes.written("insert into orders select n from generate_series(11, 20) as n")
+    assert await relay_rows(connection, other) == 10
+    events = await read_feed(connection, after=0)
+    assert [event.sequence for event in events] == list(range(1, 16))
+    assert [event.key for event in events if event.key] == [
+        f"public.orders:{n}" for n in (1, 2, 3, 4, *range(11, 21))
+    ]
+    assert await connection.fetchval("select sequence from monohull.feed_end") == 15
+
+
+async def test_two_that_relay_rows_at_once_number_each_event_once(changes: Changes) -> None:
+    """One may go on whose connection, and lock, the server has not yet given up."""
+    nobody, connection = EventRegistry(), changes.connection
+    await changes.watch("orders")
+    async with changes.bench.runtime.database.connection() as late:
+        await changes.written("insert into orders values (1), (2)", "insert into orders values (3)")
+        await connection.execute("begin")
+        await connection.execute("select sequence from monohull.feed_end for update")
+        async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as both:
+            # it has its numbers, and waits for the row with the end
+            waiting = both.create_task(relay_rows(late, nobody))
+            while not await connection.fetchval(BLOCKED, late.get_server_pid()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert await connection.fetchval("select count(*) from monohull.outbox") == 0
+            await connection.execute("rollback")
+        assert waiting.result() == 3
+        await changes.written("insert into orders values (4)")
+        await connection.execute("begin")
+        await connection.execute("insert into orders values (5)")
+        await connection.execute(
+            "insert into monohull.outbox (id, name, version, payload, sequence, relayed_at) "
+            "values (gen_random_uuid(), 'test.other', 1, '{}', 4, now())"
+        )
+        await connection.execute("update monohull.feed_end set sequence = 4")
+        async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as both:
+            waiting = both.create_task(relay_rows(late, nobody))
+            while not await connection.fetchval(BLOCKED, late.get_server_pid()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await connection.execute("commit")
+        assert waiting.result() == 0
+        assert await relay_rows(late, nobody) == 2
+        events = await read_feed(late, after=0)
+    assert [event.sequence for event in events] == list(range(1, 7))
+    assert [event.key for event in events if event.key] == [f"public.orders:{n}" for n in (1, 2, 3, 4, 5)]
+
+
+async def test_a_notification_of_rows_says_for_whom_they_are(changes: Changes) -> None:
+    heard: list[object] = []
+    await changes.watch("orders", "webhooks:a", operations=("INSERT",))
+    await changes.watch("orders", "streams:b", condition="new.id > 1", operations=("INSERT",))
+    await changes.watch("pairs", "other:c")
+    async with changes.bench.runtime.database.connection() as reader:
+        await reader.add_listener("monohull_feed", lambda *said: heard.append(said[-1]))
+        for statements in (
+            ("insert into orders values (1)",),
+            ("insert into orders values (2), (3)", "insert into orders values (4)"),
+            ("insert into orders values (5)", "insert into pairs values ('a', 1)"),
+            ("insert into pairs values ('b', 1)", PUBLISH.format("first")),
+        ):
+            await changes.written(*statements)
+            await changes.relayed()
+            await reader.execute("select 1")
+    assert heard == (
+        ["webhooks", "streams,webhooks", "other,streams,webhooks", ""] if changes.keeps_vigil else [""] * 4
+    )
+
+
+@pytest.mark.parametrize(
+    ("claims", "actor"),
+    [
+        ("", None),
+        ('{"role": "anon"}', None),
+        ('{"role": "authenticated", "sub": "somebody"}', "somebody"),
+        (r'{"role": "authenticated", "s\u0075b": "somebody"}', "somebody"),
+    ],
+    ids=["none", "nobody", "somebody", "escaped"],
+)
+async def test_who_wrote_is_told_of_few_rows_and_of_many(
+    changes: Changes, claims: str, actor: str | None
+) -> None:
+    await changes.watch("orders")
+    await changes.connection.execute("select set_config('request.jwt.claims', $1, false)", claims)
+    try:
+        await changes.written(
+            "insert into orders values (1)",
+            "insert into orders select n from generate_series(2, 1500) as n",
+            "update orders set note = 'x' where id = 1",
+        )
+    finally:
+        await changes.connection.execute("reset request.jwt.claims")
+    events = await changes.relayed()
+    assert len(events) == 1501
+    assert {event.actor for event in events} == {actor}
+
+
+async def test_values_that_are_large_together_are_whole_and_large_ones_cut(changes: Changes) -> None:
+    """Also where a secret column makes the row large, and where text looks as if it had been escaped."""
+    await changes.watch("orders")
+    await changes.watch("pairs")
+    await changes.connection.execute(
+        "insert into orders "
+        "values (1, 'a', repeat('x', 700000)), (2, 'b', repeat('y', 700000)), (3, 'c', $1)",
+        "\\u0000\x01",
+    )
+    await changes.connection.execute(
+        "insert into orders values (4, 'd', 'short'), (5, 'e', repeat('z', 1100000))"
+    )
+    await changes.connection.execute("insert into pairs values ('a', 1, '[1]', repeat('p', 1100000))")
+    events = await changes.relayed()
+    told = [record(event) for event in events]
+    assert [len(row["note"]) for row in told[:2]] == [700_000] * 2
+    assert [row["note"] for row in told[2:5]] == ["\\u0000\x01", "short", "[1100002 bytes]"]
+    assert told[5] == {"name": "a", "n": 1, "extra": [1], "password": "[removed]"}
+    assert [json.loads(bytes(event.payload)).get("is_cut") for event in events] == [None] * 4 + [True, True]

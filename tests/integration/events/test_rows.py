@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from monohull.kernel.dispatch import relay_events
+from monohull.kernel.dispatch import relay_events, relay_rows
 from monohull.kernel.feed import read_feed
 from monohull.kernel.row_refusals import RowsNotWatchable
 from monohull.kernel.rows import RowUpdated, sync_watches, unwatch, watch
@@ -50,9 +50,10 @@ async def tables(shared_connection: asyncpg.Connection) -> None:
 class Rows:
     """Writes, and what of it becomes events."""
 
-    def __init__(self, bench: Workbench, connection: asyncpg.Connection) -> None:
+    def __init__(self, bench: Workbench, connection: asyncpg.Connection, *, keeps_vigil: bool) -> None:
         self.bench = bench
         self.connection = connection
+        self.relay = relay_rows if keeps_vigil else relay_events
 
     async def watch(self, name: str, watcher: str = "test:1", **options: Any) -> None:
         async with self.bench.runtime.database.unit_of_work() as session:
@@ -70,7 +71,7 @@ class Rows:
         for statement in statements:
             await self.connection.execute(statement)
         after = await self.connection.fetchval("select sequence from monohull.feed_end")
-        while await relay_events(self.connection, self.bench.runtime.events):
+        while await self.relay(self.connection, self.bench.runtime.events):
             pass
         return await read_feed(self.connection, after=after, limit=10_000)
 
@@ -83,11 +84,17 @@ class Rows:
         ]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def rows(shared_bench: Workbench, empty: asyncpg.Connection, tables: None) -> AsyncIterator[Rows]:
+@pytest_asyncio.fixture(loop_scope="module", params=[False, True], ids=["at rest", "vigil"])
+async def rows(
+    request: pytest.FixtureRequest, shared_bench: Workbench, empty: asyncpg.Connection, tables: None
+) -> AsyncIterator[Rows]:
+    """Rows whose relay is at rest, or keeps a vigil and relays them alone."""
     del tables
-    await empty.execute('truncate orders, people, loose, parted, "Odd \' \\ Na""me", monohull.row_watches')
-    rows = Rows(shared_bench, empty)
+    await empty.execute(
+        'truncate orders, people, invites, parted, "Odd \' \\ Na""me", monohull.row_watches; '
+        "drop table loose; create table loose (n int, m int)"
+    )
+    rows = Rows(shared_bench, empty, keeps_vigil=request.param)
     await rows.sync()
     yield rows
 

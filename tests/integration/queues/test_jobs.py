@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import text
 
 from monohull.kernel.attempts import JobFailed, JobStarted
 from monohull.kernel.errors import RedisUnavailable
@@ -15,7 +16,10 @@ from monohull.kernel.module import Module
 from monohull.kernel.origin import current_actor
 from monohull.kernel.outbox import cause, outbox_lag
 from monohull.kernel.queues import Backoff, Cron, GiveUp, Queues, enqueue, job
+from monohull.kernel.rows import watch
+from monohull.kernel.tasks import beside
 from monohull.kernel.trace import current_trace, new_trace
+from monohull.kernel.vigil import LOCK
 from tests.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -23,6 +27,11 @@ if TYPE_CHECKING:
 
     from monohull.kernel.home import Connections
 
+VIGIL = (
+    "select from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock' and granted "
+    f"and (classid::bigint << 32 | objid::bigint) = {LOCK} "
+    "and database = (select oid from pg_database where datname = current_database())"
+)
 QUICK = Backoff(base_seconds=0.05, max_seconds=0.05)
 
 RAN: list[Any] = []
@@ -249,6 +258,29 @@ async def test_what_outlasts_the_drain_goes_back_and_counts_no_attempt(
         (row,) = await bench.all_done()
     assert RAN == ["begun", "begun", "ended"]
     assert (row["attempts"], row["outcome"]) == (1, "succeeded")
+
+
+async def test_jobs_go_out_while_the_relay_keeps_a_vigil(bench: Workbench) -> None:
+    """It looks for rows alone then, and at jobs when it is notified, or one may have become due."""
+    async with bench.runtime.database.unit_of_work() as session:
+        await session.execute(text("create table public.busy (n int)"))
+        await watch(session, watcher="test:1", relation=("public", "busy"))
+
+    async def write() -> None:
+        while True:
+            await bench.rows("insert into public.busy values (1) returning 1")
+            await asyncio.sleep(0.01)
+
+    async with bench.worker():
+        async with beside(write(), name="writer"):
+            await bench.until_rows(VIGIL, bool)
+            async with bench.runtime.database.unit_of_work() as session:
+                await enqueue(session, run, n=1)
+                await enqueue(session, run, delay_seconds=1.0, n=2)
+                await enqueue(session, fail_twice)
+            await bench.until(lambda: sorted(map(str, RAN)) == ["1", "2", "again", "again"])
+            assert await bench.rows(VIGIL)
+        await bench.all_done()
 
 
 async def test_straight_into_redis(bench: Workbench) -> None:
