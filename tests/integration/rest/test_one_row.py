@@ -141,7 +141,7 @@ async def test_a_trigger_may_leave_the_row_out(shop: Served, database: asyncpg.C
 async def test_so_may_one_that_the_catalog_does_not_know_of(
     shop: Served, database: asyncpg.Connection, is_known: bool
 ) -> None:
-    wishes = (ROWS, ONE, {}, {"Prefer": "return=headers-only"})
+    wishes: tuple[dict[str, str], ...] = (ROWS, ONE, {}, {"Prefer": "return=headers-only"})
     if is_known:
         for headers in wishes:
             assert (await post(shop, "logs", '{"line": "b"}', headers)).status_code == 201
