@@ -1,9 +1,10 @@
 """Plan of a mutation → one statement that writes and whose only row is the whole answer.
 
 The rows are written by a common table expression; its RETURNING feeds the same
-SELECT that a read has. Whatever must not be written after all (too many rows,
-not exactly one, another key than the address) fails inside the statement, by a
-cast that names the guard: one round trip, and PostgreSQL rolls back.
+SELECT that a read has, but for an INSERT of one row (`modules.query.sql.one`).
+Whatever must not be written after all (too many rows, not exactly one, another
+key than the address) fails inside the statement, by a cast that names the
+guard: one round trip, and PostgreSQL rolls back.
 
 Source: PostgREST 16, ``Query/QueryBuilder.hs``, ``mutatePlanToQuery``.
 """
