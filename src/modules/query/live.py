@@ -36,6 +36,7 @@ from modules.query.settings import CatalogSettings
 from modules.query.steps import in_slices
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.database import ddl
+from monohull.kernel.database.engine import is_away
 from monohull.kernel.database.listen import Listener
 from monohull.kernel.errors import Unavailable
 from monohull.kernel.observation import SILENT, Level, Observation, Observer
@@ -68,6 +69,14 @@ FEW: Final = 100
 MIN_INTERVAL_SECONDS: Final = 2.0
 """Shortest time between two reads that requests cause: nobody must keep us busy by asking for nonsense."""
 
+_UNREADABLE: Final = (
+    Unavailable,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
 Connect = Callable[[], AbstractAsyncContextManager["Connection[Any]"]]
 
 
@@ -97,7 +106,8 @@ class LiveCatalog:
     """Holds the current catalog and keeps it fresh.
 
     Args:
-        connect: Opens a connection for one read of the system catalogs.
+        connect: Opens a connection for one read of the system catalogs, while nothing listens. Otherwise
+            they are read through the connection that listens.
         listen_url: Where to LISTEN, with any login.
         observer: Told of every read.
         channel: What to listen to; None for nothing.
@@ -214,11 +224,11 @@ class LiveCatalog:
             self._wanted.clear()
             asked, started = self._asked, monotonic_seconds()
             try:
-                async with self._connect() as connection:
+                async with self._connection() as connection:
                     catalog = await introspect(connection, self._current)
-            except (Unavailable, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _UNREADABLE as error:
                 self._observer.observe(CatalogUnreadable(reason=str(error)))
-                await self._tell(is_away=not isinstance(error, asyncpg.PostgresError))
+                await self._tell(is_away=not isinstance(error, asyncpg.PostgresError) or is_away(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             duration = monotonic_seconds() - started
@@ -230,6 +240,16 @@ class LiveCatalog:
                 min(max(PAUSE_SHARE * duration, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
             )
             await self._wanted.wait()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection[Any]]:
+        """Lend the connection that listens, or one of its own where that is not there."""
+        async with self._listener.lent() as connection:
+            if connection is not None:
+                yield connection
+                return
+        async with self._connect() as connection:
+            yield connection
 
     async def _reload_once_listening(self) -> None:
         """Read again what may have changed between the first read and the first moment of listening."""

@@ -93,3 +93,78 @@ async def test_a_server_that_is_away_is_asked_again(seen: Any) -> None:
         await asyncio.sleep(0.25)
         assert not listener.is_connected
     assert seen.events == ["dependency.lost"]
+
+
+async def test_the_connection_is_lent_between_notifications(
+    admin: asyncpg.Connection[Any], place: Any
+) -> None:
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+    listener = Listener(place.login_url, {"pgrst": heard.put_nowait})
+    async with listener.lent() as nobody:
+        assert nobody is None
+    async with listener.running():
+        await listener.wait_connected()
+        async with listener.lent() as first:
+            assert first is not None
+            async with first.transaction():
+                pid = await first.fetchval("select pg_backend_pid()")
+                await admin.execute("notify pgrst, 'meanwhile'")
+                assert await first.fetchval("select 1") == 1
+                assert heard.empty()
+        assert await get(heard) == "meanwhile"
+        async with listener.lent() as second:
+            assert second is first
+            assert await second.fetchval("select pg_backend_pid()") == pid
+        await admin.execute("notify pgrst, 'afterwards'")
+        assert await get(heard) == "afterwards"
+
+
+async def test_nothing_is_pinged_while_the_connection_is_lent(
+    monkeypatch: pytest.MonkeyPatch, admin: object, place: Any, seen: Any
+) -> None:
+    del admin
+    monkeypatch.setattr("monohull.kernel.database.listen.PING_SECONDS", 0.02)
+    listener = Listener(place.login_url, {}, observer=Observer(seen.observations.append))
+    async with listener.running():
+        await listener.wait_connected()
+        async with listener.lent() as lent:
+            assert lent is not None
+            await lent.execute("select pg_sleep(0.2)")
+        await asyncio.sleep(0.1)
+        assert listener.is_connected
+    assert seen.events == []
+
+
+async def test_a_connection_that_does_not_answer_is_not_lent(
+    admin: asyncpg.Connection[Any], place: Any
+) -> None:
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+    listener = Listener(place.login_url, {"pgrst": heard.put_nowait}, application_name="data-lender")
+    async with listener.running():
+        await listener.wait_connected()
+        await admin.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where application_name = 'data-lender' and datname = current_database()"
+        )
+        async with listener.lent() as lent:
+            assert lent is None
+        assert await get(heard) is None
+        async with listener.lent() as again:
+            assert again is not None
+
+
+async def test_a_connection_that_answers_late_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, admin: object, place: Any
+) -> None:
+    del admin
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+    listener = Listener(place.login_url, {"pgrst": heard.put_nowait})
+    async with listener.running():
+        await listener.wait_connected()
+        with monkeypatch.context() as patch:
+            patch.setattr("monohull.kernel.database.listen.LEND_SECONDS", 1e-9)
+            async with listener.lent() as lent:
+                assert lent is None
+        assert await get(heard) is None
+        async with listener.lent() as again:
+            assert again is not None

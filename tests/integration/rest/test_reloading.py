@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from modules.query import CatalogMissing, LiveCatalog, live_catalog
-from modules.query.live import MIN_INTERVAL_SECONDS, CatalogLoaded
+from modules.query.live import MIN_INTERVAL_SECONDS, CatalogLoaded, CatalogUnreadable
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.observation import Observer
 from tests.application import service_key
@@ -33,6 +33,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
 SILENCE = "alter event trigger monohull_ddl disable; alter event trigger monohull_drop disable"
 """From here on nobody is told of DDL by itself."""
+WAITS = """
+select pid from pg_stat_activity
+where application_name = 'monohull-listen' and wait_event_type = 'Lock' and datname = current_database()
+"""
 
 
 class Reading:
@@ -40,13 +44,14 @@ class Reading:
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.said: list[Observation] = []
-        self.reconfigured = 0
+        self.reconfigured = self.opened = 0
         self._url = url
         self.live = LiveCatalog(self._connect, url, Observer(self.said.append), **settings)
         self.live.on_reconfigured(self._count)
 
     @asynccontextmanager
     async def _connect(self) -> AsyncIterator[asyncpg.Connection]:
+        self.opened += 1
         connection = await asyncpg.connect(self._url)
         try:
             yield connection
@@ -58,6 +63,11 @@ class Reading:
 
     def knows(self, name: str) -> bool:
         return self.live.current().find("public", name) is not None
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether somebody listens, and all that was asked for was read."""
+        return self.live._listener.is_connected and self.live._answered == self.live._asked
 
     @property
     def loads(self) -> list[CatalogLoaded]:
@@ -297,3 +307,30 @@ async def test_there_is_none_before_the_first_read(platform_database: str) -> No
     async with found.live.running():
         assert await found.live.probe() is None
         assert len(found.loads) == 1
+
+
+async def test_it_is_read_through_the_connection_that_listens(
+    database: asyncpg.Connection, platform_database: str
+) -> None:
+    async with reading(platform_database) as found:
+        await eventually(lambda: found.is_at_rest)
+        opened = found.opened
+        await database.execute("create table fresh (id int)")
+        await eventually(lambda: found.knows("fresh"))
+        assert found.opened == opened
+
+
+async def test_what_was_lost_half_way_is_read_again(
+    database: asyncpg.Connection, platform_database: str
+) -> None:
+    async with reading(platform_database) as found:
+        await eventually(lambda: found.is_at_rest)
+        async with database.transaction():
+            await database.execute("create table fresh (id int)")
+            await database.execute("lock pg_rewrite")
+            found.live.request_reload()
+            reader = await eventually(lambda: database.fetchval(WAITS))
+            await database.execute("select pg_terminate_backend($1, 5000)", reader)
+            await eventually(lambda: any(isinstance(one, CatalogUnreadable) for one in found.said))
+            assert not found.live.suspect(), "the database is away"
+        await eventually(lambda: found.knows("fresh"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from modules.rest.cache.line import Line, has_marks
@@ -50,12 +51,12 @@ def build_cache(runtime: Runtime, settings: RestSettings, live: LiveCatalog) -> 
     cache = RunningCache(store, shared, settings.cache_bound_seconds, runtime.metrics)
     cache.second = shared
 
-    async def ask() -> bool:
-        async with runtime.database.connection() as connection:
-            return await has_marks(connection)
-
     cache.line = Line(
-        runtime.connections.owner_url, ask, settings.cache_bound_seconds, cache.clear, runtime.observer
+        runtime.connections.owner_url,
+        partial(has_marks, runtime.database),
+        settings.cache_bound_seconds,
+        cache.clear,
+        runtime.observer,
     )
     live.on_restructured(cache.line.look_again)
     return cache

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from modules.rest.cache.store import Tokens
+    from monohull.kernel.database.engine import Database
 
 CHANNEL: Final = "monohull_cache"
 MARKS: Final = "marks"
@@ -54,8 +55,10 @@ MAX_TABLES: Final = 10_000
 _BEAT: Final = f"select pg_notify($2, $3), ({FINGERPRINT}) as fingerprint"
 _TELL: Final = "select pg_notify($1, $2)"
 _ANY: Final = f"""
-    select exists (select from pg_trigger
-                   where tgname = '{TRIGGER}' and tgfoid = to_regprocedure('monohull.tell_of_rows()'))
+    select exists (
+        select from pg_trigger
+        where tgname = '{TRIGGER}' and tgfoid = to_regprocedure('monohull.tell_of_rows()')
+    ) as has_marks
 """  # noqa: S608 a constant
 _LOST: Final = (
     OSError,
@@ -269,9 +272,14 @@ class Line:
         return await asyncpg.connect(server_settings=settings, **arguments)
 
 
-async def has_marks(connection: asyncpg.Connection[Any]) -> bool:
-    """Say whether any table is marked."""
-    return bool(await connection.fetchval(_ANY))
+async def has_marks(database: Database) -> bool:
+    """Say whether any table is marked.
+
+    Raises:
+        Unavailable: 503, the database is away.
+    """
+    row = await database.run(_ANY)
+    return row is not None and bool(row["has_marks"])
 
 
 def _digest(before: bytes, told: str) -> bytes:

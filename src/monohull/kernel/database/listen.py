@@ -3,6 +3,10 @@
 A notification is lost when nobody is connected. So whoever listens is also
 called, with the payload None, each time the connection is made again: something
 may have happened meanwhile, look for yourself.
+
+Between two notifications the connection has nothing to do, so it is lent to who
+looks: a new one would cost milliseconds of the event loop, since TLS is prepared
+for each, and a new process on the server.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ FIRST_DELAY_SECONDS: Final = 0.1
 LAST_DELAY_SECONDS: Final = 5.0
 PING_SECONDS: Final = 30.0
 """A connection on which nothing happens is asked this often whether it is still there."""
+LEND_SECONDS: Final = 2.0
+"""How long it may take to answer before it is lent. One that takes longer is given up."""
 
 _LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -58,6 +64,8 @@ class Listener:
         self._lost_at: float | None = None
         self._was_connected = False
         self._connected = asyncio.Event()
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._in_use = asyncio.Lock()
 
     @property
     def is_connected(self) -> bool:
@@ -67,6 +75,23 @@ class Listener:
     async def wait_connected(self) -> None:
         """Return once notifications arrive."""
         await self._connected.wait()
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[asyncpg.Connection[Any] | None]:
+        """Lend the connection for one transaction; None while there is none that answers.
+
+        Notifications wait until the transaction has ended, so it should be short. Whoever has it must leave
+        it as it was: ``SET LOCAL``, and no ``LISTEN`` of their own.
+        """
+        async with self._in_use:
+            connection = self._connection
+            if connection is not None:
+                try:
+                    await connection.execute("select 1", timeout=LEND_SECONDS)
+                except _LOST:
+                    connection.terminate()
+                    connection = None
+            yield connection
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -97,16 +122,19 @@ class Listener:
             connection.add_termination_listener(lambda _: ended.set())
             for channel in self._callbacks:
                 await connection.add_listener(channel, self._on_notification)
+            self._connection = connection
             self._welcome()
             while not ended.is_set():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(PING_SECONDS):
                         await ended.wait()
-                if not ended.is_set():
-                    await connection.execute("select 1", timeout=CONNECT_TIMEOUT_SECONDS)
+                if not ended.is_set() and not self._in_use.locked():
+                    async with self._in_use:
+                        await connection.execute("select 1", timeout=CONNECT_TIMEOUT_SECONDS)
             raise ConnectionResetError("the server closed the connection")
         finally:
             self._connected.clear()
+            self._connection = None
             connection.terminate()
 
     async def _connect(self) -> Any:
