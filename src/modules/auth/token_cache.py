@@ -42,7 +42,8 @@ class Entry(Generic[T]):
         cache = self._cache
         if cache is None or clock.unix_seconds() > self._until:
             return None
-        cache.note_hit(self._key)
+        cache.hits += 1
+        cache._values.move_to_end(self._key)  # noqa: SLF001 two halves of one thing
         return self._value
 
     def end(self) -> None:
@@ -76,11 +77,6 @@ class TokenCache(Generic[T]):
     def entry(self, token: str) -> Entry[T] | None:
         """Return the entry of ``token``, which can be used without its token for as long as it is kept."""
         return self._values.get(_key(token))
-
-    def note_hit(self, key: bytes) -> None:
-        """Count that an entry was of use, which keeps it longer."""
-        self.hits += 1
-        self._values.move_to_end(key)
 
     def put(self, token: str, value: T, *, until: float) -> None:
         """Keep ``value`` until the unix time ``until``, its last second included."""

@@ -111,6 +111,9 @@ class LiveCatalog:
         listen_url: Where to LISTEN, with any login.
         observer: Told of every read.
         channel: What to listen to; None for nothing.
+
+    Attributes:
+        now: The catalog; None before there was one.
     """
 
     def __init__(
@@ -127,7 +130,7 @@ class LiveCatalog:
         self._reconfigured: list[Callable[[], None]] = []
         self._restructured: list[Callable[[], None]] = []
         self._observer = observer
-        self._current: Catalog | None = None
+        self.now: Catalog | None = None
         self._wanted = asyncio.Event()
         self._tried = asyncio.Event()
         self._tried_again = asyncio.Condition()
@@ -144,9 +147,9 @@ class LiveCatalog:
         Raises:
             CatalogMissing: 503, there has been none yet.
         """
-        if self._current is None:
+        if self.now is None:
             raise CatalogMissing
-        return self._current
+        return self.now
 
     @property
     def reads(self) -> int:
@@ -191,7 +194,7 @@ class LiveCatalog:
 
     async def probe(self) -> str | None:
         """Answer the readiness check."""
-        return None if self._current is not None else "the structure of the database was not read yet"
+        return None if self.now is not None else "the structure of the database was not read yet"
 
     @asynccontextmanager
     async def running(self, *, is_patient: bool = False) -> AsyncIterator[None]:
@@ -225,7 +228,7 @@ class LiveCatalog:
             asked, started = self._asked, monotonic_seconds()
             try:
                 async with self._connection() as connection:
-                    catalog = await introspect(connection, self._current)
+                    catalog = await introspect(connection, self.now)
             except _UNREADABLE as error:
                 self._observer.observe(CatalogUnreadable(reason=str(error)))
                 await self._tell(is_away=not isinstance(error, asyncpg.PostgresError) or is_away(error))
@@ -282,7 +285,7 @@ class LiveCatalog:
             self._tried_again.notify_all()
 
     def _replace(self, catalog: Catalog, duration_seconds: float) -> None:
-        before, self._current = self._current, catalog
+        before, self.now = self.now, catalog
         self._read_at = monotonic_seconds()
         self._reads += 1
         self._observer.observe(

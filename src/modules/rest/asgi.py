@@ -109,6 +109,7 @@ class DataApi(Answering):
         self._deferral: Deferral = NEVER
         self.departures = Departures()
         self._source: DirectSource
+        self.source = source
         super().__init__(config, live, source, surroundings, publish, observer, cursors, guard)
 
     def defer_by(self, deferral: Deferral) -> None:
@@ -119,11 +120,6 @@ class DataApi(Answering):
     def gate(self) -> Gate:
         """Counts the requests of each caller."""
         return self._gate
-
-    @property
-    def source(self) -> DirectSource:
-        """Where statements run."""
-        return self._source
 
     @property
     def cache(self) -> ResponseCache:
@@ -137,8 +133,12 @@ class DataApi(Answering):
 
     def holds(self, lane: Lane) -> bool:
         """Say whether what is known of a read is still to be gone by."""
-        memory = self._vantage_of(lane.principal).memory.reads
-        return lane.mark is memory.mark and lane.facts is self._cache.line.facts and not self._is_timed
+        if self._is_timed or lane.facts is not self._cache.line.facts:
+            return False
+        vantage = self._vantage
+        if vantage is None or lane.principal.columns is not None or vantage.catalog is not self._live.now:
+            vantage = self._vantage_of(lane.principal)
+        return lane.mark is vantage.memory.reads.mark
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what answers a request: the short way, if its like was answered before.

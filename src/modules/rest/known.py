@@ -17,6 +17,7 @@ looked for here. A new catalog or configuration brings a new, empty memory.
 from __future__ import annotations
 
 import re
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -47,6 +48,7 @@ _VALUES: Final = re.compile(
     rb"(&(?!(?:select|columns|on_conflict|order|limit|offset|and|or)=)[A-Za-z_]\w*="
     rb"(?:not\.)?(?:eq|neq|[gl]te?)\.)([\w.~-]*)(?=&|\Z)"
 )
+_OF_VALUES: Final = f"{ascii_letters}{digits}_.~-".encode()
 """Plain comparisons with a column: name and operator, then a value that means itself wherever it stands.
 
 Each begins with an ampersand, which is put before the first: so places where one may begin are found quickly.
@@ -107,7 +109,8 @@ class Known(Struct, frozen=True):
         args: What is bound.
         location: ``Content-Location``.
         headers: Those of the answer that are always the same.
-        lines: The same, written.
+        lines: All of them, written, with ``%b`` for the range of rows and for each value of the location.
+        order: The numbers of these values; None where they stand as they came.
         is_single: It has to be one row.
         views: By role, for those that may read it.
         verdicts: By role, what the response cache has found out about it, and by which facts.
@@ -119,6 +122,7 @@ class Known(Struct, frozen=True):
     location: Form
     headers: RawHeaders
     lines: bytes
+    order: tuple[int, ...] | None
     is_single: bool
     views: dict[str, View]
     verdicts: dict[str, tuple[object, Any]] = {}
@@ -162,9 +166,9 @@ class Known(Struct, frozen=True):
         if self.is_single and number != 1:
             raise NotOneRow(number)
         shown = b"0-%d/*" % (number - 1) if number else b"*/*"
-        location = b"".join(self.location.fill(given))  # its values are such that none can end a line
-        lines = b"%bcontent-range: %b\r\ncontent-location: %b\r\n" % (self.lines, shown, location)
-        return 200, lines, document or b""
+        if self.order is not None:
+            given = [given[at] for at in self.order]
+        return 200, self.lines % (shown, *given), document or b""  # no value is such that it can end a line
 
     def answer_headers(self, given: Sequence[bytes], rows: int, length: int) -> RawHeaders:
         """Return the headers around a document of ``rows`` rows and ``length`` bytes.
@@ -278,6 +282,34 @@ def take_apart(path: bytes, query: bytes) -> tuple[Pieces, list[bytes]]:
     return (path, *pieces), given
 
 
+def around_value(pieces: Pieces) -> tuple[bytes, bytes] | None:
+    """Return what stands before and after the value of a query that has one.
+
+    >>> around_value((b"/rest/v1/items", b"", b"&id=eq.", b"&limit=1"))
+    (b'id=eq.', b'&limit=1')
+    """
+    if len(pieces) != 4:  # noqa: PLR2004 the path, and what a split at one value leaves
+        return None
+    _, before, name, after = pieces
+    return (before + name)[1:], after
+
+
+def only_value(before: bytes, query: bytes, after: bytes) -> list[bytes] | None:
+    """Return what `take_apart` returns as the values of a query that differs from one in its only value.
+
+    None of another query, and where it takes longer to say.
+
+    >>> only_value(b"id=eq.", b"id=eq.7&limit=1", b"&limit=1")
+    [b'7']
+    >>> only_value(b"id=eq.", b"id=eq.7&id=eq.8&limit=1", b"&limit=1")
+    """
+    if not (query.startswith(before) and query.endswith(after)):
+        return None
+    value = query[len(before) : len(query) - len(after)]
+    # one that is empty may be none: what stands before and after may share their bytes
+    return None if not value or value.translate(None, _OF_VALUES) else [value]
+
+
 def _key(headers: HeaderSet, pieces: Pieces) -> Key | None:
     """Return what a read is known by, None for one that is not looked for."""
     wishes = headers.notes.get(_WISHES)
@@ -320,7 +352,8 @@ def _known(
         ),
         location=Form(location, tuple((2 * at + 1, number) for at, number in enumerate(shape.order))),
         headers=headers,
-        lines=lines_of(headers),
+        lines=_template(headers, location),
+        order=None if tuple(shape.order) == tuple(range(len(given))) else tuple(shape.order),
         is_single=request.media.shape == "object",
         views={},
     )
@@ -328,6 +361,16 @@ def _known(
     is_there = b"".join(known.location.fill(given)) == request.location.encode()
     lines_of([(b"content-location", b"".join(location))])  # nothing in it ends a line
     return known if is_same and is_there else None
+
+
+def _template(headers: RawHeaders, location: Sequence[bytes]) -> bytes:
+    r"""Return the header lines of an answer, with ``%b`` for the range of rows and for values.
+
+    >>> _template([(b"vary", b"accept")], [b"/a?id=eq.", b"", b"&b=100%"])
+    b'vary: accept\r\ncontent-range: %b\r\ncontent-location: /a?id=eq.%b&b=100%%\r\n'
+    """
+    always, *texts = (text.replace(b"%", b"%%") for text in (lines_of(headers), *location[::2]))
+    return b"%bcontent-range: %%b\r\ncontent-location: %b\r\n" % (always, b"%b".join(texts))
 
 
 def raw_value(arg: str | bytes) -> bytes:

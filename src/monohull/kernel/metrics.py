@@ -268,9 +268,20 @@ class Metrics:
 
     def read(self, observation: Observation) -> None:
         """Count an observation; the reader to add to an `Observer`."""
-        if type(observation) is RequestFinished:
-            self._count_request(observation)
-            return
+        if type(observation) is RequestFinished:  # in plain memory: files cost microseconds for each number
+            key = (observation.method, observation.route, observation.status)
+            tally = self._tallies.get(key)
+            if tally is None:
+                tally = self._tallies[key] = Tally()
+            seconds = observation.duration_seconds
+            tally.count += 1
+            tally.seconds += seconds
+            tally.buckets[bisect_left(LATENCY_BUCKETS_SECONDS, seconds)] += 1
+        else:
+            self._count_other(observation)
+
+    def _count_other(self, observation: Observation) -> None:
+        """Count what happens seldom."""
         match observation:
             case RequestFailed(route=route):
                 self._failures.labels(route).inc()
@@ -282,17 +293,6 @@ class Metrics:
                 self._expired.inc()
             case _:
                 pass
-
-    def _count_request(self, finished: RequestFinished) -> None:
-        """Count in plain memory: the files of several processes cost microseconds for each number."""
-        key = (finished.method, finished.route, finished.status)
-        tally = self._tallies.get(key)
-        if tally is None:
-            tally = self._tallies[key] = Tally()
-        seconds = finished.duration_seconds
-        tally.count += 1
-        tally.seconds += seconds
-        tally.buckets[bisect_left(LATENCY_BUCKETS_SECONDS, seconds)] += 1
 
     def carry_forward(self) -> None:
         """Bring the requests that were counted since the last time into the exposition's numbers."""

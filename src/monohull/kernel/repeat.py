@@ -113,7 +113,8 @@ class Repeat(Struct, eq=False):
         False where the request has to be read, for whatever reason, as it has nothing to show for.
         """
         edge, began_at = self._edge, monotonic_seconds()
-        if edge.lifecycle.is_leaving or edge.schema.state != "current":
+        lifecycle = edge.lifecycle
+        if lifecycle.is_leaving or edge.schema.state != "current":
             return False
         try:
             found = self.find(part)
@@ -133,9 +134,9 @@ class Repeat(Struct, eq=False):
             status, lines, body = found
             self.conclude(trace, began_at, status, len(body))
             return status, self.head(lines, trace), body
-        edge.lifecycle.begin()
+        lifecycle.begin()
         direct = channel.turn_over()
-        found.begin(Repeated(self, direct, part, trace, began_at), direct.receive)
+        found.begin(Repeated(self, direct, part, trace, began_at, lifecycle), direct.receive)
         return True
 
     def head(self, lines: bytes, trace: Trace) -> bytes:
@@ -157,14 +158,6 @@ class Repeat(Struct, eq=False):
             )
         )
 
-    def end(self, repeated: Repeated, status: int, lines: bytes, body: bytes) -> None:
-        """Send the answer to what had to be asked first."""
-        edge = self._edge
-        keeps = not edge.lifecycle.is_leaving
-        repeated.direct.answer(status, self.head(lines, repeated.trace), body, keeps=keeps)
-        edge.lifecycle.end()
-        self.conclude(repeated.trace, repeated.began_at, status, len(body))
-
 
 class Repeated(Struct, eq=False):
     """One request of a `Repeat` for which something is asked."""
@@ -174,11 +167,16 @@ class Repeated(Struct, eq=False):
     part: bytes
     trace: Trace
     began_at: float
+    _lifecycle: Lifecycle
     _whole: Any = None
 
     def answer(self, status: int, lines: bytes, body: bytes) -> None:
         """Send a whole answer, which ends the request."""
-        self._repeat.end(self, status, lines, body)
+        repeat, trace, lifecycle = self._repeat, self.trace, self._lifecycle
+        head = repeat.head(lines, trace)
+        self.direct.answer(status, head, body, keeps=not lifecycle.is_leaving)
+        lifecycle.end()
+        repeat.conclude(trace, self.began_at, status, len(body))
 
     def go_on(self, work: Work) -> None:
         """Have ``work`` answer after all, as a task."""

@@ -62,15 +62,15 @@ class Asked(Struct, eq=False):
         Raises:
             InvalidRequest: An argument is no text.
         """
-        pool, reads = self._pool, self._settings.is_read_only
-        self._wire = wire
-        wire.gathers = pool.gathers(reads=reads)
+        self._wire, settings = wire, self._settings
         is_sent = False
         try:
-            is_sent = wire.begin_known(self, self._statement, self._settings, streams=reads) is not None
+            is_sent = (
+                wire.begin_known(self, self._statement, settings, streams=settings.is_read_only) is not None
+            )
         finally:
             if not is_sent:
-                wire.call_soon(pool.put, wire)  # whoever gets it next may be asked in the same way
+                wire.call_soon(self._pool.put, wire)  # whoever gets it next may be asked in the same way
         return is_sent
 
     def line_up(self) -> None:
@@ -81,6 +81,7 @@ class Asked(Struct, eq=False):
     def take_up(self, wire: Wire) -> None:
         """Go on with the connection that was waited for."""
         self._place = None
+        wire.gathers = self._pool.gathers(reads=self._settings.is_read_only)
         try:
             if self.send(wire):
                 return

@@ -37,7 +37,8 @@ def compose_known(
     pair = cache.find_pair(settings.names, statement)
     if pair is None:
         return None
-    known = encode_known(pair.applied, settings.values, pair.asked, statement.args, AT_ONCE_BYTES)
+    begin = pair.begin if pair.settings is settings else pair.begin_with(settings)
+    known = encode_known(begin, pair.asked, statement.args, AT_ONCE_BYTES)
     return None if known is None else (known, pair.steps)
 
 

@@ -16,7 +16,14 @@ from monohull.kernel.database.compose import AT_ONCE_BYTES
 from monohull.kernel.database.conversation import Conversation
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
 from monohull.kernel.database.frames import PostgresError
-from monohull.kernel.database.pool import SHORT_SECONDS, WirePool, depth_of, unavailable
+from monohull.kernel.database.pool import (
+    BRIEF_SECONDS,
+    SHORT_SECONDS,
+    TOGETHER_DEPTH,
+    WirePool,
+    depth_of,
+    unavailable,
+)
 from monohull.kernel.database.statements import (
     BoundSettings,
     Isolation,
@@ -217,8 +224,12 @@ class DataPool(WirePool):
         if cost >= SHORT_SECONDS or login is None or login.service_role_as is not None:
             return None
         asked = Asked(self, statement, settings, hear)
-        wire = self.take_now(shares=True, depth=depth_of(cost) if settings.is_read_only else 0)
+        reads, depth = settings.is_read_only, 0
+        if reads:
+            depth = TOGETHER_DEPTH if cost <= BRIEF_SECONDS else depth_of(cost)
+        wire = self.take_now(shares=True, depth=depth)
         if wire is not None:
+            wire.gathers = reads and len(self._wires) - len(self._idle) > 1  # as `gathers` says
             return asked if asked.send(wire) else None
         if self._is_closing or self._failing_since is not None:
             return None

@@ -229,23 +229,32 @@ def bind_head(name: bytes, count: int) -> bytes:
     return b"\0" + name + b"\0\0\0" + _SHORT.pack(count)
 
 
-def encode_known(
-    applied: bytes, settings: bytes, asked: bytes, args: Sequence[str | bytes | None], most_bytes: int
-) -> bytes | None:
-    """Return a whole request of settings and one statement that the server both knows, with its Sync.
+def encode_applied(applied: bytes, settings: bytes) -> bytes:
+    """Return the beginning of what `encode_known` returns.
 
     Args:
         applied: `bind_head` of the settings.
         settings: Their values, as `encode_value` encoded them.
+    """
+    size = len(applied) + len(settings) + 6
+    return b"B%b%b%b%b" % (size.to_bytes(4, "big"), applied, settings, _EXECUTE_THEN_BIND)
+
+
+def encode_known(
+    begin: bytes, asked: bytes, args: Sequence[str | bytes | None], most_bytes: int
+) -> bytes | None:
+    """Return a whole request of settings and one statement that the server both knows, with its Sync.
+
+    Args:
+        begin: What `encode_applied` made of the settings.
         asked: `bind_head` of the statement.
         args: Its values.
-        most_bytes: None where the values of both have more.
+        most_bytes: None where it has about so many, or more.
 
     Raises:
         InvalidRequest: A value is no Unicode text.
     """
-    first = len(applied) + len(settings) + 6
-    parts = [b"B", first.to_bytes(4, "big"), applied, settings, _EXECUTE_THEN_BIND, b"", asked]
+    parts = [begin, b"", asked]
     size = len(asked) + 6
     for arg in args:
         if arg is None:
@@ -256,14 +265,11 @@ def encode_known(
         length = len(value)
         parts += (length.to_bytes(4, "big"), value)
         size += length + 4
-    if first + size > most_bytes:
+    if len(begin) + size > most_bytes:
         return None
-    parts[_AT_SECOND_SIZE] = size.to_bytes(4, "big")
+    parts[1] = size.to_bytes(4, "big")
     parts.append(_EXECUTE_THEN_SYNC)
     return b"".join(parts)
-
-
-_AT_SECOND_SIZE: Final = 5
 
 
 def encode_bound(parts: list[bytes], name: bytes, count: int, values: bytes) -> int:

@@ -63,6 +63,8 @@ TOGETHER_SECONDS: Final = 0.024
 """Statements that come together are sent together, free connections or not, as long as all take less."""
 
 TOGETHER_DEPTH: Final = 8
+BRIEF_SECONDS: Final = TOGETHER_SECONDS / TOGETHER_DEPTH
+"""What takes no longer is sent together with so many others."""
 SHARED_DEPTH: Final = 4
 """Requests that are on one connection at a time, at most."""
 
@@ -267,16 +269,14 @@ class WirePool:
         """
         if self._is_closing:
             return None
-        is_together = shares and depth > 1
-        if is_together:
-            wire = self._open_to_more
-            # one that was put back in this very turn is among the idle ones again
-            if wire is not None and 0 < wire.load < depth and wire.is_shared and not self._waiters:
-                wire.load += 1
-                return wire
+        wire = self._open_to_more if shares else None
+        # one that was put back in this very turn is among the idle ones again
+        if wire is not None and 0 < wire.load < depth and wire.is_shared and not self._waiters:
+            wire.load += 1
+            return wire
         if self._idle:
             wire = self._grant(self._idle.pop(), shares=shares)
-            if is_together:
+            if shares and depth > 1:
                 self._open_to_more = wire
                 wire.call_soon(self._close_to_more)
             return wire
@@ -530,7 +530,7 @@ def depth_of(seconds: float) -> int:
     >>> depth_of(0.0002), depth_of(0.005), depth_of(0.02)
     (8, 4, 1)
     """
-    return TOGETHER_DEPTH if seconds * TOGETHER_DEPTH <= TOGETHER_SECONDS else int(TOGETHER_SECONDS / seconds)
+    return TOGETHER_DEPTH if seconds <= BRIEF_SECONDS else int(TOGETHER_SECONDS / seconds)
 
 
 def _refuse(waiter: InLine, problem: Problem) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from monohull.kernel.database.frames import Row, bind_head, encode_close
+from monohull.kernel.database.frames import Row, bind_head, encode_applied, encode_close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ Span: TypeAlias = Literal["whole", "first", "inner", "last"]
 """Which part of its transaction an exchange is."""
 
 
-class Pair(Struct, frozen=True):
+class Pair(Struct, eq=False):
     """Settings and one statement that the server both knows: what nearly every request consists of.
 
     Attributes:
@@ -122,6 +122,8 @@ class Pair(Struct, frozen=True):
         count: Of the statement's parameters.
         applied: `bind_head` of the settings.
         asked: `bind_head` of the statement.
+        settings: Those that were sent last, by whoever asks again and again.
+        begin: How a request with these begins.
     """
 
     steps: list[Prepared]
@@ -130,6 +132,14 @@ class Pair(Struct, frozen=True):
     count: int
     applied: bytes
     asked: bytes
+    settings: BoundSettings | None = None
+    begin: bytes = b""
+
+    def begin_with(self, settings: BoundSettings) -> bytes:
+        """Return how a request with ``settings`` begins, and keep that."""
+        self.settings = settings
+        begin = self.begin = encode_applied(self.applied, settings.values)
+        return begin
 
 
 class StatementCache:

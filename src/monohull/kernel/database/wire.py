@@ -248,7 +248,7 @@ class Wire(asyncio.Protocol):
         asked = len(statements)
         is_whole = span == "whole"
         if is_whole and asked == 1 and commit and isolation is None and isinstance(settings, BoundSettings):
-            known = self._begin_known(waiter, statements[0], settings, streams)
+            known = self.begin_known(waiter, statements[0], settings, streams=streams)
             if known is not None:
                 return known
         key = statements[0].key if asked == 1 and is_whole else ""
@@ -276,17 +276,15 @@ class Wire(asyncio.Protocol):
         """
         if self._is_lost or self._transport.is_closing():
             return None
-        return self._begin_known(waiter, statement, settings, streams)
-
-    def _begin_known(
-        self, waiter: Waiter, statement: Statement, settings: BoundSettings, streams: bool
-    ) -> Exchange | None:
         known = compose_known(self._statements, statement, settings)
         if known is None:
             return None
         data, steps = known
         exchange = Exchange(waiter, 1, streams, statement.key, steps, 1, True)
-        self._queue(exchange)
+        if self._exchange is None:
+            self._queue(exchange)
+        else:
+            self._behind.append(exchange)
         self._write(data)
         return exchange
 

@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
         if parts is None:
             return False
         self._key, part = parts
-        again = repeats.find(self._key)
+        again = repeats.kept.get(self._key)
         if again is None:
             self.is_repeatable = True
             return False
@@ -389,12 +389,11 @@ class Connection(asyncio.Protocol):
 
     def write_both(self, head: bytes, body: bytes) -> None:
         """Write two pieces, small ones together."""
-        if len(body) <= JOIN_BYTES:
-            if head or body:
-                self.write(head + body)
-        else:
+        if len(body) > JOIN_BYTES:
             self.write(head)
             self.write(body)
+        elif (head or body) and not self._transport.is_closing():
+            self._transport.write(head + body)
 
     def drained(self) -> Awaitable[None]:
         """Wait until the client has taken most of what was written."""
@@ -416,8 +415,8 @@ class Connection(asyncio.Protocol):
                 self._part()
         else:
             self.until = monotonic_seconds() + HEAD_SECONDS
-            if not self._is_full:  # whoever reads no answers gets no further ones
-                self._proceed()
+            if (self._ahead or self._is_paused) and not self._is_full:
+                self._proceed()  # whoever reads no answers gets no further ones
 
     def _proceed(self) -> None:
         """Go on to the next request."""

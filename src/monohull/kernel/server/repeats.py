@@ -28,13 +28,17 @@ _VERSION_BYTES: Final = len(b" HTTP/1.1")
 
 
 class Repeats:
-    """Those of a process."""
+    """Those of a process.
+
+    Attributes:
+        kept: What answers each.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[Key, Again] = {}
+        self.kept: dict[Key, Again] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self.kept)
 
     @staticmethod
     def take_apart(host: str | None, data: bytes) -> tuple[Key, bytes] | None:
@@ -45,12 +49,13 @@ class Repeats:
         >>> Repeats.take_apart("::1", b"GET /a?b=c HTTP/1.1\r\nHost: d\r\n\r\n")
         (('::1', b'GET /a', b' HTTP/1.1\r\nHost: d\r\n\r\n'), b'b=c')
         """
-        if data.startswith(b"POST "):
+        if not data.startswith(b"GET "):
             end = data.find(b"\r\n\r\n", 0, MAX_REPEAT_BYTES) + 4
-            if end < 4 or len(data) > end + MAX_BODY_BYTES:  # noqa: PLR2004 it was not found
+            # 3 where it was not found
+            if end < 4 or len(data) > end + MAX_BODY_BYTES or not data.startswith(b"POST "):  # noqa: PLR2004
                 return None
             return (host, data[:end], b""), data[end:]
-        if not data.startswith(b"GET ") or len(data) > MAX_REPEAT_BYTES + MAX_QUERY_BYTES:
+        if len(data) > MAX_REPEAT_BYTES + MAX_QUERY_BYTES:
             return None
         end = data.find(b"\r\n")
         mark = data.find(b"?", 0, end) if end > 0 else -1
@@ -62,18 +67,14 @@ class Repeats:
             return None
         return (host, data[:mark], data[end:]), query
 
-    def find(self, key: Key) -> Again | None:
-        """Return what answers such a request."""
-        return self._kept.get(key)
-
     def remember(self, key: Key, again: Again) -> None:
         """Have ``again`` answer such requests from now on."""
         if len(key[1]) + len(key[2]) > MAX_REPEAT_BYTES:
             return
-        self._kept[key] = again
-        if len(self._kept) > MAX_REPEATS:
-            del self._kept[next(iter(self._kept))]
+        self.kept[key] = again
+        if len(self.kept) > MAX_REPEATS:
+            del self.kept[next(iter(self.kept))]
 
     def forget(self, key: Key) -> None:
         """Have such requests read."""
-        self._kept.pop(key, None)
+        self.kept.pop(key, None)
