@@ -54,6 +54,7 @@ update notes set id = 2 where id = 21;
 grant select on plain, notes to authenticated, service_role;
 """
 SERVICE = f"Authorization: Bearer {service_key()}\r\n"
+OWNER = "00000000-0000-0000-0000-0000000000"
 NEW_EACH_TIME = frozenset({"x-request-id", "traceparent", "date", "cache-status"})
 Whole = tuple[int, dict[str, str], bytes]
 
@@ -333,6 +334,32 @@ async def test_reads_that_are_not_cached_differ_in_their_values_alone(own: Watch
         assert headers["content-location"] == f"/{path.format(number)}"
         assert own.finished[-1].request_id == headers["x-request-id"]
         assert own.finished[-1].response_bytes == len(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        pytest.param("notes?id=eq.{}&select=%22body%22", ("1", "2", "99"), id="percent signs"),
+        pytest.param(
+            "notes?select=body&id=gte.{}&id=lte.{}&order=id", ("1,2", "2,2", "2,1"), id="two values"
+        ),
+        pytest.param("notes?owner=eq.{1}&id=eq.{0}", (f"1,{OWNER}20", f"2,{OWNER}21"), id="out of order"),
+        pytest.param("notes?id=eq.{}&id=eq.1", ("1", "2", "1"), id="the same name twice"),
+        pytest.param(
+            "notes?id=eq.{}", ("1", "1&id=eq.2", "2", "1&select=body", "2", "", "1"), id="other shapes"
+        ),
+    ],
+)
+async def test_answers_are_those_to_requests_that_come_alone(
+    own: Watched, path: str, values: tuple[str, ...]
+) -> None:
+    await own.warm(get(path.format(*values[0].split(","))))
+    for value in (*values, *values):
+        filled = path.format(*value.split(","))
+        answer = await own.client.ask(get(filled))
+        by_itself = await own.client.ask(get(filled, f"{SERVICE}X-Alone: {filled.encode().hex()}\r\n"))
+        assert kept(answer) == kept(by_itself)
+        assert answer[0] == 200 or value == ""
 
 
 @pytest.mark.parametrize(
