@@ -18,6 +18,7 @@ from msgspec import Struct
 from modules.query import DataSource, guarded
 from modules.rest.known import around_value, only_value, take_apart
 from modules.rest.sending import send_answer
+from monohull.kernel.database.asked import Asked
 from monohull.kernel.database.frames import PostgresError
 from monohull.kernel.database.statements import Statement
 from monohull.kernel.departures import gone, until_gone
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from modules.rest.known_write import WriteLane
     from modules.rest.response import Answer
     from monohull.kernel.asgi import Receive, Scope, Send, Work
-    from monohull.kernel.database.asked import Asked, Hear
-    from monohull.kernel.database.statements import BoundSettings, Rows
+    from monohull.kernel.database.statements import Rows
     from monohull.kernel.departures import Departures
     from monohull.kernel.errors import Problem
     from monohull.kernel.header_sets import HeaderSet
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 class DirectSource(DataSource, Protocol):
     """Runs statements, and can be asked one without anybody waiting; `DataPool` can."""
 
-    def ask_known(self, statement: Statement, settings: BoundSettings, hear: Hear) -> Asked | None:
-        """Send a known statement and have ``hear`` told what comes of it; None where it has to wait."""
+    def ask_known(self, asked: Asked) -> bool:
+        """Send a known statement, which hears what comes of it; False where somebody has to wait."""
         ...
 
 
@@ -84,7 +84,7 @@ class Serves(Protocol):
     def refused_write(self, error: PostgresError, scope: Scope, raw: bytes, lane: WriteLane) -> Problem: ...
 
 
-class Asking(Struct, eq=False):
+class Asking(Asked, eq=False):
     """A known statement of a request, on its way; one of those that `Departures` looks after."""
 
     _api: Serves
@@ -93,7 +93,6 @@ class Asking(Struct, eq=False):
     _receive: Any = None
     _asker: Any = None
     looks: int = 0
-    _asked: Asked | None = None
     _listener: asyncio.Task[None] | None = None
 
     def begin(self, asker: Asker, receive: Receive) -> None:
@@ -115,9 +114,9 @@ class Asking(Struct, eq=False):
         self._asker, self._receive = asker, receive
         lane = self._lane
         known = lane.known
-        statement = Statement(known.compiled.statement.text, known.args.fill(self._values), lane.key)
-        self._asked = source.ask_known(statement, lane.settings, self.hear)
-        if self._asked is None:
+        self.statement = Statement(known.compiled.statement.text, known.args.fill(self._values), lane.key)
+        self.settings = lane.settings
+        if not source.ask_known(self):
             return False
         self._api.departures.begin(self)
         return True
@@ -125,7 +124,6 @@ class Asking(Struct, eq=False):
     def hear(self, rows: Rows | None, error: Exception | None) -> None:
         """Answer with what the database said; neither rows nor an error has it asked anew."""
         self._api.departures.end(self)
-        self._asked = None  # it holds this one
         if self._listener is not None:
             self._listener.cancel()
         if rows is not None:
@@ -145,7 +143,7 @@ class Asking(Struct, eq=False):
             self._listener = self._api.departures.loop.create_task(self._listen())
 
     async def _listen(self) -> None:
-        if await until_gone(self._receive) and self._asked is not None and self._asked.cancel():
+        if await until_gone(self._receive) and self.cancel():
             self._api.departures.end(self)
             self._asker.go_on(self._go_on(None, gone()))
 

@@ -8,8 +8,8 @@ the connection is then in the midst of noticing it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from monohull.kernel.database.pool import InLine
     from monohull.kernel.database.stream import ValueStream
     from monohull.kernel.database.wire import Wire
-
-Hear: TypeAlias = Callable[[Rows | None, Exception | None], None]
-"""Is told the rows or the error of a statement; neither where it may be tried anew."""
 
 
 class Pool(Protocol):
@@ -45,16 +42,29 @@ class Pool(Protocol):
     def exceeded(self, error: ResultTooLarge) -> Problem: ...
 
 
-class Asked(Struct, eq=False):
-    """A known statement on its way; what a `Wire` tells of the answer."""
+_NOTHING: Final = Statement("", (), "")
+_NO_SETTINGS: Final = BoundSettings((), b"", is_read_only=True)
 
-    _pool: Pool
-    _statement: Statement
-    _settings: BoundSettings
-    _hear: Hear
+
+class Asked(Struct, eq=False, kw_only=True):
+    """A known statement on its way; what a `Wire` tells of the answer. Whoever asks is made of one.
+
+    Attributes:
+        statement: What is asked.
+        settings: What it runs under.
+        pool: Whose connections it is sent on, a `Pool`.
+    """
+
+    statement: Statement = _NOTHING
+    settings: BoundSettings = _NO_SETTINGS
+    pool: Any = None
     _wire: Wire | None = None
     _place: Place | None = None
     _is_done: bool = False
+
+    @abstractmethod
+    def hear(self, rows: Rows | None, error: Exception | None) -> None:
+        """Be told the rows or the error; neither where it may be tried anew."""
 
     def send(self, wire: Wire) -> bool:
         """Send it on ``wire``; False, and the connection put back, where the server does not know it.
@@ -62,35 +72,35 @@ class Asked(Struct, eq=False):
         Raises:
             InvalidRequest: An argument is no text.
         """
-        self._wire, settings = wire, self._settings
+        self._wire, settings = wire, self.settings
         is_sent = False
         try:
             is_sent = (
-                wire.begin_known(self, self._statement, settings, streams=settings.is_read_only) is not None
+                wire.begin_known(self, self.statement, settings, streams=settings.is_read_only) is not None
             )
         finally:
             if not is_sent:
-                wire.call_soon(self._pool.put, wire)  # whoever gets it next may be asked in the same way
+                wire.call_soon(self.pool.put, wire)  # whoever gets it next may be asked in the same way
         return is_sent
 
     def line_up(self) -> None:
         """Wait for a connection."""
         place = self._place = Place(self)
-        place.since = self._pool.line_up(place, shares=True)
+        place.since = self.pool.line_up(place, shares=True)
 
     def take_up(self, wire: Wire) -> None:
         """Go on with the connection that was waited for."""
         self._place = None
-        wire.gathers = self._pool.gathers(reads=self._settings.is_read_only)
+        wire.gathers = self.pool.gathers(reads=self.settings.is_read_only)
         try:
             if self.send(wire):
                 return
         except Problem as problem:
             self._is_done = True
-            self._hear(None, problem)
+            self.hear(None, problem)
         else:
             self._is_done = True
-            self._hear(None, None)
+            self.hear(None, None)
 
     def cancel(self) -> bool:
         """Have it ended, for nobody wants to hear of it any more; False if it is over."""
@@ -98,15 +108,15 @@ class Asked(Struct, eq=False):
             return False
         self._is_done = True
         if self._place is not None:
-            self._place.leave(self._pool)
+            self._place.leave(self.pool)
         elif self._wire is not None:
-            self._pool.put_back(self._wire)
+            self.pool.put_back(self._wire)
         return True
 
     def refuse(self, problem: Exception) -> None:
         """Tell that there was no connection."""
         self._is_done, self._place = True, None
-        self._hear(None, problem)
+        self.hear(None, problem)
 
     # what the connection tells
 
@@ -122,8 +132,8 @@ class Asked(Struct, eq=False):
         if rows.rest is not None:
             wire.call_soon(self._tell_of_rest, wire, rows)
             return
-        self._pool.put(wire)
-        self._hear(rows, None)
+        self.pool.put(wire)
+        self.hear(rows, None)
 
     def set_exception(self, error: Exception, /) -> None:
         """Tell why nothing came."""
@@ -132,21 +142,21 @@ class Asked(Struct, eq=False):
         self._wire.call_soon(self._tell_of_failure, self._wire, error)
 
     def _tell_of_rest(self, wire: Wire, rows: Rows) -> None:
-        self._pool.put(wire, rows.rest)
-        self._hear(rows, None)
+        self.pool.put(wire, rows.rest)
+        self.hear(rows, None)
 
     def _tell_of_failure(self, wire: Wire, error: Exception) -> None:
         refusal: Exception | None = None
         if isinstance(error, ResultTooLarge):
-            self._pool.put_back(wire)
-            refusal = self._pool.exceeded(error)
+            self.pool.put_back(wire)
+            refusal = self.pool.exceeded(error)
         else:
             assert isinstance(error, (ConnectionLost, PostgresError))
             try:
-                self._pool.begin_anew(wire, error, reads=self._settings.is_read_only)
+                self.pool.begin_anew(wire, error, reads=self.settings.is_read_only)
             except (PostgresError, Problem) as found:
                 refusal = found
-        self._hear(None, refusal)
+        self.hear(None, refusal)
 
 
 class Place(Struct, eq=False):
@@ -163,13 +173,13 @@ class Place(Struct, eq=False):
     def set_result(self, wire: Wire, /) -> None:
         """Tell which connection it has."""
         asked = self._asked
-        self.leave(asked._pool)  # noqa: SLF001 two halves of one thing
+        self.leave(asked.pool)
         asked.take_up(wire)
 
     def set_exception(self, problem: Exception, /) -> None:
         """Tell why it has none."""
         asked = self._asked
-        self.leave(asked._pool)  # noqa: SLF001 as above
+        self.leave(asked.pool)
         asked.refuse(problem)
 
     def leave(self, pool: Pool) -> None:

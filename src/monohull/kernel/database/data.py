@@ -11,7 +11,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from monohull.kernel.database.asked import Asked
 from monohull.kernel.database.compose import AT_ONCE_BYTES
 from monohull.kernel.database.conversation import Conversation
 from monohull.kernel.database.exchange import ConnectionLost, ResultTooLarge
@@ -38,7 +37,7 @@ from monohull.kernel.errors import Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from monohull.kernel.database.asked import Hear
+    from monohull.kernel.database.asked import Asked
     from monohull.kernel.database.exchange import Exchange
     from monohull.kernel.database.wire import Wire
 
@@ -212,29 +211,29 @@ class DataPool(WirePool):
         [rows] = await self.run_batch((statement,), settings=settings, streams=settings.is_read_only)
         return rows
 
-    def ask_known(self, statement: Statement, settings: BoundSettings, hear: Hear) -> Asked | None:
-        """Send what `run_known` would, and have ``hear`` told what comes of it.
+    def ask_known(self, asked: Asked) -> bool:
+        """Send what `run_known` would, and have ``asked`` hear what comes of it.
 
-        No task has to wait, so that it costs no turn of the loop. None where `run_known` is the way.
+        No task has to wait, so that it costs no turn of the loop. False where `run_known` is the way.
 
         Raises:
             InvalidRequest: 400, an argument is no text.
         """
-        cost, login = self._costs.get(statement.key, SHORT_SECONDS), self._login
+        cost, login = self._costs.get(asked.statement.key, SHORT_SECONDS), self._login
         if cost >= SHORT_SECONDS or login is None or login.service_role_as is not None:
-            return None
-        asked = Asked(self, statement, settings, hear)
-        reads, depth = settings.is_read_only, 0
+            return False
+        asked.pool = self
+        reads, depth = asked.settings.is_read_only, 0
         if reads:
             depth = TOGETHER_DEPTH if cost <= BRIEF_SECONDS else depth_of(cost)
         wire = self.take_now(shares=True, depth=depth)
         if wire is not None:
             wire.gathers = reads and len(self._wires) - len(self._idle) > 1  # as `gathers` says
-            return asked if asked.send(wire) else None
+            return asked.send(wire)
         if self._is_closing or self._failing_since is not None:
-            return None
+            return False
         asked.line_up()
-        return asked
+        return True
 
     def gathers(self, *, reads: bool) -> bool:
         """Say whether a known statement may wait for others of its turn of the loop."""

@@ -26,7 +26,7 @@ from monohull.kernel.span import Kind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
 
-    from monohull.kernel.database.asked import Hear
+    from monohull.kernel.database.asked import Asked
     from monohull.kernel.database.conversation import Conversation
     from monohull.kernel.database.statements import Isolation, Rows, Settings, Statement
     from monohull.kernel.trace import Trace
@@ -76,8 +76,9 @@ class TracedDataPool(DataPool):
         work = super().run_known(statement, settings)
         return self._recorded(work, statement.sql) if tracing.records(trace) else work
 
-    def ask_known(self, statement: Statement, settings: BoundSettings, hear: Hear) -> None:
+    def ask_known(self, asked: Asked) -> bool:  # noqa: ARG002 none is sent so
         """Leave all to `run_known`: what is recorded belongs to a task."""
+        return False
 
     @asynccontextmanager
     async def conversation(
