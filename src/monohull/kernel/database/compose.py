@@ -34,9 +34,17 @@ def compose_known(
     Raises:
         InvalidRequest: An argument is no text.
     """
-    pair = cache.find_pair(settings.names, statement)
-    if pair is None:
-        return None
+    pair = cache.pairs.get(statement.key)
+    if (
+        pair is None
+        or pair.sql is not statement.sql
+        or pair.names is not settings.names
+        or pair.count != len(statement.args)
+        or cache.is_crowded
+    ):
+        pair = cache.find_pair(settings.names, statement)
+        if pair is None:
+            return None
     begin = pair.begin if pair.settings is settings else pair.begin_with(settings)
     known = encode_known(begin, pair.asked, statement.args, AT_ONCE_BYTES)
     return None if known is None else (known, pair.steps)

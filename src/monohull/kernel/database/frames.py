@@ -254,6 +254,13 @@ def encode_known(
     Raises:
         InvalidRequest: A value is no Unicode text.
     """
+    if len(args) == 1 and isinstance(value := args[0], bytes):  # as most are
+        length = len(value)
+        size = len(asked) + length + 10
+        if len(begin) + size > most_bytes:
+            return None
+        sizes = size.to_bytes(4, "big"), length.to_bytes(4, "big")
+        return b"%b%b%b%b%b%b" % (begin, sizes[0], asked, sizes[1], value, _EXECUTE_THEN_SYNC)
     parts = [begin, b"", asked]
     size = len(asked) + 6
     for arg in args:

@@ -147,13 +147,19 @@ class StatementCache:
 
     Args:
         size: How many are kept; 0 for none.
+
+    Attributes:
+        discarded: Names of those that the server still has to forget.
+        pairs: What `find_pair` found, by the statement's key.
+        is_crowded: Whether there is so little room that the order matters.
     """
 
     def __init__(self, size: int) -> None:
         self.discarded: list[bytes] = []
         self._size = size
         self._kept: OrderedDict[Key, Prepared] = OrderedDict()
-        self._pairs: dict[Key, Pair] = {}
+        self.pairs: dict[Key, Pair] = {}
+        self.is_crowded = False
         self._serial = 0
 
     def __len__(self) -> int:
@@ -167,7 +173,7 @@ class StatementCache:
         prepared = self._kept.get(key)
         if prepared is None or (sql is not None and prepared.sql != sql):
             return None
-        if len(self._kept) * 2 > self._size:  # while there is much room the order does not matter
+        if self.is_crowded:
             self._kept.move_to_end(key)
         return prepared
 
@@ -177,15 +183,14 @@ class StatementCache:
         Pairs are made when they are asked for, and forgotten whenever anything changes.
         """
         sql, args, key = statement.sql, statement.args, statement.key
-        pair = self._pairs.get(key)
-        is_crowded = len(self._kept) * 2 > self._size
+        pair = self.pairs.get(key)
         if (
             pair is not None
             and (pair.names is names or pair.names == names)
             and pair.sql == sql
             and pair.count == len(args)
         ):
-            if is_crowded:
+            if self.is_crowded:
                 self._kept.move_to_end(names)
                 self._kept.move_to_end(key)
             return pair
@@ -193,7 +198,7 @@ class StatementCache:
         if applied is None or asked is None or self.discarded:
             return None
         heads = bind_head(applied.name, len(names)), bind_head(asked.name, len(args))
-        pair = self._pairs[key] = Pair([applied, asked], names, sql, len(args), *heads)
+        pair = self.pairs[key] = Pair([applied, asked], names, sql, len(args), *heads)
         return pair
 
     def make(self, key: Key, sql: str | None, *, describe: bool) -> Prepared:
@@ -209,7 +214,7 @@ class StatementCache:
 
     def keep(self, fresh: dict[Key, Prepared]) -> None:
         """Keep what the server parsed, for it outlives its transaction; discard what there is no room for."""
-        self._pairs.clear()
+        self.pairs.clear()
         for key, prepared in fresh.items():
             if not prepared.is_parsed:
                 continue
@@ -222,12 +227,14 @@ class StatementCache:
         while len(self._kept) > self._size:
             _, evicted = self._kept.popitem(last=False)
             self.discarded.append(evicted.name)
+        self.is_crowded = len(self._kept) * 2 > self._size
 
     def forget(self) -> None:
         """Have every statement parsed again at its next use."""
         self.discarded += [prepared.name for prepared in self._kept.values()]
         self._kept.clear()
-        self._pairs.clear()
+        self.pairs.clear()
+        self.is_crowded = False
 
     def take_closes(self) -> list[bytes]:
         """Return messages that close what was discarded, once."""

@@ -204,12 +204,15 @@ class Connection(asyncio.Protocol):
         self.is_repeatable = False
         if self._head or self._all.is_stopping:
             return False
-        repeats = self._all.repeats
-        parts = repeats.take_apart(self._host, data)
-        if parts is None:
-            return False
-        self._key, part = parts
-        again = repeats.kept.get(self._key)
+        repeats, key = self._all.repeats, self._key
+        part = None if key is None else repeats.find_part(key, data)
+        if key is None or part is None:
+            parts = repeats.take_apart(self._host, data)
+            if parts is None:
+                return False
+            key, part = parts
+            self._key = key
+        again = repeats.kept.get(key)
         if again is None:
             self.is_repeatable = True
             return False

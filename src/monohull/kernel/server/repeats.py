@@ -67,6 +67,23 @@ class Repeats:
             return None
         return (host, data[:mark], data[end:]), query
 
+    @staticmethod
+    def find_part(key: Key, data: bytes) -> bytes | None:
+        r"""Return what `take_apart` would as what differs, if the key is this one of a GET.
+
+        Whoever asks again on a connection asks for the same most often, and to see that takes half the time.
+
+        >>> key = ("::1", b"GET /a", b" HTTP/1.1\r\nHost: d\r\n\r\n")
+        >>> Repeats.find_part(key, b"GET /a?b=c HTTP/1.1\r\nHost: d\r\n\r\n")
+        b'b=c'
+        """
+        _, before, after = key
+        if not (after and data.endswith(after) and data.startswith(before)):
+            return None
+        part = data[len(before) : len(data) - len(after)]  # nothing where the two share their bytes
+        is_query = part[:1] == b"?" and len(part) <= MAX_QUERY_BYTES and not part.translate(None, OF_QUERIES)
+        return part[1:] if is_query else None
+
     def remember(self, key: Key, again: Again) -> None:
         """Have ``again`` answer such requests from now on."""
         if len(key[1]) + len(key[2]) > MAX_REPEAT_BYTES:
