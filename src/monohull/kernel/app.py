@@ -36,6 +36,7 @@ from monohull.kernel.errors import (
     NotFound,
     Problem,
     RateLimited,
+    Rendered,
     RequestTimeout,
     Unauthenticated,
     UnsupportedMediaType,
@@ -108,6 +109,10 @@ class Application(Litestar):
         if self.entrance is self.edge:
             return self.edge.begin(scope, direct)
         return self(scope, direct.receive, direct.send)
+
+    def refused(self, problem: Problem) -> tuple[Rendered, Sequence[tuple[bytes, bytes]]]:
+        """Note why what came is no request; return the answer, and the headers that every answer has."""
+        return self.edge.refused(problem)
 
     async def behind_the_edge(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What is no mount: Litestar itself."""

@@ -25,19 +25,20 @@ from monohull.kernel.errors import (
     Unavailable,
     render_problem,
 )
-from monohull.kernel.exchange import Exchange, failed, route_of
+from monohull.kernel.exchange import UNMATCHED, Exchange, failed, route_of
 from monohull.kernel.header_sets import HeaderSets
-from monohull.kernel.observation import RequestFailed
+from monohull.kernel.observation import RequestFailed, RequestFinished
 from monohull.kernel.origin import current_source
+from monohull.kernel.principal import PrincipalKind
 from monohull.kernel.span import Kind
-from monohull.kernel.trace import Trace, read_trace
+from monohull.kernel.trace import Trace, new_trace, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from monohull.kernel.asgi import ASGIApp, Direct, ProblemRenderer, Receive, Scope, Send, Work
     from monohull.kernel.header_sets import HeaderSet
-    from monohull.kernel.observation import Reader, RequestFinished
+    from monohull.kernel.observation import Reader
     from monohull.kernel.runtime import Runtime
     from monohull.kernel.span import Value
 
@@ -200,6 +201,29 @@ class Edge:
         """Note that a request is over that `begin` began with."""
         self.lifecycle.end()
         self.observe(exchange.finished())
+
+    def refused(self, problem: Problem) -> tuple[Rendered, RawHeaders]:
+        """Note that what came was no request; return the answer, and the headers that every answer has.
+
+        It has a line in the log and its numbers in the metrics, like any other. Its method may be none, and
+        is called `_OTHER`, as OpenTelemetry has it.
+        """
+        trace = new_trace()
+        rendered = render_problem(problem, request_id=trace.request_id)
+        self.observe(
+            RequestFinished(
+                request_id=trace.request_id,
+                trace_id=trace.trace_id,
+                method="_OTHER",
+                route=UNMATCHED,
+                status=rendered.status,
+                duration_seconds=0.0,
+                principal=PrincipalKind.ANONYMOUS.value,
+                response_bytes=len(rendered.body),
+            )
+        )
+        own = (b"x-request-id", trace.request_id.encode()), (b"traceparent", trace.traceparent.encode())
+        return rendered, [*own, *self.always]
 
     async def _answer_preflight(self, exchange: Exchange) -> None:
         scope = exchange.scope

@@ -17,6 +17,7 @@ from monohull.kernel import clock
 from monohull.kernel.observation import RequestFinished
 from monohull.kernel.server import repeats
 from monohull.kernel.server.connection import Connection
+from monohull.kernel.server.heads import MAX_HEAD_BYTES
 from monohull.kernel.server.repeats import MAX_REPEAT_BYTES
 from tests.application import JWT_SECRET, service_key
 from tests.integration.kernel.test_server_connections import Client
@@ -505,3 +506,33 @@ async def test_too_much_behind_a_body_is_another_request(own: Watched) -> None:
     client.writer.write(post("plain", '{"id":420}') + b"nonsense\r\n\r\n")
     assert (await client.answer())[0] == 201
     assert (await client.answer())[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        pytest.param(b"GET /rest/v1/plain HTTP/1.1\r\nHost : a\r\n\r\n", 400, id="a space in a name"),
+        pytest.param(b"GET /rest/v1/plain HTTP/1.1\r\n\r\n", 400, id="no host"),
+        pytest.param(
+            b"GET /rest/v1/plain HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * MAX_HEAD_BYTES),
+            431,
+            id="a long head",
+        ),
+    ],
+)
+async def test_what_is_no_request_leaves_a_line_and_its_numbers(
+    own: Watched, sent: bytes, expected: int
+) -> None:
+    client = await own.server.connect()
+    status, headers, body = await client.ask(sent)
+    assert status == expected
+    last = own.finished[-1]
+    assert (last.status, last.method, last.route, last.principal) == (
+        expected,
+        "_OTHER",
+        "unmatched",
+        "anonymous",
+    )
+    assert last.request_id == headers["x-request-id"] == json.loads(body)["request_id"]
+    assert last.response_bytes == len(body)
+    assert headers["x-content-type-options"] == "nosniff"

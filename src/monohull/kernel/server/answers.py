@@ -139,11 +139,12 @@ def _unnamed(status: int) -> bytes:
     return b"HTTP/1.1 %d \r\ndate: " % status
 
 
-def whole(rendered: Rendered) -> bytes:
-    """Return the whole of an answer after which the connection ends."""
+def whole(rendered: Rendered, more: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
+    """Return the whole of an answer after which the connection ends; ``more`` are further headers."""
     headers = [
         (b"content-type", rendered.media_type.encode()),
         *((name.encode(), value.encode("latin-1", "replace")) for name, value in rendered.headers.items()),
+        *more,
     ]
     length = len(rendered.body)
     framing = frame(rendered.status, headers, whole_bytes=length, is_head=False, is_newer=True, keeps=False)

@@ -22,12 +22,14 @@ from monohull.kernel.server.repeats import Repeats
 from monohull.kernel.server.turn import DONE, HOLD_BYTES, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from monohull.kernel.asgi import Again, ASGIApp, Direct, Scope, Work
+    from monohull.kernel.errors import Rendered
     from monohull.kernel.server.repeats import Key
 
     Begin = Callable[[Scope, Direct], Work | None]
+    Refused = Callable[[Problem], tuple[Rendered, Sequence[tuple[bytes, bytes]]]]
 
 HEAD_SECONDS: Final = 30.0
 """For the head of a request; the same for a connection that waits for its next one."""
@@ -53,6 +55,7 @@ class Connections:
     Attributes:
         begin: How the application begins with a request where it can answer without a task; None where it
             cannot. It returns what is left to be awaited.
+        refused: Told why what came is no request; returns the answer, and headers that it has besides.
         context: Of which each request has a copy: it may be begun from within the one before.
         repeats: What answers requests without reading them.
         open: Those there are.
@@ -62,6 +65,7 @@ class Connections:
     def __init__(self, app: ASGIApp, *, most: int) -> None:
         self.app = app
         self.begin: Begin | None = getattr(app, "begin", None)
+        self.refused: Refused | None = getattr(app, "refused", None)
         self.most = most
         self.loop = asyncio.get_running_loop()
         self.context = copy_context()
@@ -459,7 +463,11 @@ class Connection(asyncio.Protocol):
                 return
             turn.is_over = True
             self.turn = None
-        self.write(whole(render_problem(problem)))
+        refused = self._all.refused
+        if turn is None and refused is not None:
+            self.write(whole(*refused(problem)))
+        else:  # of a request that was begun with the application says itself how it ended
+            self.write(whole(render_problem(problem)))
         self._part()
 
     def expire(self) -> None:
