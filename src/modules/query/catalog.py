@@ -39,6 +39,8 @@ class Relation(Struct, frozen=True, gc=False):
         bases: What a view or materialized view reads; empty for the others.
         allows_insert, allows_update, allows_delete: By structure, not by privilege.
         returns_inserted: RETURNING of an INSERT gives every row: no rule or trigger can leave one out.
+        identities: Those of ``uniques`` that no two of its rows have in common at any time; none of a view,
+            and none of a table with children, whose rows are its own too.
         rule: What the caller may read and write of it; None in a catalog that nobody is limited by.
         stored: With a rule, all columns, also those that may not be read.
     """
@@ -58,6 +60,7 @@ class Relation(Struct, frozen=True, gc=False):
     allows_update: bool = False
     allows_delete: bool = False
     returns_inserted: bool = False
+    identities: frozenset[frozenset[str]] = frozenset()
     rule: ColumnRule | None = None
     stored: Mapping[str, TableColumn] = {}
 

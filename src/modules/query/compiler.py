@@ -24,15 +24,19 @@ from modules.query.plan.call import plan_call, routine_of
 from modules.query.plan.keyset import keyset_order
 from modules.query.plan.mutate import plan_mutation
 from modules.query.plan.read import Rules, check_open, find_relation, plan_read
+from modules.query.pure import may_call
 from modules.query.relationships import find_relationship
 from modules.query.sql import (
     Statement,
     empty,
+    empty_row,
+    is_by_key,
     render_call,
     render_count_plan,
     render_mutation,
     render_page,
     render_read,
+    render_row,
 )
 from modules.query.sql.version import is_of_rows_alone, render_version
 
@@ -66,8 +70,9 @@ class Compiled(Struct, frozen=True):
         filters: What it filters by, where it selects such columns.
         is_audited: It may change rows that are audited.
         is_paged: Its row says where the pages beside this one begin.
-        empty: The document where the statement gives no row; None where that is refused. Only a trigger that
-            the catalog does not know of yet can bring that about, where an INSERT answers with its own row.
+        empty: The document where the statement gives no row; None where that is refused. A read by key gives
+            none where nothing has the key; where an INSERT answers with its own row, only a trigger that the
+            catalog does not know of yet can bring that about.
     """
 
     statement: Statement
@@ -108,9 +113,11 @@ class Compiler:
         aggregates: Whether aggregate functions may be used.
         bypassing_roles: Roles that see everything, beside those the catalog knows.
         asides: Settings that functions leave for the front end; statements give them back.
+        by_key: A read by key may have no row where nothing is found. Settings that were left before are lost
+            then, so this is False where something runs before each request.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 each says one thing about it
         self,
         catalog: Catalog,
         exposure: Exposure,
@@ -118,10 +125,12 @@ class Compiler:
         aggregates: bool = True,
         bypassing_roles: frozenset[str] = frozenset(),
         asides: tuple[str, ...] = (),
+        by_key: bool = True,
     ) -> None:
         self.catalog = catalog
         self._aggregates = aggregates
         self._asides = asides
+        self._by_key = by_key
         self._schemas = exposure.schemas
         self._closures: Mapping[Key, Closure] = find_closures(catalog, exposure)
         self._bypassing = catalog.bypassing_roles | bypassing_roles
@@ -297,9 +306,14 @@ class Compiler:
         plan = plan_read(read, self.catalog, rules)
         sensitive = sensitive_columns(plan.read, self._marks)
         count_plan = render_count_plan(plan) if read.count in ("planned", "estimated") else None
+        is_row = (
+            self._by_key and not is_explained and is_by_key(plan) and not may_call(plan.read, self.catalog)
+        )
         render = render_read if plan.keyset is None else render_page
         return Compiled(
-            render(plan, self._asides, is_explained=is_explained),
+            render_row(plan, self._asides)
+            if is_row
+            else render(plan, self._asides, is_explained=is_explained),
             plan.relations,
             count_plan,
             asides=len(self._asides),
@@ -308,6 +322,7 @@ class Compiler:
             sensitive=sensitive,
             filters=filter_shape(plan.read) if sensitive else (),
             is_paged=plan.keyset is not None,
+            empty=empty_row(plan) if is_row else b"",
         )
 
     def _mutation(self, mutation: Mutation, rules: Rules, *, is_explained: bool) -> Compiled:

@@ -159,14 +159,30 @@ async def execute_request(
 def only_row(compiled: Compiled, answered: Rows) -> Row:
     """Return the row that is the answer; see `Compiled.empty`.
 
+    Where a key is none any more, all rows come with documents of their own, and the answer has all of them.
+
     Raises:
         NotOneRow: PGRST116, there is none and one was asked for.
     """
-    if answered.rows:
-        return answered.rows[0]
+    rows = answered.rows
+    if len(rows) == 1:
+        return rows[0]
+    if rows:
+        return (*_counted(rows), _together([row[-1] or b"" for row in rows], compiled.empty))
     if compiled.empty is None:
         raise NotOneRow(0)
-    return (None, b"0", *(None for _ in range(compiled.asides)), None, None, compiled.empty)
+    return (None, b"0", *(None for _ in range(compiled.asides)), compiled.empty)
+
+
+def _counted(rows: Sequence[Row]) -> Row:
+    return (None, b"%d" % len(rows), *rows[-1][2:-1])
+
+
+def _together(documents: Sequence[bytes], empty: bytes | None) -> bytes | None:
+    """Return the document of all rows, as `json_agg` makes it; of several there is no object."""
+    if empty != b"[]":
+        return empty
+    return b"[%b]" % b", \n ".join(document[1:-1] for document in documents)
 
 
 def read_result(compiled: Compiled, row: Sequence[bytes | None], body: bytes | ValueStream) -> ResultSet:

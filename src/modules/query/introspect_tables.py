@@ -40,7 +40,8 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
            AND NOT (c.relhastriggers AND EXISTS (
                SELECT FROM pg_trigger g
                WHERE g.tgrelid = c.oid AND g.tgtype & {BEFORE_ROW_INSERT} = {BEFORE_ROW_INSERT}
-           )) AS returns_inserted
+           )) AS returns_inserted,
+       c.relkind = 'p' OR c.relkind = 'r' AND NOT c.relhassubclass AS keeps_keys
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_description d ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
@@ -73,7 +74,7 @@ ORDER BY a.attrelid, a.attnum
 
 CONSTRAINTS: Final = f"""
 SELECT k.conname AS name, k.contype::text AS kind, k.conrelid AS relation, k.confrelid AS target,
-       k.conkey AS columns, k.confkey AS target_columns
+       k.conkey AS columns, k.confkey AS target_columns, k.condeferrable AS is_deferrable
 FROM pg_constraint k
 JOIN pg_namespace n ON n.oid = k.connamespace
 WHERE (k.contype IN ('p', 'u') OR k.contype = 'f' AND k.conparentid = 0) AND {OURS}
@@ -105,6 +106,7 @@ class Tables(Struct):
         kinds: Many tables have an ``id`` and a ``created_at`` that are alike: there is one of each kind.
         primary_keys: Their columns.
         uniques: Column sets of primary keys and unique constraints.
+        identities: Those of them that are checked at once. A table does not keep them for its children.
         foreign_keys: Between relations that are here.
     """
 
@@ -115,6 +117,7 @@ class Tables(Struct):
     kinds: dict[TableColumn, TableColumn] = {}
     primary_keys: dict[int, tuple[str, ...]] = {}
     uniques: dict[int, set[frozenset[str]]] = {}
+    identities: dict[int, set[frozenset[str]]] = {}
     foreign_keys: list[ForeignKey] = []
 
     def __post_init__(self) -> None:
@@ -142,6 +145,8 @@ class Tables(Struct):
             columns = tuple(here[number] for number in row["columns"])
             if row["kind"] != "f":
                 self.uniques.setdefault(relation, set()).add(frozenset(columns))
+                if not row["is_deferrable"]:
+                    self.identities.setdefault(relation, set()).add(frozenset(columns))
                 if row["kind"] == "p":
                     self.primary_keys[relation] = columns
             elif target in self.keys:
@@ -175,6 +180,7 @@ class Tables(Struct):
             columns=self.columns.get(oid, {}),
             primary_key=self.primary_keys.get(oid, ()),
             uniques=frozenset(self.uniques.get(oid, ())),
+            identities=frozenset(self.identities.get(oid, ()) if row["keeps_keys"] else ()),
             comment=row["comment"],
             has_row_security=row["has_row_security"],
             is_security_invoker=row["is_security_invoker"],

@@ -54,6 +54,7 @@ def _limit(relation: Relation, rule: ColumnRule) -> Relation:
         columns={name: column for name, column in relation.columns.items() if rule.shows(name)},
         primary_key=relation.primary_key if _shows_all(rule, relation.primary_key) else (),
         uniques=frozenset(unique for unique in relation.uniques if _shows_all(rule, unique)),
+        identities=frozenset(unique for unique in relation.identities if _shows_all(rule, unique)),
         rule=rule,
         stored=relation.columns,
     )

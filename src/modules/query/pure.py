@@ -54,6 +54,11 @@ def why_not_pure(plan: Plan, catalog: Catalog) -> str | None:
     return next(_reasons(plan.read, catalog), None)
 
 
+def may_call(read: ReadPlan, catalog: Catalog) -> bool:
+    """Say whether a function of the project may be called by its rows, beside those that policies call."""
+    return any(_reasons(read, catalog))
+
+
 def is_relative(value: bytes) -> bool:
     """Say whether PostgreSQL may read a value as a time relative to now.
 

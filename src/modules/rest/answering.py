@@ -510,6 +510,7 @@ class Answering:
                 aggregates=self._settings.allows_aggregates,
                 bypassing_roles=_SEES_EVERYTHING,
                 asides=SETTINGS,
+                by_key=self._config.pre_request is None,
             )
             vantage = self._vantage = Vantage(catalog, compiler, self._settings.schemas[0])
             self._guard.forget(self._settings.guard_seconds)

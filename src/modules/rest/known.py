@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from modules.query import NotOneRow, Read
+from modules.query import NotOneRow, Read, only_row
 from modules.rest.guc import override
 from modules.rest.request import recall_shape
 from modules.rest.response import Answer
@@ -140,7 +140,7 @@ class Known(Struct, frozen=True):
             NotOneRow: PGRST116.
             ResponseHeadersInvalid, ResponseStatusInvalid: 500, what the database set is neither.
         """
-        _, count, *asides = rows.rows[0]
+        _, count, *asides = only_row(self.compiled, rows)
         rest = rows.rest
         document = asides.pop() or b"" if rest is None else rest
         try:
@@ -159,7 +159,8 @@ class Known(Struct, frozen=True):
         Raises:
             NotOneRow: PGRST116.
         """
-        _, count, *asides, document = rows.rows[0]
+        found = rows.rows
+        _, count, *asides, document = found[0] if len(found) == 1 else only_row(self.compiled, rows)
         if rows.rest is not None or any(asides):
             return None
         number = int(count or 0)

@@ -368,10 +368,18 @@ def test_the_usual_answer_is_read_at_once(values: list[bytes | None], tag: str) 
     assert read_single_row(answer + answer, len(answer)) == (tuple(values), 2 * len(answer), tag)
 
 
+def test_so_is_one_without_a_row() -> None:
+    answer = b"".join((*USUAL, encode_message(b"C", b"SELECT 0\0"), END[1]))
+    assert read_single_row(answer) == (None, len(answer), "SELECT 0")
+    assert read_single_row(answer + answer, len(answer)) == (None, 2 * len(answer), "SELECT 0")
+    assert all(read_single_row(answer[:at]) is None for at in range(len(answer)))
+
+
 @pytest.mark.parametrize(
     "messages",
     [
         (*USUAL, *END),
+        (*USUAL, encode_message(b"C", b"SELECT 0\0"), encode_message(b"Z", b"E")),
         (*USUAL, row_of(b"1"), row_of(b"2"), *END),
         (*USUAL, row_of(b"1"), END[0], encode_message(b"Z", b"E")),
         (*USUAL, row_of(b"1"), END[0]),

@@ -20,6 +20,7 @@ def relation(  # noqa: PLR0913 each says one thing about it
     rls: bool = True,
     invoker: bool = False,
     bases: tuple[Key, ...] = (),
+    keeps_keys: bool = False,
 ) -> Relation:
     """``columns`` as ``id:int4 name:text``; ``key`` and ``unique`` as names joined by commas."""
     typed = dict(column.split(":") for column in columns.split())
@@ -35,6 +36,7 @@ def relation(  # noqa: PLR0913 each says one thing about it
         rls,
         invoker,
         bases=bases,
+        identities=frozenset(uniques if keeps_keys else ()),
     )
 
 

@@ -4,17 +4,19 @@
 # ruff: noqa: E501
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from modules.query import Compiler, Exposure, QueryProblem, Read, RelationClosed, RelationNotFound
 from modules.query.errors import AggregatesOff, EmbedNotSelected, EmbedOperatorNotAllowed, OrderNotPossible
 from modules.rest.parameters import parse_parameters
 from modules.rest.ranges import WHOLE
-from tests.unit.query.catalogs import shop
+from tests.unit.query.catalogs import catalog, relation, shop
 
 if TYPE_CHECKING:
+    from modules.query import Compiled
     from modules.query.ast import Selection, Shape
 
 GRANTS = Exposure(mode="grants")
@@ -76,6 +78,64 @@ def test_the_document_comes_last_but_in_plans() -> None:
     document = "coalesce(json_agg(_row), '[]')"
     assert statement.statement.text.startswith(f"SELECT NULL::bigint, count(*), {aside}, {document} FROM")
     assert plan.statement.text.startswith(f"SELECT NULL::bigint, count(*), {document}, {aside} FROM")
+
+
+def products(query: str, *, max_rows: int | None = 7, **more: Any) -> Compiled:
+    keyed = relation("products", "id:int4 code:text name:text doc:jsonb", unique="code,name", keeps_keys=True)
+    asked = replace(read("products", query, max_rows=max_rows), **more)
+    compiler = Compiler(catalog([keyed]), GRANTS, asides=("response.status",))
+    return compiler.compile(asked, role="anon", anonymous=True)
+
+
+@pytest.mark.parametrize("query", ["id=eq.1", "name=eq.b&code=eq.a", "id=eq.1&name=gt.c", "id=eq.1&id=neq.2"])
+def test_a_row_with_a_key_is_the_answer(query: str) -> None:
+    aside = "current_setting('response.status', true)"
+    rows = 'FROM (SELECT "public"."products".* FROM "public"."products" WHERE '
+    array, single = products(query), products(query, shape="object")
+    begins = f"SELECT NULL::bigint, 1, {aside}, pg_catalog.json_build_array(_row) {rows}"
+    assert array.statement.text.startswith(begins)
+    begins = f"SELECT NULL::bigint, 1, {aside}, pg_catalog.row_to_json(_row) {rows}"
+    assert single.statement.text.startswith(begins)
+    assert "LIMIT" not in array.statement.text + single.statement.text
+    assert (array.empty, single.empty) == (b"[]", b"null")
+
+
+@pytest.mark.parametrize(
+    ("query", "more"),
+    [
+        ("code=eq.1", {}),
+        ("code=eq.1&name=neq.1", {}),
+        ("id=not.eq.1", {}),
+        ("id=in.(1)", {}),
+        ("id=eq(any).{1}", {}),
+        ("and=(id.eq.1,name.eq.b)", {}),
+        ("id->a=eq.1", {}),
+        ("id=eq.1&limit=1", {}),
+        ("id=eq.1&offset=1", {}),
+        ("id=eq.1&label=eq.a", {}),
+        ("id=eq.1&select=label", {}),
+        ("id=eq.1&select=count()", {}),
+        ("id=eq.1&select=", {}),
+        ("id=eq.1", {"max_rows": 0}),
+        ("id=eq.1", {"shape": "csv"}),
+        ("id=eq.1", {"shape": "none"}),
+        ("id=eq.1", {"strip_nulls": True}),
+        ("id=eq.1", {"count": "exact"}),
+        ("id=eq.1", {"count": "planned"}),
+    ],
+)
+def test_rows_that_may_be_several_are_gathered(query: str, more: dict[str, Any]) -> None:
+    compiled = products(query, **more)
+    assert "count(*)" in compiled.statement.text
+    assert compiled.empty == b""
+
+
+def test_so_is_a_row_before_which_something_runs() -> None:
+    keyed = catalog([relation("products", "id:int4", keeps_keys=True)])
+    for by_key in (True, False):
+        compiler = Compiler(keyed, GRANTS, by_key=by_key)
+        text = compiler.compile(read("products", "id=eq.1"), role="anon", anonymous=True).statement.text
+        assert ("count(*)" in text) != by_key
 
 
 def test_the_ceiling_stands_where_no_limit_was_given() -> None:

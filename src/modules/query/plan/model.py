@@ -240,6 +240,7 @@ class DocumentPlan(Struct, frozen=True):
     Attributes:
         relations: Every relation that is read, junctions included, for the check of access.
         keyset: Which page it is, of those that cursors lead through.
+        is_of_one: Its conditions leave one row at most, and nothing else is asked of it.
     """
 
     read: ReadPlan
@@ -248,6 +249,7 @@ class DocumentPlan(Struct, frozen=True):
     strip_nulls: bool
     relations: frozenset[Key]
     keyset: PlannedKeyset | None = None
+    is_of_one: bool = False
 
 
 class BodyColumn(Struct, frozen=True):

@@ -20,6 +20,7 @@ from modules.query.errors import (
     RelationClosedToAnonymous,
     RelationNotFound,
 )
+from modules.query.plan.identity import is_of_one
 from modules.query.plan.keyset import plan_keyset
 from modules.query.plan.model import (
     Computed,
@@ -108,7 +109,15 @@ def plan_read(read: ast.Read, catalog: Catalog, rules: Rules) -> DocumentPlan:
         check_geometry(plan, relation)
     plan = with_text_embeds(plan, read.shape)
     keyset = None if read.keyset is None else plan_keyset(read, read.keyset, plan, relation)
-    return DocumentPlan(plan, read.shape, read.count, read.strip_nulls, frozenset(planner.touched), keyset)
+    return DocumentPlan(
+        plan,
+        read.shape,
+        read.count,
+        read.strip_nulls,
+        frozenset(planner.touched),
+        keyset,
+        is_of_one(read, plan, relation),
+    )
 
 
 def plan_rows(  # noqa: PLR0913 what a read of rows at hand needs

@@ -6,15 +6,19 @@ from modules.query.sql.mutate import GUARD, INSERTED, render_mutation
 from modules.query.sql.one import empty
 from modules.query.sql.page import render_page
 from modules.query.sql.read import render_count_plan, render_read
+from modules.query.sql.row import empty_row, is_by_key, render_row
 
 __all__ = [
     "GUARD",
     "INSERTED",
     "Statement",
     "empty",
+    "empty_row",
+    "is_by_key",
     "render_call",
     "render_count_plan",
     "render_mutation",
     "render_page",
     "render_read",
+    "render_row",
 ]

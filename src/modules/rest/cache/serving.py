@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from modules.query import is_relative, why_not_pure
+from modules.query import is_relative, only_row, why_not_pure
 from modules.rest.cache.shared import Kept, kept_until
 from modules.rest.cache.store import Entry, expiry
 from modules.rest.cache.trees import join_claims
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modules.rest.cache.trees import Claims
     from modules.rest.known import Known, View
     from monohull.kernel.asgi import Reply
+    from monohull.kernel.database.frames import Row
     from monohull.kernel.database.statements import Rows
     from monohull.kernel.metrics import Metrics
     from monohull.kernel.principal import Principal
@@ -281,7 +282,7 @@ class ResponseCache:
             rows = await fill()
             answer = known.answer(given, rows)
             seconds = float(way.verdict.max_age_seconds)
-            is_kept = self._may_keep(answer, rows)
+            is_kept = self._may_keep(answer, only_row(known.compiled, rows))
             if is_kept:
                 flight.answer = answer
                 is_kept = self._keep(key, answer, tokens, way, seconds)
@@ -289,7 +290,7 @@ class ResponseCache:
                 _count(self._stores, "refused")
             if is_kept and name is not None and self._shared is not None:
                 assert isinstance(answer.body, bytes)
-                count = int(rows.rows[0][1] or 0)
+                count = int(only_row(known.compiled, rows)[1] or 0)
                 self._shared.put(name, Kept(count, kept_until(seconds), answer.body))
             if was_there:
                 return _with(answer, _STALE_STORED if is_kept else _STALE)
@@ -302,13 +303,13 @@ class ResponseCache:
             if self._flights.get(key) is flight:
                 del self._flights[key]
 
-    def _may_keep(self, answer: Answer, rows: Rows) -> bool:
+    def _may_keep(self, answer: Answer, row: Row) -> bool:
         """Say whether others may get an answer: not one that functions have a part in."""
         return (
             answer.status == _OK
             and isinstance(answer.body, bytes)
             and self._store.fits(answer.body)
-            and not any(rows.rows[0][2:-1])
+            and not any(row[2:-1])
         )
 
     def _keep(self, key: Hashable, answer: Answer, tokens: Tokens, way: Way, seconds: float) -> bool:

@@ -352,14 +352,15 @@ def read_row_head(data: bytes) -> tuple[Row, int] | None:
     return (tuple(row), at) if at <= len(data) else None
 
 
-def read_single_row(data: bytes, at: int = 0) -> tuple[Row, int, str] | None:
+def read_single_row(data: bytes, at: int = 0) -> tuple[Row | None, int, str] | None:
     """Return the row of the usual answer that begins at ``at``, where that ends, and its tag; else None.
 
-    The usual answer is: settings applied, one row, ready. Almost every data request has it. To compare
-    the bytes around the row with what they have to be is much cheaper than to take seven messages apart.
+    The usual answer is: settings applied, one row or none, ready. Almost every data request has it. To
+    compare the bytes around the row with what they have to be is much cheaper than to take seven messages
+    apart.
     """
     if not data.startswith(_SINGLE_ROW_BEGINS, at):
-        return None
+        return (None, at + len(_NO_ROW), "SELECT 0") if data.startswith(_NO_ROW, at) else None
     start = at + len(_SINGLE_ROW_BEGINS)
     stop = start + int.from_bytes(data[start : start + 4], "big")
     if data.startswith(_SINGLE_ROW_ENDS, stop):
@@ -407,7 +408,9 @@ _heads: Final[dict[bytes, Row]] = {}
 
 
 _BOUND: Final = b"2\0\0\0\x04"
-_SINGLE_ROW_BEGINS: Final = _BOUND + b"C\0\0\0\x0dSELECT 0\0" + _BOUND + b"D"
+_APPLIED: Final = _BOUND + b"C\0\0\0\x0dSELECT 0\0"
+_NO_ROW: Final = _APPLIED + _APPLIED + b"Z\0\0\0\x05I"
+_SINGLE_ROW_BEGINS: Final = _APPLIED + _BOUND + b"D"
 _SINGLE_ROW_ENDS: Final = b"C\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I"
 _INSERTED_ROW_ENDS: Final = b"C\0\0\0\x0fINSERT 0 1\0Z\0\0\0\x05I"
 

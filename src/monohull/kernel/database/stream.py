@@ -60,6 +60,10 @@ class TakenTooSlowly(Exception):
     """The client did not take its answer in time."""
 
 
+class NotTheOnlyRow(Exception):
+    """There is another row beside the one that is handed out, which so is not the whole answer."""
+
+
 class ValueStream:
     """A value of ``size`` bytes, in pieces: iterate over it once, and `close` it whatever happens.
 

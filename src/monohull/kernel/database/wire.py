@@ -61,7 +61,7 @@ from monohull.kernel.database.statements import (
     Statement,
     StatementCache,
 )
-from monohull.kernel.database.stream import RowInPieces, ValueStream
+from monohull.kernel.database.stream import NotTheOnlyRow, RowInPieces, ValueStream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -406,7 +406,8 @@ class Wire(asyncio.Protocol):
                 self._advance(exchange)
                 if not exchange.waiter.done():
                     columns = exchange.steps[1].columns or ()
-                    exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, [row], tag)])
+                    rows = [] if row is None else [row]
+                    exchange.waiter.set_result([_SETTINGS_APPLIED, Rows(columns, rows, tag)])
                 if at == len(data):
                     return
         if at:
@@ -449,6 +450,7 @@ class Wire(asyncio.Protocol):
     def _on_row(self, data: bytes, start: int, stop: int) -> None:
         exchange = self._exchange
         if exchange is None or exchange.waiter.done():
+            _refuse_another(exchange)
             return
         if self._max_result_bytes is not None:
             exchange.row_bytes += stop - start
@@ -464,6 +466,7 @@ class Wire(asyncio.Protocol):
         if exchange is None or kind != DATA_ROW:
             return None
         if exchange.waiter.done():
+            _refuse_another(exchange)
             return _drop
         if exchange.key:
             self.costs[exchange.key] = _NOT_SHORT_SECONDS
@@ -473,7 +476,7 @@ class Wire(asyncio.Protocol):
             exchange.waiter.set_exception(ResultTooLarge(self._max_result_bytes))
             return _drop
         # at the pace of a client only where nobody else waits for this connection
-        if not exchange.expects_body or self._behind or self.load > 1:
+        if not exchange.expects_body or exchange.rows or self._behind or self.load > 1:
             return None
         return RowInPieces(size, partial(self._open_body, exchange), partial(self._on_whole_row, size))
 
@@ -563,6 +566,12 @@ class Wire(asyncio.Protocol):
 
 def _drop(piece: bytes) -> None:
     """Take what nobody waits for any more."""
+
+
+def _refuse_another(exchange: Exchange | None) -> None:
+    """Break an answer off that is not all there is: another row comes after the one that is handed out."""
+    if exchange is not None and exchange.body is not None:
+        exchange.body.fail(NotTheOnlyRow("the statement gave a second row"))
 
 
 def _end_body(body: ValueStream, error: PostgresError | None) -> None:
