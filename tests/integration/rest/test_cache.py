@@ -156,6 +156,22 @@ async def test_the_third_read_of_a_kind_is_a_hit_and_says_so(served: Served) -> 
     assert status(await get(served, "items?id=eq.8")) == "monohull; fwd=miss; stored"
 
 
+async def test_that_nothing_has_a_key_is_kept_too(served: Served, database: asyncpg.Connection) -> None:  # noqa: F811
+    one = {"Accept": "application/vnd.pgrst.object+json"}
+    kept = await settle(served, "items?id=eq.404")
+    assert (kept.text, kept.headers["content-range"]) == ("[]", "*/*")
+    for _ in range(3):
+        refused = await get(served, "items?id=eq.404", one)
+        assert (refused.status_code, refused.json()["code"]) == (406, "PGRST116")
+    await database.execute("insert into items select 404, name, price, seen_at from items where id = 7")
+
+    async def found() -> bool:
+        return (await get(served, "items?id=eq.404")).text != "[]"
+
+    await eventually(found)
+    assert (await get(served, "items?id=eq.404", one)).json()["id"] == 404
+
+
 async def test_a_table_that_is_not_marked_is_not_spoken_of(served: Served) -> None:
     for _ in range(3):
         assert status(await get(served, "plain?id=eq.1", SERVICE)) is None

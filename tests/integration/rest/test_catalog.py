@@ -23,6 +23,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
+KEYED = {
+    "everything": {frozenset({"id"}), frozenset({"code"})},
+    "narrow": frozenset(),
+    "later": {frozenset({"code"})},
+    "grown": frozenset(),
+    "growth": frozenset(),
+    "days": {frozenset({"id", "day"})},
+    "parts": frozenset(),
+}
+"""Which columns tell rows apart at any time."""
 
 
 async def test_what_is_read(database: asyncpg.Connection) -> None:
@@ -34,12 +44,17 @@ async def test_what_is_read(database: asyncpg.Connection) -> None:
            comment on column everything.code is 'Short name.';
            create table parts (id int, day date) partition by range (day);
            create table parts_2026 partition of parts for values from ('2026-01-01') to ('2027-01-01');
-           create view narrow as select id from everything"""
+           create view narrow as select id from everything;
+           create table later (id int primary key deferrable, code int unique, unique (code, id) deferrable);
+           create table grown (id int primary key); create table growth () inherits (grown);
+           create table days (id int, day date, primary key (id, day)) partition by range (day);
+           create unique index on days (id, day) where id > 1"""
     )
     catalog = await introspect(database)
     everything = catalog.relations["public", "everything"]
     assert everything.primary_key == ("id",)
     assert everything.uniques == {frozenset({"id"}), frozenset({"code"})}
+    assert {name: catalog.relations["public", name].identities for name in KEYED} == KEYED
     code, search = everything.columns["code"], everything.columns["search"]
     assert (code.type, code.base_type, code.is_nullable, code.has_default) == (
         "character varying(8)",

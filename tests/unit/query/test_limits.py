@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from modules.query import ColumnAbsent, Compiler, Exposure, RelationshipNotFound
 from modules.query.limits import hidden_names, limit_catalog
@@ -71,9 +72,15 @@ def test_relationships_of_hidden_columns_are_gone(compiler: Compiler) -> None:
 
 
 def test_a_hidden_key_is_no_key() -> None:
-    catalog = limit_catalog(shop(), limits("customers", "name"))
+    whole = shop()
+    keyed = whole.relations["public", "customers"]
+    keyed = replace(keyed, identities=keyed.uniques)
+    whole = replace(whole, relations={**whole.relations, keyed.key: keyed})
+    catalog = limit_catalog(whole, limits("customers", "name"))
     customers = catalog.relations["public", "customers"]
-    assert (customers.primary_key, customers.uniques) == ((), frozenset())
+    assert (customers.primary_key, customers.uniques, customers.identities) == ((), frozenset(), frozenset())
+    shown = limit_catalog(whole, limits("customers", "id")).relations["public", "customers"]
+    assert shown.identities == {frozenset({"id"})}
     assert hidden_names(catalog) == {"id", "profile", "tags", "notes"}
     assert catalog.relations["public", "orders"] is not customers
 
