@@ -129,9 +129,23 @@ def draw_request(rng: Random, world: World) -> Asked:
     if shape == "stripped":
         headers["Accept"] = "application/vnd.pgrst.array+json;nulls=stripped"
     method = "HEAD" if rng.random() < 0.05 else "GET"
-    return Asked(
-        rng.choice(CALLERS), select, method, count, asked_range if method == "GET" else None, shape, headers
-    )
+    caller = rng.choice(CALLERS)
+    if asked_range is None and rng.random() < 0.2:
+        select = _of_one(rng, select)
+    return Asked(caller, select, method, count, asked_range if method == "GET" else None, shape, headers)
+
+
+def _of_one(rng: Random, select: Select) -> Select:
+    """Ask for the row with a key, or for one that may be missing."""
+    table = select.table
+    row = rng.choice(table.rows) if table.rows and rng.random() < 0.8 else None
+    key = [table.column(name) for name in table.key]
+    values = [one.type.draw(rng) if row is None else row[one.name] for one in key]
+    equal = (Compared(Place(column), "eq", value) for column, value in zip(key, values, strict=True))
+    where = select.where if rng.random() < 0.3 else ()
+    order = select.order if rng.random() < 0.3 or not key else ()
+    limit, offset = (select.limit, select.offset) if not key else (None, 0)
+    return Select(table, select.items, (*where, *equal), order, limit, offset)
 
 
 def unpaged(select: Select) -> Select:
