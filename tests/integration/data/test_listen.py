@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -154,17 +156,24 @@ async def test_a_connection_that_does_not_answer_is_not_lent(
 
 
 async def test_a_connection_that_answers_late_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, admin: object, place: Any
+    monkeypatch: pytest.MonkeyPatch, admin: asyncpg.Connection[Any], place: Any
 ) -> None:
-    del admin
     heard: asyncio.Queue[str | None] = asyncio.Queue()
-    listener = Listener(place.login_url, {"pgrst": heard.put_nowait})
+    listener = Listener(place.login_url, {"pgrst": heard.put_nowait}, application_name="data-late")
     async with listener.running():
         await listener.wait_connected()
-        with monkeypatch.context() as patch:
-            patch.setattr("monohull.kernel.database.listen.LEND_SECONDS", 1e-9)
-            async with listener.lent() as lent:
-                assert lent is None
-        assert await get(heard) is None
+        pid = await admin.fetchval(
+            "select pid from pg_stat_activity"
+            " where application_name = 'data-late' and datname = current_database()"
+        )
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr("monohull.kernel.database.listen.LEND_SECONDS", 0.05)
+                async with listener.lent() as lent:
+                    assert lent is None
+            assert await get(heard) is None
+        finally:
+            os.kill(pid, signal.SIGCONT)
         async with listener.lent() as again:
             assert again is not None
