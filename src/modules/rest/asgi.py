@@ -108,7 +108,6 @@ class DataApi(Answering):
         self._learning = Learning()
         self._deferral: Deferral = NEVER
         self.departures = Departures()
-        self._source: DirectSource
         self.source = source
         super().__init__(config, live, source, surroundings, publish, observer, cursors, guard)
 
@@ -190,7 +189,7 @@ class DataApi(Answering):
             if kept is not None:
                 exchange.answer(*kept)
                 return None
-        elif AskingRead(self, lane, given).is_sent(self._source, exchange, receive):
+        elif AskingRead(self, lane, given).is_sent(self.source, exchange, receive):
             return None
         return self.serve_known(lane, given, receive, exchange.send)
 
@@ -207,7 +206,7 @@ class DataApi(Answering):
         if scope["method"] == "POST" and exchange.may_repeat:
             admits = self._gate.admission(principal, scope)
             exchange.repeat_by(RepeatedWrites(self, scope, principal, len(raw), admits).find)
-        if AskingWrite(self, *recalled, scope=scope, raw=raw).is_sent(self._source, exchange, receive):
+        if AskingWrite(self, *recalled, scope=scope, raw=raw).is_sent(self.source, exchange, receive):
             return None
         return self.serve_known_write(scope, *recalled, raw, receive, send)
 
@@ -236,10 +235,10 @@ class DataApi(Answering):
         watch = Stopwatch(scope["state"].get("authentication_seconds", 0.0)) if self._is_timed else OFF
         if scope["path"] in ROOTS and self._settings.root_spec is None:
             with self.departures.watch(receive):
-                answer = await answer_root(scope, self._onlooker(principal), self._source, watch)
+                answer = await answer_root(scope, self._onlooker(principal), self.source, watch)
         elif scope["path"] in DOCUMENTS_AT:
             with self.departures.watch(receive):
-                answer = await self._documents.answer(scope, self._onlooker(principal), self._source, watch)
+                answer = await self._documents.answer(scope, self._onlooker(principal), self.source, watch)
         elif scope["path"] == BATCH:
             if scope["method"] != "POST":
                 raise BatchMethodNotAllowed(scope["method"])
@@ -395,7 +394,7 @@ class DataApi(Answering):
         statement = Statement(known.compiled.statement.text, known.args.fill(values), lane.key)
         try:
             with self.departures.watch(receive):
-                rows = await self._source.run_known(statement, lane.settings)
+                rows = await self.source.run_known(statement, lane.settings)
         except PostgresError as error:
             raise guarded(error) or self.refused_write(error, scope, raw, lane) from error
         answer = known.answer(rows)
@@ -424,7 +423,7 @@ class DataApi(Answering):
         statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
         try:
             with self.departures.watch(receive):
-                rows = await self._source.run_known(statement, lane.settings)
+                rows = await self.source.run_known(statement, lane.settings)
         except PostgresError as error:
             raise self.refused_read(error, lane) from error
         answer = known.answer(given, rows)
@@ -474,7 +473,7 @@ class DataApi(Answering):
             return
         known = lane.known
         statement = Statement(known.compiled.statement.text, known.args.fill(given), lane.key)
-        fill = partial(self._source.run_known, statement, lane.settings)
+        fill = partial(self.source.run_known, statement, lane.settings)
         try:
             with self.departures.watch(receive):
                 answer = await self._cache.answer(way, known, given, fill)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,19 @@ async def test_the_connection_is_lent_between_notifications(
             assert await second.fetchval("select pg_backend_pid()") == pid
         await admin.execute("notify pgrst, 'afterwards'")
         assert await get(heard) == "afterwards"
+
+
+async def test_a_host_that_vanishes_is_noticed_while_it_is_lent(admin: object, place: Any) -> None:
+    del admin
+    async with Listener(place.login_url, {}).running() as listener:
+        await listener.wait_connected()
+        async with listener.lent() as lent:
+            assert lent is not None
+            endpoint = lent._transport.get_extra_info("socket")
+            assert endpoint.family == socket.AF_INET
+            assert endpoint.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert endpoint.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+            assert endpoint.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 async def test_nothing_is_pinged_while_the_connection_is_lent(

@@ -22,6 +22,7 @@ from monohull.kernel.database.urls import parse_url
 from monohull.kernel.database.wire import Wire
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
 CONNECT_TIMEOUT_SECONDS: Final = 2.0
@@ -101,6 +102,15 @@ def _hand_over(connection: Any, wire: Wire) -> None:
     transport.set_protocol(wire)
     wire.connection_made(transport)
     protocol.connection_lost(None)
+    _notice_silence(transport)
+
+
+def keep_alive(connection: Any) -> None:
+    """Have a connection of asyncpg end where its host vanishes without a word."""
+    _notice_silence(connection._transport)  # noqa: SLF001 see the module's docstring
+
+
+def _notice_silence(transport: asyncio.Transport) -> None:
     endpoint = transport.get_extra_info("socket")
     if endpoint is not None and endpoint.family != socket.AF_UNIX:
         for option, level, value in _KEEPALIVE:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 import asyncpg
 
 from monohull.kernel.clock import monotonic_seconds
-from monohull.kernel.database.dial import CONNECT_TIMEOUT_SECONDS
+from monohull.kernel.database.dial import CONNECT_TIMEOUT_SECONDS, keep_alive
 from monohull.kernel.database.urls import parse_url
 from monohull.kernel.observation import SILENT, DependencyBack, DependencyLost, Observer
 from monohull.kernel.tasks import beside
@@ -119,6 +119,7 @@ class Listener:
         connection = await self._connect()
         ended = asyncio.Event()
         try:
+            keep_alive(connection)  # while it is lent nobody pings
             connection.add_termination_listener(lambda _: ended.set())
             for channel in self._callbacks:
                 await connection.add_listener(channel, self._on_notification)

@@ -281,10 +281,7 @@ class Wire(asyncio.Protocol):
             return None
         data, steps = known
         exchange = Exchange(waiter, 1, streams, statement.key, steps, 1, True)
-        if self._exchange is None:
-            self._queue(exchange)
-        else:
-            self._behind.append(exchange)
+        self._queue(exchange)
         self._write(data)
         return exchange
 
