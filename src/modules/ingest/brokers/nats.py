@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import nats
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from modules.ingest.messages import Message, fitted, text_of
+from monohull.kernel.nats_connection import open_nats
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -28,15 +28,14 @@ async def connect(origin: NatsOrigin, asked: Asked) -> NatsIntake:
     async def note(error: Exception) -> None:
         errors.append(error)
 
-    client = await nats.connect(
+    client = await open_nats(
         origin.url,
         name="monohull",
         token=origin.token,
-        connect_timeout=max(1, int(asked.timeout_seconds)),
+        timeout_seconds=asked.timeout_seconds,
+        on_error=note,
         # the source connects anew by itself, and tells of it
-        allow_reconnect=False,
         max_reconnect_attempts=1,
-        error_cb=note,
     )
     try:
         context = client.jetstream(timeout=asked.timeout_seconds)

@@ -5,12 +5,11 @@ Source: CloudEvents' NATS binding; ADR-42 of NATS for ``Nats-Msg-Id``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import nats
-
 from modules.streams.transports.together import all_taken
+from monohull.kernel.nats_connection import open_nats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +30,12 @@ async def connect(target: NatsTarget, timeout_seconds: float) -> NatsTransport:
     async def quiet(_: Exception) -> None:
         """Errors are raised where somebody waits for an acknowledgement."""
 
-    options: dict[str, Any] = {} if target.token is None else {"token": target.token}
-    client = await nats.connect(
+    client = await open_nats(
         target.url,
         name="monohull-streams",
-        allow_reconnect=False,
-        connect_timeout=max(1, int(timeout_seconds)),
-        error_cb=quiet,
-        **options,
+        token=target.token,
+        timeout_seconds=timeout_seconds,
+        on_error=quiet,
     )
     return NatsTransport(client, target.stream, timeout_seconds)
 
