@@ -87,7 +87,7 @@ from modules.query.probe import (
 )
 from modules.query.pure import is_relative, why_not_pure
 from modules.query.routines import Content, Routine
-from modules.query.sql import INSERTED
+from modules.query.sql import INSERTED, Spread
 from modules.query.steps import Steps, at_once, in_slices
 
 __all__ = [
@@ -160,6 +160,7 @@ __all__ = [
     "RoutineNotFound",
     "Selection",
     "Shape",
+    "Spread",
     "Step",
     "Steps",
     "TableColumn",

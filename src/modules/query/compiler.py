@@ -27,6 +27,7 @@ from modules.query.plan.read import Rules, check_open, find_relation, plan_read
 from modules.query.pure import may_call
 from modules.query.relationships import find_relationship
 from modules.query.sql import (
+    Spread,
     Statement,
     empty,
     empty_row,
@@ -37,6 +38,7 @@ from modules.query.sql import (
     render_page,
     render_read,
     render_row,
+    render_spread,
 )
 from modules.query.sql.version import is_of_rows_alone, render_version
 
@@ -73,6 +75,7 @@ class Compiled(Struct, frozen=True):
         empty: The document where the statement gives no row; None where that is refused. A read by key gives
             none where nothing has the key; where an INSERT answers with its own row, only a trigger that the
             catalog does not know of yet can bring that about.
+        spread: The same with a parameter for each column of the body, where that leads to the same.
     """
 
     statement: Statement
@@ -88,6 +91,7 @@ class Compiled(Struct, frozen=True):
     is_audited: bool = False
     is_paged: bool = False
     empty: bytes | None = b""
+    spread: Spread | None = None
 
 
 class Version(Struct, frozen=True):
@@ -339,6 +343,7 @@ class Compiler:
             sensitive=sensitive,
             filters=filter_shape(plan.read) if sensitive else (),
             empty=empty(plan),
+            spread=None if is_explained else render_spread(plan, self._asides),
         )
 
     def _call(self, call: Call, rules: Rules, *, is_explained: bool) -> Compiled:

@@ -23,7 +23,7 @@ from modules.rest.head import PREFIX
 from modules.rest.idempotency import key_of
 from modules.rest.inspection import answer_options, answer_root
 from modules.rest.known import Known, Lane, Pieces, View, take_apart
-from modules.rest.known_write import METHODS, KnownWrite, WriteLane, take_write
+from modules.rest.known_write import METHODS, KnownWrite, WriteLane, lane_of, take_write
 from modules.rest.onlooker import Onlooker
 from modules.rest.receiving import read_body
 from modules.rest.rehearsal import NEVER
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from modules.query import DataSource, LiveCatalog
     from modules.rest.answering import Publish
+    from modules.rest.apart import Values
     from modules.rest.around import Around
     from modules.rest.batch import Batch
     from modules.rest.cache.serving import ResponseCache, Way
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from modules.rest.guard import Guard
     from modules.rest.paging import Cursors
     from modules.rest.rehearsal import Deferral
-    from modules.rest.vantage import Vantage
+    from modules.rest.vantage import Memories, Vantage
     from monohull.kernel.asgi import Receive, Scope, Send, Work
     from monohull.kernel.database.statements import BoundSettings
     from monohull.kernel.errors import Problem
@@ -134,10 +135,17 @@ class DataApi(Answering):
         """Say whether what is known of a read is still to be gone by."""
         if self._is_timed or lane.facts is not self._cache.line.facts:
             return False
+        return lane.mark is self._memory_of(lane.principal).reads.mark
+
+    def holds_write(self, lane: WriteLane) -> bool:
+        """Say whether what is known of a write is still to be gone by."""
+        return not self._is_timed and lane.mark is self._memory_of(lane.principal).writes.mark
+
+    def _memory_of(self, principal: Principal) -> Memories:
         vantage = self._vantage
-        if vantage is None or lane.principal.columns is not None or vantage.catalog is not self._live.now:
-            vantage = self._vantage_of(lane.principal)
-        return lane.mark is vantage.memory.reads.mark
+        if vantage is None or principal.columns is not None or vantage.catalog is not self._live.now:
+            vantage = self._vantage_of(principal)
+        return vantage.memory
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Return what answers a request: the short way, if its like was answered before.
@@ -206,6 +214,7 @@ class DataApi(Answering):
         if scope["method"] == "POST" and exchange.may_repeat:
             admits = self._gate.admission(principal, scope)
             exchange.repeat_by(RepeatedWrites(self, scope, principal, len(raw), admits).find)
+        recalled = recalled[0].take_apart(raw) or recalled
         if AskingWrite(self, *recalled, scope=scope, raw=raw).is_sent(self.source, exchange, receive):
             return None
         return self.serve_known_write(scope, *recalled, raw, receive, send)
@@ -307,9 +316,7 @@ class DataApi(Answering):
         headers.note(pieces, lane)
         return lane
 
-    def recall_write(
-        self, scope: Scope, raw: bytes, principal: Principal
-    ) -> tuple[WriteLane, list[bytes]] | None:
+    def recall_write(self, scope: Scope, raw: bytes, principal: Principal) -> tuple[WriteLane, Values] | None:
         """Return what is known of a write like this one, as the caller sends it, and its values.
 
         Raises:
@@ -321,14 +328,13 @@ class DataApi(Answering):
         if not len(memory) or (sent := take_write(scope, headers, raw)) is None:
             return None
         lane: WriteLane | None = headers.notes.get(sent.key)
-        if lane is not None and lane.mark is memory.mark and lane.principal is principal:
-            return lane, sent.values
-        known = memory.find(sent)
-        way = None if known is None else self._way(vantage, known, scope, principal)
-        if known is None or way is None:
-            return None
-        lane = WriteLane(memory.mark, known, principal, *way)
-        headers.note(sent.key, lane)
+        if lane is None or lane.mark is not memory.mark or lane.principal is not principal:
+            known = memory.find(sent)
+            way = None if known is None else self._way(vantage, known, scope, principal)
+            if known is None or way is None:
+                return None
+            lane = lane_of(memory.mark, known, principal, way)
+            headers.note(sent.key, lane)
         return lane, sent.values
 
     def _way(
@@ -374,13 +380,14 @@ class DataApi(Answering):
         if recalled is None:
             await self._serve(scope, principal, receive, send, raw)
             return
+        recalled = recalled[0].take_apart(raw) or recalled
         await self.serve_known_write(scope, *recalled, raw, receive, send)
 
     async def serve_known_write(  # noqa: PLR0913, PLR0917 a request has these parts
         self,
         scope: Scope,
         lane: WriteLane,
-        values: list[bytes],
+        values: Values,
         raw: bytes,
         receive: Receive,
         send: Send,
@@ -398,6 +405,7 @@ class DataApi(Answering):
         except PostgresError as error:
             raise guarded(error) or self.refused_write(error, scope, raw, lane) from error
         answer = known.answer(rows)
+        lane.note_answer()
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 

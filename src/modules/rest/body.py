@@ -127,6 +127,11 @@ def parse_json(raw: bytes, columns: tuple[str, ...] | None = None) -> Body:
     return EMPTY
 
 
+def take_fields(raw: bytes) -> dict[str, bytes]:
+    """Return the keys and values of an object that `parse_json` took, as they are written."""
+    return {key: bytes(value) for key, value in _fields.decode(raw).items()}
+
+
 def parse_uneven(raw: bytes) -> tuple[Body, bool]:
     """Return a JSON body with the keys of all its rows, and whether all rows have the same.
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from modules.rest.apart import Values
     from modules.rest.cache.serving import ResponseCache
     from modules.rest.known import Lane
     from modules.rest.known_write import WriteLane
@@ -63,9 +64,11 @@ class Serves(Protocol):
 
     def holds(self, lane: Lane) -> bool: ...
 
+    def holds_write(self, lane: WriteLane) -> bool: ...
+
     def recall_write(
         self, scope: Scope, raw: bytes, principal: Principal
-    ) -> tuple[WriteLane, list[bytes]] | None: ...
+    ) -> tuple[WriteLane, Values] | None: ...
 
     def serve_known(self, lane: Lane, given: list[bytes], receive: Receive, send: Send) -> Work: ...
 
@@ -73,7 +76,7 @@ class Serves(Protocol):
         self,
         scope: Scope,
         lane: WriteLane,
-        values: list[bytes],
+        values: Values,
         raw: bytes,
         receive: Receive,
         send: Send,
@@ -89,7 +92,7 @@ class Asking(Asked, eq=False):
 
     _api: Serves
     _lane: Any
-    _values: list[bytes]
+    _values: Any
     _receive: Any = None
     _asker: Any = None
     looks: int = 0
@@ -231,6 +234,7 @@ class RepeatedWrites(Struct, eq=False):
     _principal: Principal
     _length: int
     _admits: Callable[[], bool]
+    _last: WriteLane | None = None
 
     def find(self, raw: bytes) -> Found:
         """Return what has to be asked; see `monohull.kernel.repeat.Found`.
@@ -240,13 +244,17 @@ class RepeatedWrites(Struct, eq=False):
         """
         if len(raw) != self._length:
             return False
-        api, scope = self._api, self._scope
+        api, scope, last = self._api, self._scope, self._last
+        if last is not None and api.holds_write(last) and (taken := last.take_apart(raw)) is not None:
+            return AskingWrite(api, *taken, scope=scope, raw=raw) if self._admits() else False
         if api.is_timed:
             return True
         recalled = api.recall_write(scope, raw, self._principal)
-        if recalled is None or not self._admits():
+        if recalled is None:
             return False
-        return AskingWrite(api, *recalled, scope=scope, raw=raw)
+        self._last = lane = recalled[0]
+        lane, values = lane.take_apart(raw) or recalled
+        return AskingWrite(api, lane, values, scope=scope, raw=raw) if self._admits() else False
 
 
 class AskingWrite(Asking, eq=False):
@@ -262,7 +270,10 @@ class AskingWrite(Asking, eq=False):
 
     def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
         lane: WriteLane = self._lane
-        return lane.known.answer_lines(rows)
+        lines = lane.known.answer_lines(rows)
+        if lines is not None and lane.apart is not None:
+            lane.note_answer()
+        return lines
 
     def _answer(self, rows: Rows) -> Answer:
         lane: WriteLane = self._lane

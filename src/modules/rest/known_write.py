@@ -14,11 +14,13 @@ count, a time zone, ``tx=rollback``, an audited table, a large or unusual body.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modules.query import Mutation, only_row, read_result
+from modules.rest.apart import learn_body, take_values
 from modules.rest.body import Body, parse_json
 from modules.rest.errors import BodyInvalid
 from modules.rest.etags import IF_MATCH, IF_NONE_MATCH
@@ -30,9 +32,11 @@ from modules.rest.response import Answer, build_answer
 from monohull.kernel.asgi import lines_of
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
 
-    from modules.query import Compiled
+    from modules.query import Compiled, Spread
+    from modules.rest.apart import Values
     from modules.rest.known import Pieces
     from modules.rest.request import ApiRequest
     from modules.rest.response import RawHeaders
@@ -68,6 +72,35 @@ class Usual(Struct, frozen=True):
         return Answer(self.status, [*self.headers, (b"content-length", b"%d" % len(body))], body)
 
 
+class Fills(Protocol):
+    """Makes what is bound of the values of a write; `Form` and `AsTaken` do."""
+
+    def fill(self, given: Any, /) -> Values: ...
+
+
+class AsTaken(Struct, frozen=True):
+    """The `Form` of a statement that takes the values of a body one by one, and no others."""
+
+    def fill(self, given: Values) -> Values:
+        """Return the values."""
+        return given
+
+
+class Apart(Struct, frozen=True):
+    """The same write, with the values of its body bound one by one.
+
+    Attributes:
+        pattern: Takes a body apart.
+        known: What is sent then.
+        roles: Those that may, as an answer has shown: the database refuses a bad value that is bound for
+            itself before it looks at what the role may do.
+    """
+
+    pattern: re.Pattern[bytes]
+    known: KnownWrite
+    roles: set[str]
+
+
 class KnownWrite(Struct, frozen=True):
     """One kind of write.
 
@@ -77,19 +110,24 @@ class KnownWrite(Struct, frozen=True):
         args: What is bound; the value after those of the query is the body.
         usual: What all answers have, or None where their headers depend on what was written.
         views: By role, for those that may write it.
+        apart: How it goes with the body taken apart, where it does.
     """
 
     request: ApiRequest
     compiled: Compiled
-    args: Form
+    args: Fills
     usual: Usual | None
     views: dict[str, View]
+    apart: Apart | None = None
 
     def view(self, role: str, settings: SettingsTemplate) -> View:
         """Remember and return how ``role`` sends it."""
-        key = f"{self.compiled.statement.name}.{role}.{self.request.schema}"
-        made = self.views[role] = View(settings, key)
+        made = self.views[role] = View(settings, self.key(role))
         return made
+
+    def key(self, role: str) -> str:
+        """Return under which connections keep the statement of ``role``."""
+        return f"{self.compiled.statement.name}.{role}.{self.request.schema}"
 
     def answer_lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
         """Return status, header lines and document, sooner than `answer`; None where that is the way."""
@@ -120,13 +158,42 @@ class KnownWrite(Struct, frozen=True):
 
 
 class WriteLane(Struct, frozen=True):
-    """A known write as one caller sends it, with the same headers each time; see `Lane`."""
+    """A known write as one caller sends it, with the same headers each time; see `Lane`.
+
+    Attributes:
+        apart: The lane of bodies that are taken apart, where there are such.
+    """
 
     mark: object
     known: KnownWrite
     principal: Principal
     key: str
     settings: BoundSettings
+    apart: WriteLane | None = None
+
+    def take_apart(self, raw: bytes) -> tuple[WriteLane, Values] | None:
+        """Return the lane of a body that is taken apart, and its values; None where this one is its lane."""
+        way, lane = self.known.apart, self.apart
+        if way is None or lane is None or self.principal.role not in way.roles:
+            return None
+        values = None if len(raw) > MAX_BODY_BYTES else take_values(way.pattern, raw)
+        return None if values is None else (lane, values)
+
+    def note_answer(self) -> None:
+        """Note that the role may do this."""
+        if self.apart is not None and self.known.apart is not None:
+            self.known.apart.roles.add(self.principal.role)
+
+
+def lane_of(
+    mark: object, known: KnownWrite, principal: Principal, way: tuple[str, BoundSettings]
+) -> WriteLane:
+    """Return a write as ``principal`` sends it."""
+    apart = None
+    if known.apart is not None:
+        other = known.apart.known
+        apart = WriteLane(mark, other, principal, other.key(principal.role), way[1])
+    return WriteLane(mark, known, principal, *way, apart)
 
 
 class Sent(Struct, frozen=True):
@@ -168,6 +235,8 @@ class WriteMemory:
         known = None if sent is None else _known(sent, request, compiled, answer, scope["query_string"])
         if sent is None or known is None:
             return
+        if compiled.spread is not None:
+            known = replace(known, apart=_apart(known, compiled.spread, body))
         self._known[sent.key] = known
         if len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
@@ -249,6 +318,15 @@ def _known(
     if args.fill(sent.values) != [raw_value(arg) for arg in compiled.statement.choose(request.values)]:
         return None
     return KnownWrite(request, compiled, args, _usual(request.asked, answer), {})
+
+
+def _apart(known: KnownWrite, spread: Spread, body: bytes) -> Apart | None:
+    """Return how bodies like ``body`` are taken apart; None where they are not."""
+    pattern = learn_body(body, spread.documents)
+    if pattern is None:
+        return None
+    compiled = replace(known.compiled, statement=spread.statement)
+    return Apart(pattern, KnownWrite(known.request, compiled, AsTaken(), known.usual, {}), set())
 
 
 def _usual(asked: Mutation, answer: Answer) -> Usual | None:
