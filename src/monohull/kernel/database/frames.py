@@ -35,6 +35,8 @@ _HEADER: Final = struct.Struct("!Bi")
 _INT: Final = struct.Struct("!i")
 _SHORT: Final = struct.Struct("!H")
 _NULL: Final = _INT.pack(-1)
+_SIZES: Final = tuple(_INT.pack(size) for size in range(1024))
+"""What goes before short values."""
 _COLUMN_TAIL_BYTES: Final = 18
 """Table, attribute, type, size, modifier and format follow each column's name."""
 
@@ -261,21 +263,24 @@ def encode_known(
             return None
         sizes = size.to_bytes(4, "big"), length.to_bytes(4, "big")
         return b"%b%b%b%b%b%b" % (begin, sizes[0], asked, sizes[1], value, _EXECUTE_THEN_SYNC)
-    parts = [begin, b"", asked]
-    size = len(asked) + 6
+    try:
+        values = b"".join([part for arg in args for part in (_SIZES[len(arg)], arg)])  # type: ignore[arg-type, misc]
+    except (TypeError, IndexError):
+        values = _encode_any(args)
+    size = len(asked) + len(values) + 6
+    if len(begin) + size > most_bytes:
+        return None
+    return b"%b%b%b%b%b" % (begin, size.to_bytes(4, "big"), asked, values, _EXECUTE_THEN_SYNC)
+
+
+def _encode_any(args: Sequence[str | bytes | None]) -> bytes:
+    parts: list[bytes] = []
     for arg in args:
         if arg is None:
             parts.append(_NULL)
-            size += 4
             continue
         value = encode_text(arg) if isinstance(arg, str) else arg
-        length = len(value)
-        parts += (length.to_bytes(4, "big"), value)
-        size += length + 4
-    if len(begin) + size > most_bytes:
-        return None
-    parts[1] = size.to_bytes(4, "big")
-    parts.append(_EXECUTE_THEN_SYNC)
+        parts += (len(value).to_bytes(4, "big"), value)
     return b"".join(parts)
 
 
