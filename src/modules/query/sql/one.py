@@ -1,6 +1,6 @@
 """Plan of an INSERT of one row → one statement whose RETURNING is the whole answer.
 
-    INSERT INTO … SELECT … FROM … RETURNING NULL::bigint, 1, …, '[' || row_to_json("orders".*)::text || ']'
+    INSERT INTO … SELECT … FROM … RETURNING NULL::bigint, 1, …, json_build_array("orders".*)
 
 Of one row that is certain to come back nothing has to be counted or gathered, so
 no common table expression keeps it, and no second query reads it from there: in
@@ -60,13 +60,13 @@ def empty(plan: MutationPlan) -> bytes | None:
 def _document(plan: MutationPlan) -> str:
     if plan.read is None:
         return "''"
-    row = f"pg_catalog.row_to_json({qualifier(plan.read.source)}.*)"
-    if plan.returned is not None:
+    function = "json_build_array" if plan.mutation.shape == "array" else "row_to_json"
+    if plan.returned is None:
+        document = f"pg_catalog.{function}({qualifier(plan.read.source)}.*)"
+    else:
         outputs = ", ".join(map(output, plan.read.outputs))
-        row = f"(SELECT pg_catalog.row_to_json({ROW}) FROM (SELECT {outputs}) AS {ROW})"
-    if plan.mutation.strip_nulls:
-        row = f"json_strip_nulls({row})"
-    return f"'[' || {row}::text || ']'" if plan.mutation.shape == "array" else row
+        document = f"(SELECT pg_catalog.{function}({ROW}) FROM (SELECT {outputs}) AS {ROW})"
+    return f"json_strip_nulls({document})" if plan.mutation.strip_nulls else document
 
 
 def _key(plan: MutationPlan) -> str:
