@@ -11,7 +11,7 @@ from monohull.kernel.database.data import DataPool, PostgresError, data_pool, op
 from monohull.kernel.database.login import Login
 from monohull.kernel.embedded import EmbeddedPostgres, discard
 from monohull.kernel.errors import DatabaseUnavailable
-from tests.patience import eventually
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,9 @@ class Both:
 
 @pytest.mark.usefixtures("admin")
 async def test_the_login_is_the_authenticator_where_it_works(place: Any) -> None:
-    pool = await open_data_pool(Both(place.login_url, place.superuser_url), size=1, timeout_seconds=1)
+    pool = await open_data_pool(
+        Both(place.login_url, place.superuser_url), size=1, timeout_seconds=PATIENCE_SECONDS
+    )
     assert (pool.login, pool.login_reason, pool.effective_role("service_role")) == (
         "authenticator",
         None,
@@ -58,7 +60,7 @@ async def test_the_owner_logs_in_when_the_authenticator_cannot(place: Any, wrong
         "user": place.login_url.replace(place.login, "nobody_there"),
         "database": place.login_url + "_missing",
     }[wrong]
-    pool = data_pool(Both(url, place.superuser_url), size=1, timeout_seconds=1)
+    pool = data_pool(Both(url, place.superuser_url), size=1, timeout_seconds=PATIENCE_SECONDS)
     assert (pool.login, pool.effective_role("service_role")) == (None, "service_role")
     async with pool.running():
         assert pool.login == "owner"
@@ -78,13 +80,13 @@ async def test_the_owner_stands_in_for_a_service_role_that_row_security_binds(
     )
     server = own_server.url.rsplit("@", 1)[1]
     both = Both(f"postgresql://gate:data@{server}", f"postgresql://shop:data@{server}")
-    async with data_pool(both, size=1, timeout_seconds=1).running() as pool:
+    async with data_pool(both, size=1, timeout_seconds=PATIENCE_SECONDS).running() as pool:
         assert (pool.login, pool.login_reason) == ("owner", "service_role does not bypass row security")
         assert pool.effective_role("service_role") == "shop"
         assert await first(pool, "select current_user", settings=SERVICE) == b"shop"
         assert await first(pool, "select current_user", settings=ANON) == b"anon"
     await admin.execute("alter role service_role bypassrls")
-    async with data_pool(both, size=1, timeout_seconds=1).running() as pool:
+    async with data_pool(both, size=1, timeout_seconds=PATIENCE_SECONDS).running() as pool:
         assert pool.login == "authenticator"
     await admin.close()
 
@@ -94,7 +96,7 @@ async def test_the_owner_logs_in_when_the_authenticator_may_not_switch(
 ) -> None:
     await admin.execute(f"revoke authenticated from {place.login}")
     async with data_pool(
-        Both(place.login_url, place.superuser_url), size=1, timeout_seconds=1
+        Both(place.login_url, place.superuser_url), size=1, timeout_seconds=PATIENCE_SECONDS
     ).running() as pool:
         assert pool.login == "owner"
         assert "not a member" in (pool.login_reason or "")
@@ -104,15 +106,15 @@ async def test_the_owner_logs_in_when_the_authenticator_may_not_switch(
 async def test_a_database_that_refuses_both(place: Any) -> None:
     wrong = place.login_url.replace(":data@", ":wrong@")
     with pytest.raises(DatabaseUnavailable):
-        await open_data_pool(Both(wrong, wrong), size=1, timeout_seconds=1)
-    async with DataPool(wrong, size=1, timeout_seconds=1).running() as pool:
+        await open_data_pool(Both(wrong, wrong), size=1, timeout_seconds=PATIENCE_SECONDS)
+    async with DataPool(wrong, size=1, timeout_seconds=PATIENCE_SECONDS).running() as pool:
         with pytest.raises(DatabaseUnavailable):
             await pool.run("select 1")
 
 
 async def test_a_password_that_changes_while_we_run(place: Any, admin: asyncpg.Connection[Any]) -> None:
     both = Both(place.login_url, place.superuser_url)
-    async with data_pool(both, size=1, timeout_seconds=2).running() as pool:
+    async with data_pool(both, size=1, timeout_seconds=PATIENCE_SECONDS).running() as pool:
         before = pool.login
 
         async def one_is_found() -> bytes | None:
