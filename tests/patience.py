@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from monohull.kernel.clock import monotonic_seconds
+from monohull.kernel.redis_connection import RedisTimeouts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -16,6 +17,8 @@ T = TypeVar("T")
 PATIENCE_SECONDS: Final = 120.0
 """Bounds what hangs, and nothing else: no test says with it how fast something has to be."""
 PAUSE_SECONDS: Final = 0.02
+PATIENT: Final = RedisTimeouts(connect=60.0, read=60.0, pool=60.0)
+"""For clients of tests that prepare or look: a machine that stalls for a second is no finding."""
 
 
 @overload

@@ -22,6 +22,7 @@ from monohull.kernel.embedded import EmbeddedRedis, new_password
 from monohull.kernel.principal import SYSTEM
 from monohull.kernel.redis_connection import close_redis, open_redis
 from tests.brokers import Nats
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,7 +140,7 @@ class Harbour:
     async def _arrived(self, name: str) -> list[Arrived]:
         if name == "nats_events":
             return await self._in_nats()
-        client = open_redis(self._redis.url, name="storm")
+        client = open_redis(self._redis.url, name="storm", timeouts=PATIENT)
         found: Any = await client.xrange(name.removeprefix("redis_"))
         await close_redis(client)
         return [read(fields[b"data"]) for _, fields in found]

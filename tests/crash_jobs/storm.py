@@ -43,6 +43,7 @@ from monohull.kernel.tasks import beside
 from tests.application import service_key
 from tests.crash_jobs.harbour import Harbour
 from tests.crash_jobs.module import Entered
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     import subprocess
@@ -299,7 +300,7 @@ class Storm:
 
     async def _empty(self) -> None:
         self.kills["flushall"] += 1
-        client = open_redis(self._redis.url, name="storm")
+        client = open_redis(self._redis.url, name="storm", timeouts=PATIENT)
         await client.flushall()
         await close_redis(client)
 

@@ -20,6 +20,7 @@ from monohull.kernel.redis_connection import UNREACHABLE, close_redis, open_redi
 from monohull.kernel.runtime import Runtime
 from tests.application import JWT_SECRET
 from tests.integration.webhooks.office import event_called
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 async def entries(url: str) -> list[tuple[str, str, int]]:
     """Return id, key and number of what the broker has; an empty list while it is away."""
-    client = open_redis(url)
+    client = open_redis(url, timeouts=PATIENT)
     try:
         found: Any = await client.xrange("told")
     except UNREACHABLE:

@@ -18,6 +18,7 @@ from monohull.kernel.home import Connections, with_login
 from monohull.kernel.redis_connection import close_redis, open_redis
 from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, Served, on_database, running_app
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -82,7 +83,7 @@ async def platform_database(
 async def redis_url(services: Services, worker_number: int) -> str:
     """Address of an empty Redis database of this worker."""
     url = urlsplit(services.redis_url)._replace(path=f"/{worker_number}").geturl()
-    client = open_redis(url)
+    client = open_redis(url, timeouts=PATIENT)
     await client.flushdb()
     await close_redis(client)
     return url

@@ -22,6 +22,7 @@ from monohull.kernel.home import Connections, with_login
 from monohull.kernel.redis_connection import close_redis, open_redis
 from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, Served, on_database, running_app
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -96,7 +97,7 @@ class Standing:
         return self.connections
 
     async def empty_redis(self) -> None:
-        redis = open_redis(self.connections.redis_url)
+        redis = open_redis(self.connections.redis_url, timeouts=PATIENT)
         await redis.flushdb()
         await close_redis(redis)
 

@@ -17,7 +17,7 @@ from monohull.kernel.redis_connection import close_redis, open_redis
 from monohull.kernel.settings import CoreSettings
 from tests.application import running_app
 from tests.integration.api_keys.keyring import PATH, SERVICE, ask, changed, made, make
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ async def dump(url: str) -> str:
 
 async def everything_in_redis(url: str) -> str:
     """Return the names of all keys and what is in them, of every kind."""
-    redis = open_redis(url)
+    redis = open_redis(url, timeouts=PATIENT)
     try:
         parts: list[object] = []
         async for name in redis.scan_iter("*"):

@@ -14,6 +14,7 @@ from monohull.kernel.redis_connection import close_redis, open_redis
 from tests.application import running_app
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.people import V2, People
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     import httpx
@@ -74,7 +75,7 @@ async def test_a_thousand_at_once_are_not_a_thousand_guesses(connections: Connec
 
 
 async def test_waits_double_and_right_passwords_are_taken_back(redis_url: str) -> None:
-    redis = open_redis(redis_url)
+    redis = open_redis(redis_url, timeouts=PATIENT)
     lockout = Lockout(redis, b"secret", free_failures=2)
     try:
         for _ in range(5):  # right ones from elsewhere cost nothing
@@ -95,7 +96,7 @@ async def test_waits_double_and_right_passwords_are_taken_back(redis_url: str) -
 
 
 async def test_twenty_addresses_are_known(redis_url: str) -> None:
-    redis = open_redis(redis_url)
+    redis = open_redis(redis_url, timeouts=PATIENT)
     lockout = Lockout(redis, b"secret")
     try:
         for number in range(25):

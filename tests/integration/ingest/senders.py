@@ -10,6 +10,7 @@ import aiokafka
 import nats
 
 from monohull.kernel.redis_connection import close_redis, open_redis
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     from tests.brokers import Kafka, Nats, RabbitMq
@@ -40,21 +41,21 @@ class RedisSender:
         }
 
     async def send(self, *messages: tuple[str | None, str | bytes], **headers: str) -> None:
-        client = open_redis(self._url)
+        client = open_redis(self._url, timeouts=PATIENT)
         for message_id, body in messages:
             fields: dict[Any, Any] = {"data": body, **headers} | ({ID: message_id} if message_id else {})
             await client.xadd(self._stream, fields)
         await close_redis(client)
 
     async def left(self) -> int:
-        client = open_redis(self._url)
+        client = open_redis(self._url, timeouts=PATIENT)
         (group,) = await client.xinfo_groups(self._stream)
         await close_redis(client)
         return int(group["lag"] + group["pending"])
 
     async def rewind(self) -> None:
         """Have everything delivered once more."""
-        client = open_redis(self._url)
+        client = open_redis(self._url, timeouts=PATIENT)
         (group,) = await client.xinfo_groups(self._stream)
         await client.xgroup_setid(self._stream, group["name"], "0")
         await close_redis(client)

@@ -13,6 +13,7 @@ from monohull.kernel.errors import RateLimited
 from monohull.kernel.observation import DependencyLost, Observation, Observer
 from monohull.kernel.ratelimit import Limit, RateLimits
 from monohull.kernel.redis_connection import close_redis, open_redis
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ LIMIT = Limit("reads", 10, 0.01, "local")
 
 @pytest.fixture
 async def client(running_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
-    redis = open_redis(running_redis.url, name="test")
+    redis = open_redis(running_redis.url, name="test", timeouts=PATIENT)
     await redis.flushall()
     yield redis
     await close_redis(redis)

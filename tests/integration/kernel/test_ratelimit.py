@@ -13,7 +13,7 @@ from monohull.kernel.errors import RateLimited, RedisUnavailable
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.ratelimit import Limit, RateLimits, headers
 from monohull.kernel.redis_connection import close_redis, open_redis
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ LOCAL = Limit("reads", 4, 0.01, "local")
 
 @pytest.fixture
 async def client(running_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
-    redis = open_redis(running_redis.url, name="test")
+    redis = open_redis(running_redis.url, name="test", timeouts=PATIENT)
     await redis.flushall()
     yield redis
     await close_redis(redis)
@@ -70,7 +70,7 @@ async def test_a_request_may_cost_more(client: Redis) -> None:
 
 
 async def test_two_processes_share_a_bucket_exactly(client: Redis, running_redis: EmbeddedRedis) -> None:
-    other = open_redis(running_redis.url, name="other")
+    other = open_redis(running_redis.url, name="other", timeouts=PATIENT)
     limit = Limit("shared", 50, 0.001)
     one, two = (RateLimits(redis, timeout_seconds=30) for redis in (client, other))
     decisions = []

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from modules.rest.cache.shared import PREFIX
 from monohull.kernel.redis_connection import close_redis, open_redis
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class RedisBeside:
 
     def __init__(self, url: str) -> None:
         self.settings: Mapping[str, str] = {"rest_cache_redis": "main"}
-        self._redis = open_redis(url)
+        self._redis = open_redis(url, timeouts=PATIENT)
 
     async def keys(self) -> Sequence[str]:
         return [key.decode() async for key in self._redis.scan_iter(match=f"{PREFIX}*")]

@@ -9,6 +9,7 @@ import pytest_asyncio
 from monohull.kernel.redis_connection import close_redis, open_redis
 from tests.integration.auth.conftest import shared_connections  # noqa: F401 found by name
 from tests.integration.streams.dock import Dock, open_dock
+from tests.patience import PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +28,6 @@ async def dock(shared_connections: Connections) -> AsyncIterator[Dock]:  # noqa:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def redis(shared_connections: Connections) -> AsyncIterator[Redis]:  # noqa: F811 as pytest has it
     """A client of the Redis that the tests have as a broker."""
-    client = open_redis(shared_connections.redis_url)
+    client = open_redis(shared_connections.redis_url, timeouts=PATIENT)
     yield client
     await close_redis(client)

@@ -14,7 +14,7 @@ from cloudevents.core.formats.json import JSONFormat
 from monohull.kernel.embedded import EmbeddedRedis, new_password
 from monohull.kernel.redis_connection import close_redis, open_redis
 from tests.integration.streams.dock import new_name
-from tests.patience import PATIENCE_SECONDS, eventually
+from tests.patience import PATIENCE_SECONDS, PATIENT, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,7 +194,7 @@ async def test_one_that_is_down_holds_up_no_other(
     broker.start()
     view = await down.delivered(22)
     assert (view["state"], view["failing_since"]) == ("running", None)
-    client = open_redis(broker.url)
+    client = open_redis(broker.url, timeouts=PATIENT)
     found = [entry["id"] for entry in await entries(client, stream_of(target))]
     await close_redis(client)
     assert list(dict.fromkeys(found)) == ids, "all of them, in order"
