@@ -87,12 +87,13 @@ from modules.query.probe import (
 )
 from modules.query.pure import is_relative, why_not_pure
 from modules.query.routines import Content, Routine
-from modules.query.sql import INSERTED, Spread
+from modules.query.sql import INSERTED, REFUSED, Spread
 from modules.query.steps import Steps, at_once, in_slices
 
 __all__ = [
     "INSERTED",
     "MAX_EMBED_DEPTH",
+    "REFUSED",
     "Action",
     "Advice",
     "AllColumns",

@@ -45,7 +45,8 @@ from monohull.kernel.tasks import beside, end
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from modules.query.catalog import Catalog
+    from modules.query.catalog import Catalog, Relation
+    from modules.query.columns import Key
     from modules.query.steps import Steps
     from monohull.kernel.runtime import Runtime
 
@@ -129,6 +130,7 @@ class LiveCatalog:
         self._listener = Listener(listen_url, callbacks, observer=observer)
         self._reconfigured: list[Callable[[], None]] = []
         self._restructured: list[Callable[[], None]] = []
+        self._retyped: list[Callable[[], None]] = []
         self._observer = observer
         self.now: Catalog | None = None
         self._wanted = asyncio.Event()
@@ -163,6 +165,10 @@ class LiveCatalog:
     def on_restructured(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called when somebody says that the structure of the database has changed."""
         self._restructured.append(callback)
+
+    def on_retyped(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when a column is gone or has another type than in the catalog before."""
+        self._retyped.append(callback)
 
     def request_reload(self) -> None:
         """Have the catalog read again soon."""
@@ -286,6 +292,9 @@ class LiveCatalog:
 
     def _replace(self, catalog: Catalog, duration_seconds: float) -> None:
         before, self.now = self.now, catalog
+        if before is not None and are_retyped(before.relations, catalog.relations):
+            for callback in self._retyped:
+                callback()
         self._read_at = monotonic_seconds()
         self._reads += 1
         self._observer.observe(
@@ -302,6 +311,22 @@ class LiveCatalog:
             task = asyncio.create_task(let_go(parts, *end_of(before)), name="catalog, old parts")
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
+
+
+def are_retyped(before: Mapping[Key, Relation], now: Mapping[Key, Relation]) -> bool:
+    """Say whether a column of ``before`` is gone, or has another type."""
+    for key, old in before.items():
+        new = now.get(key)
+        if new is None:
+            return True
+        if new is not old and not _types(old).items() <= _types(new).items():
+            return True
+    return False
+
+
+def _types(relation: Relation) -> dict[str, str]:
+    columns = relation.stored or relation.columns
+    return {name: column.type for name, column in columns.items()}
 
 
 def outdated(before: Catalog, now: Catalog) -> list[object]:
@@ -349,4 +374,6 @@ def live_catalog(runtime: Runtime) -> LiveCatalog:
             runtime.observer,
             channel=settings.channel if settings.channel_enabled else None,
         )
+        # a connection keeps what it found a parameter to be when the column that it meets was another
+        live.on_retyped(runtime.data.forget_statements)
     return live

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Values: TypeAlias = "Sequence[bytes | None]"
 
 MAX_COLUMNS: Final = 50
+MAX_BETWEEN_BYTES: Final = 2048
+"""Between all values of a body; a pattern with more takes long to make, and room."""
 _TEXT: Final = rb'[^"\\\x00-\x1f]*+'
 # other spellings of a number (1e2, -0.0) may mean another text to the database
 _NUMBER: Final = rb"-?[1-9]\d*+(?:\.\d++)?|0(?:\.\d++)?"
@@ -52,6 +54,8 @@ def learn_body(raw: bytes, documents: Sequence[bool]) -> re.Pattern[bytes] | Non
     """
     fields = take_fields(raw)
     if len(fields) != len(documents) or len(fields) > MAX_COLUMNS:
+        return None
+    if len(raw) - sum(map(len, fields.values())) > MAX_BETWEEN_BYTES:
         return None
     pieces: list[bytes] = []
     done = 0

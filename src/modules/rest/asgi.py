@@ -377,11 +377,25 @@ class DataApi(Answering):
         """
         raw = await read_body(receive) if scope["method"] in WITH_BODY else b""
         recalled = self.recall_write(scope, raw, principal)
+        taken = None if recalled is None else recalled[0].take_apart(raw)
+        if taken is None:
+            await self.serve_document(scope, principal, raw, receive, send)
+        else:
+            await self.serve_known_write(scope, *taken, raw, receive, send)
+
+    async def serve_document(
+        self, scope: Scope, principal: Principal, raw: bytes, receive: Receive, send: Send
+    ) -> None:
+        """Answer a write whose body the database takes apart.
+
+        Raises:
+            Problem: As `answer` raises it.
+        """
+        recalled = self.recall_write(scope, raw, principal)
         if recalled is None:
             await self._serve(scope, principal, receive, send, raw)
-            return
-        recalled = recalled[0].take_apart(raw) or recalled
-        await self.serve_known_write(scope, *recalled, raw, receive, send)
+        else:
+            await self.serve_known_write(scope, *recalled, raw, receive, send)
 
     async def serve_known_write(  # noqa: PLR0913, PLR0917 a request has these parts
         self,
@@ -403,9 +417,13 @@ class DataApi(Answering):
             with self.departures.watch(receive):
                 rows = await self.source.run_known(statement, lane.settings)
         except PostgresError as error:
-            raise guarded(error) or self.refused_write(error, scope, raw, lane) from error
+            if not lane.asks_anew(error):
+                raise guarded(error) or self.refused_write(error, scope, raw, lane) from error
+            rows = None
+        if rows is None:
+            await self.serve_document(scope, lane.principal, raw, receive, send)
+            return
         answer = known.answer(rows)
-        lane.note_answer()
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
 

@@ -82,6 +82,10 @@ class Serves(Protocol):
         send: Send,
     ) -> Work: ...
 
+    def serve_document(
+        self, scope: Scope, principal: Principal, raw: bytes, receive: Receive, send: Send
+    ) -> Work: ...
+
     def refused_read(self, error: PostgresError, lane: Lane) -> Problem: ...
 
     def refused_write(self, error: PostgresError, scope: Scope, raw: bytes, lane: WriteLane) -> Problem: ...
@@ -245,8 +249,11 @@ class RepeatedWrites(Struct, eq=False):
         if len(raw) != self._length:
             return False
         api, scope, last = self._api, self._scope, self._last
-        if last is not None and api.holds_write(last) and (taken := last.take_apart(raw)) is not None:
-            return AskingWrite(api, *taken, scope=scope, raw=raw) if self._admits() else False
+        if last is not None:
+            if not api.holds_write(last):
+                self._last = None
+            elif (taken := last.take_apart(raw)) is not None:
+                return AskingWrite(api, *taken, scope=scope, raw=raw) if self._admits() else False
         if api.is_timed:
             return True
         recalled = api.recall_write(scope, raw, self._principal)
@@ -270,14 +277,20 @@ class AskingWrite(Asking, eq=False):
 
     def _lines(self, rows: Rows) -> tuple[int, bytes, bytes] | None:
         lane: WriteLane = self._lane
-        lines = lane.known.answer_lines(rows)
-        if lines is not None and lane.apart is not None:
-            lane.note_answer()
-        return lines
+        return lane.known.answer_lines(rows)
 
     def _answer(self, rows: Rows) -> Answer:
         lane: WriteLane = self._lane
         return lane.known.answer(rows)
+
+    async def _go_on(self, rows: Rows | None, error: Exception | None) -> None:
+        lane: WriteLane = self._lane
+        if isinstance(error, PostgresError) and lane.asks_anew(error):
+            await self._api.serve_document(
+                self.scope, lane.principal, self.raw, self._receive, self._asker.send
+            )
+            return
+        await super()._go_on(rows, error)
 
     def _refusal(self, error: PostgresError) -> Problem:
         lane: WriteLane = self._lane

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from modules.query import Mutation, only_row, read_result
+from modules.query import REFUSED, Mutation, only_row, read_result
 from modules.rest.apart import learn_body, take_values
 from modules.rest.body import Body, parse_json
 from modules.rest.errors import BodyInvalid
@@ -40,13 +40,14 @@ if TYPE_CHECKING:
     from modules.rest.known import Pieces
     from modules.rest.request import ApiRequest
     from modules.rest.response import RawHeaders
+    from monohull.kernel.database.frames import PostgresError
     from monohull.kernel.database.role import SettingsTemplate
     from monohull.kernel.database.statements import BoundSettings, Rows
     from monohull.kernel.header_sets import HeaderSet
     from monohull.kernel.principal import Principal
 
 MAX_KNOWN: Final = 500
-"""About 1 MB; the one that was learnt first goes."""
+"""About 3 MB; the one that was learnt first goes."""
 MAX_BODY_BYTES: Final = 16 * 1024
 """With larger ones the database is busy for longer than the whole way takes."""
 
@@ -92,13 +93,10 @@ class Apart(Struct, frozen=True):
     Attributes:
         pattern: Takes a body apart.
         known: What is sent then.
-        roles: Those that may, as an answer has shown: the database refuses a bad value that is bound for
-            itself before it looks at what the role may do.
     """
 
     pattern: re.Pattern[bytes]
     known: KnownWrite
-    roles: set[str]
 
 
 class KnownWrite(Struct, frozen=True):
@@ -162,6 +160,7 @@ class WriteLane(Struct, frozen=True):
 
     Attributes:
         apart: The lane of bodies that are taken apart, where there are such.
+        is_apart: It is such a lane.
     """
 
     mark: object
@@ -170,19 +169,19 @@ class WriteLane(Struct, frozen=True):
     key: str
     settings: BoundSettings
     apart: WriteLane | None = None
+    is_apart: bool = False
 
     def take_apart(self, raw: bytes) -> tuple[WriteLane, Values] | None:
         """Return the lane of a body that is taken apart, and its values; None where this one is its lane."""
         way, lane = self.known.apart, self.apart
-        if way is None or lane is None or self.principal.role not in way.roles:
+        if way is None or lane is None:
             return None
         values = None if len(raw) > MAX_BODY_BYTES else take_values(way.pattern, raw)
         return None if values is None else (lane, values)
 
-    def note_answer(self) -> None:
-        """Note that the role may do this."""
-        if self.apart is not None and self.known.apart is not None:
-            self.known.apart.roles.add(self.principal.role)
+    def asks_anew(self, error: PostgresError) -> bool:
+        """Say whether the document is to be asked for what is wrong with the body; nothing was written."""
+        return self.is_apart and error.sqlstate.startswith(REFUSED)
 
 
 def lane_of(
@@ -192,7 +191,7 @@ def lane_of(
     apart = None
     if known.apart is not None:
         other = known.apart.known
-        apart = WriteLane(mark, other, principal, other.key(principal.role), way[1])
+        apart = WriteLane(mark, other, principal, other.key(principal.role), way[1], is_apart=True)
     return WriteLane(mark, known, principal, *way, apart)
 
 
@@ -235,7 +234,12 @@ class WriteMemory:
         known = None if sent is None else _known(sent, request, compiled, answer, scope["query_string"])
         if sent is None or known is None:
             return
-        if compiled.spread is not None:
+        before = self._known.get(sent.key)
+        if (
+            before is not None and before.apart is not None
+        ):  # whoever goes the whole way each time learns it each time
+            known = replace(known, apart=before.apart)
+        elif compiled.spread is not None:
             known = replace(known, apart=_apart(known, compiled.spread, body))
         self._known[sent.key] = known
         if len(self._known) > MAX_KNOWN:
@@ -326,7 +330,7 @@ def _apart(known: KnownWrite, spread: Spread, body: bytes) -> Apart | None:
     if pattern is None:
         return None
     compiled = replace(known.compiled, statement=spread.statement)
-    return Apart(pattern, KnownWrite(known.request, compiled, AsTaken(), known.usual, {}), set())
+    return Apart(pattern, KnownWrite(known.request, compiled, AsTaken(), known.usual, {}))
 
 
 def _usual(asked: Mutation, answer: Answer) -> Usual | None:

@@ -6,13 +6,17 @@ the connection and then refuses the token, or does not speak in time.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nats.aio.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+
+CLOSE_SECONDS: Final = 1.0
 
 
 async def open_nats(
@@ -45,12 +49,15 @@ async def open_nats(
             name=name,
             allow_reconnect=False,
             connect_timeout=max(1, int(timeout_seconds)),
+            max_reconnect_attempts=1,
             error_cb=on_error,
             token=token,
             **options,
         )
     except BaseException:
-        with suppress(AssertionError):  # of a client that did not come to open anything
-            await client.close()
+        # a client that did not come to open anything complains, and one with TLS waits for the other side
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await client.close()
         raise
     return client

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from nats.errors import Error
 
+from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.nats_connection import open_nats
+from tests.integration.kernel.test_outbound import certificate
 from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.brokers import Nats
 
 GREETING: Final = b'INFO {"server_id":"x","version":"2.10.0","auth_required":true,"max_payload":1000}\r\n'
@@ -81,6 +87,29 @@ async def test_whoever_is_told_to_stop_leaves_nothing_open() -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await told.left.wait()
     assert caught.value is not None
+
+
+async def test_a_server_that_is_silent_behind_tls_is_not_waited_for(tmp_path: Path) -> None:
+    """It would have the time to say goodbye, half a minute."""
+    context, trusting = certificate(tmp_path, "localhost")
+    let_go = threading.Event()
+
+    def speak(listener: socket.socket) -> None:
+        connection = listener.accept()[0]
+        connection.sendall(GREETING.replace(b'"auth_required"', b'"tls_required"'))
+        with context.wrap_socket(connection, server_side=True):
+            let_go.wait(PATIENCE_SECONDS)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        speaking = asyncio.create_task(asyncio.to_thread(speak, listener))
+        url = f"tls://localhost:{listener.getsockname()[1]}"
+        since = monotonic_seconds()
+        with pytest.raises(TimeoutError):
+            await open_nats(url, name="t", token="x", timeout_seconds=1, on_error=quiet, tls=trusting)
+        waited = monotonic_seconds() - since
+        let_go.set()
+        await speaking
+    assert waited < 15
 
 
 async def test_no_url_is_told_as_such() -> None:

@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SERVICE = {"Authorization": f"Bearer {service_key()}"}
+CHANGES = (
+    ("alter table typed add c int", False),
+    ("create table fresh (a int)", False),
+    ("comment on table typed is 'of types'", False),
+    ("alter table typed alter a type bigint", True),
+    ("alter table typed drop c", True),
+    ("alter table typed rename b to d", True),
+    ("drop table other", True),
+    ("create table other (a text)", False),
+)
 SILENCE = "alter event trigger monohull_ddl disable; alter event trigger monohull_drop disable"
 """From here on nobody is told of DDL by itself."""
 WAITS = """
@@ -69,6 +79,10 @@ class Reading:
         """Whether somebody listens, and all that was asked for was read."""
         return self.live._listener.is_connected and self.live._answered == self.live._asked
 
+    def has_read_since(self, loads: int) -> bool:
+        """Whether something was read since there were so many loads, and nothing is left to be read."""
+        return len(self.loads) > loads and self.is_at_rest
+
     @property
     def loads(self) -> list[CatalogLoaded]:
         return [one for one in self.said if isinstance(one, CatalogLoaded)]
@@ -106,6 +120,21 @@ async def test_where_nobody_tells_a_notification_does(
         await eventually(lambda: found.knows("fresh"))
         assert len(found.loads) == 2
         assert found.reconfigured == (2 if "schema" in word else 3)
+
+
+async def test_who_keeps_types_is_told_when_they_change(
+    database: asyncpg.Connection, platform_database: str
+) -> None:
+    await database.execute("create table typed (a int, b text); create table other (a int)")
+    async with reading(platform_database) as found:
+        told: list[None] = []
+        found.live.on_retyped(lambda: told.append(None))
+        for change, is_told in CHANGES:
+            told.clear()
+            loads = len(found.loads)
+            await database.execute(change)
+            await eventually(partial(found.has_read_since, loads))
+            assert bool(told) is is_told, change
 
 
 async def test_another_channel_hears_of_ddl_too(database: asyncpg.Connection, platform_database: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modules.rest.apart import MAX_COLUMNS, learn_body, take_values
+from modules.rest.apart import MAX_BETWEEN_BYTES, MAX_COLUMNS, learn_body, take_values
 
 SCALARS = st.one_of(
     st.none(),
@@ -113,6 +113,7 @@ def test_what_is_taken_apart(learnt: bytes, body: bytes, values: list[bytes | No
         b'{"a": "\\n"}',
         b'{"a": 1e2}',
         b"{}",
+        b'{"a":%b1}' % (b" " * MAX_BETWEEN_BYTES),
         b'{"a": 1, "b": 2}',
     ],
 )

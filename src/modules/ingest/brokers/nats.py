@@ -34,8 +34,6 @@ async def connect(origin: NatsOrigin, asked: Asked) -> NatsIntake:
         token=origin.token,
         timeout_seconds=asked.timeout_seconds,
         on_error=note,
-        # the source connects anew by itself, and tells of it
-        max_reconnect_attempts=1,
     )
     try:
         context = client.jetstream(timeout=asked.timeout_seconds)

@@ -7,11 +7,12 @@ from modules.query.sql.one import empty
 from modules.query.sql.page import render_page
 from modules.query.sql.read import render_count_plan, render_read
 from modules.query.sql.row import empty_row, is_by_key, render_row
-from modules.query.sql.spread import Spread, render_spread
+from modules.query.sql.spread import REFUSED, Spread, render_spread
 
 __all__ = [
     "GUARD",
     "INSERTED",
+    "REFUSED",
     "Spread",
     "Statement",
     "empty",

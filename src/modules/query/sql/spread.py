@@ -3,9 +3,13 @@
     INSERT INTO orders (customer, total) VALUES ($1, $2) RETURNING …
 
 The database then need not take a document apart. A value goes in as the text that
-`jsonb_to_record` hands to the input function of the column's type, so the row, or
-the refusal, is the same. That holds for types that JSON has no own way into; others,
-such as arrays, composites and domains, are left to the database.
+`jsonb_to_record` hands to the input function of the column's type, so the row is the
+same. That holds for types that JSON has no own way into; others, such as arrays,
+composites and domains, are left to the database.
+
+Where several values are bad, the database may name another one first: it reads all of
+them before it looks at their lengths, and at what the role may do. So a refusal of a
+value has to be asked for anew with the document.
 """
 
 # writing SQL is what this file is for; values are parameters and names are quoted
@@ -45,6 +49,11 @@ class Spread(Struct, frozen=True):
     documents: tuple[bool, ...]
 
 
+_LENGTH: Final = re.compile(r"\([\d,]+\)")
+REFUSED: Final = "22"
+"""The class of SQLSTATE of what is wrong with a value."""
+
+
 def render_spread(plan: MutationPlan, asides: Sequence[str] = ()) -> Spread | None:
     """Write the statement; None where the body has to be taken apart by the database."""
     columns = plan.columns
@@ -55,6 +64,15 @@ def render_spread(plan: MutationPlan, asides: Sequence[str] = ()) -> Spread | No
     if statement(given := returning(plan, asides)).slots:
         return None
     names = ", ".join(identifier(one.name) for one in columns)
-    values = ", ".join(map(parameter, range(len(columns))))
+    values = ", ".join(f"{parameter(slot)}::{_bare(one.type)}" for slot, one in enumerate(columns))
     text = f"INSERT INTO {relation(plan.target)} ({names}) VALUES ({values}) {given}"
     return Spread(statement(text), tuple(one.type == DOCUMENT for one in columns))
+
+
+def _bare(name: str) -> str:
+    """Return a type without its length: a cast to one with a length would cut the value off in silence.
+
+    The type is said, for a connection keeps what it found a parameter to be when the column was another.
+    """
+    bare = _LENGTH.sub("", name)
+    return "pg_catalog.bpchar" if bare == "character" else bare

@@ -191,6 +191,11 @@ class WirePool:
         """Have connections from now on parse each statement anew, as poolers between us may demand."""
         self._dial = partial(self._dial, prepared=False)
 
+    def forget_statements(self) -> None:
+        """Have every connection parse each statement again at its next use."""
+        for wire in self._wires:
+            wire.forget_statements()
+
     @property
     def in_use(self) -> int:
         """Connections that serve a request, or come to rest after one."""
