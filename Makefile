@@ -34,7 +34,7 @@ SHARED_OUT := -n $(WORKERS) --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 # Measured by instrumented bytecode: tracing every line of every library costs more than the tests themselves.
-COVERED := $(BIN)/python -m slipcover --json --out .coverage.json
+COVERED := $(BIN)/python -m slipcover --json --out .coverage.json -m pytest -p tests.coverage
 COVERAGE := $(BIN)/python -m slipcover --skip-covered --fail-under 90 --merge .coverage.json --out .coverage.json
 
 # A folder that was moved or copied holds an environment that points to the old place.
@@ -92,13 +92,13 @@ observability-check: $(INSTALLED) ## alert rules and dashboards are current; pro
 
 .PHONY: test
 test: $(INSTALLED) ## the whole suite on embedded PostgreSQL and Redis, with branch coverage
-	@$(COVERED) -m pytest $(SHARED_OUT) -m "not slow or crash" $(ARGS)
+	@$(COVERED) $(SHARED_OUT) -m "not slow or crash" $(ARGS)
 	@$(COVERAGE)
 
 .PHONY: test-all
 test-all: $(INSTALLED) ## fetch PostgreSQL 14, 16 and 17 first, so that nothing is skipped for lack of them
 	-$(BIN)/python -m tools.postgres_majors
-	@$(COVERED) -m pytest $(SHARED_OUT) $(ARGS)
+	@$(COVERED) $(SHARED_OUT) $(ARGS)
 	@$(COVERAGE)
 
 .PHONY: clients
