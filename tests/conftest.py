@@ -43,11 +43,15 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["redis_url"] = services.redis_url
 
 
+def pytest_configure() -> None:
+    """Have the garbage collector look seldom: what is loaded now stays, and what tests make dies young."""
+    gc.set_threshold(50_000, 20, 50)
+
+
 def pytest_collection_finish() -> None:
     """Have the garbage collector look at what tests make, and not at all modules again and again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 @pytest.fixture(scope="session", autouse=True)
