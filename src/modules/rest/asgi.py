@@ -377,11 +377,11 @@ class DataApi(Answering):
         """
         raw = await read_body(receive) if scope["method"] in WITH_BODY else b""
         recalled = self.recall_write(scope, raw, principal)
-        taken = None if recalled is None else recalled[0].take_apart(raw)
-        if taken is None:
-            await self.serve_document(scope, principal, raw, receive, send)
-        else:
-            await self.serve_known_write(scope, *taken, raw, receive, send)
+        if recalled is None:
+            await self._serve(scope, principal, receive, send, raw)
+            return
+        recalled = recalled[0].take_apart(raw) or recalled
+        await self.serve_known_write(scope, *recalled, raw, receive, send)
 
     async def serve_document(
         self, scope: Scope, principal: Principal, raw: bytes, receive: Receive, send: Send
