@@ -62,7 +62,10 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
+        from monohull.kernel.heap import loading  # noqa: PLC0415 start-up time
+
+        with loading():
+            found = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
         assert isinstance(found, click.Command)
         return found
 

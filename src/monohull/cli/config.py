@@ -11,6 +11,7 @@ from monohull.cli.context import WRONG_CONFIGURATION, emit, reports
 from monohull.kernel.commands import home_option, json_option, project_option
 from monohull.kernel.configuration import load
 from monohull.kernel.hardening import Finding, inspect
+from monohull.kernel.heap import loading
 from monohull.kernel.module import ModuleError
 from monohull.kernel.settings import SettingsError, SettingsFault
 
@@ -49,7 +50,8 @@ def examine(env: str | None, home: Path | None, project: Path | None) -> list[Fi
     if home is not None:
         options["home"] = str(home.absolute())
     try:
-        loaded = load(os.environ, project=(project or Path.cwd()).absolute(), options=options)
+        with loading():
+            loaded = load(os.environ, project=(project or Path.cwd()).absolute(), options=options)
     except SettingsError as error:
         return [Finding("refused", fault) for fault in error.faults]
     except ModuleError as error:

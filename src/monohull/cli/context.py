@@ -18,6 +18,7 @@ import click
 import msgspec
 
 from monohull.kernel.errors import Problem, Unavailable
+from monohull.kernel.heap import loading
 from monohull.kernel.refusals import Refused, WrongSetup
 from monohull.kernel.settings import BUILTIN_MODULES, CoreSettings, SettingsError, load_core
 
@@ -56,12 +57,13 @@ def configuration(home: Path | None = None, project: Path | None = None, **optio
     from monohull.kernel.configuration import load  # noqa: PLC0415 imports every module
 
     try:
-        return load(
-            os.environ,
-            project=(project or Path.cwd()).absolute(),
-            options=_given(options, home),
-            builtin=BUILTIN_MODULES,
-        )
+        with loading():
+            return load(
+                os.environ,
+                project=(project or Path.cwd()).absolute(),
+                options=_given(options, home),
+                builtin=BUILTIN_MODULES,
+            )
     except (SettingsError, WrongSetup) as error:
         fail(str(error), WRONG_CONFIGURATION)
 

@@ -52,6 +52,21 @@ def without_unused() -> Iterator[None]:
         _show()
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Load within the block what a single command needs, as `begin_loading` has it; collect again after it.
+
+    Nothing is collected at the end either: a command is over sooner than what it loaded is looked through.
+    """
+    begin_loading()
+    try:
+        yield
+    finally:
+        frameworks_loaded()
+        gc.freeze()
+        gc.enable()
+
+
 def settle() -> None:
     """Take what was loaded out of every later collection, and collect again."""
     _give_back()

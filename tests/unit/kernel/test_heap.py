@@ -51,3 +51,17 @@ def test_the_collector_rests_until_all_is_loaded() -> None:
     assert gc.isenabled()
     assert gc.get_threshold() == heap.GC_THRESHOLDS
     assert gc.get_freeze_count() > 0
+
+
+def test_what_a_command_loads_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "UNUSED", ("colorsys",))
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    gc.unfreeze()
+    with pytest.raises(RuntimeError, match="it cannot be loaded"), heap.loading():  # noqa: PT012 all of the block
+        assert not gc.isenabled()
+        with pytest.raises(ImportError):
+            import_module("colorsys")
+        raise RuntimeError("it cannot be loaded")
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    assert import_module("colorsys").rgb_to_hsv(0, 0, 0) == (0, 0, 0)
