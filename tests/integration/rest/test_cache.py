@@ -115,12 +115,12 @@ def status(response: httpx.Response) -> str | None:
 
 async def settle(served: Served, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
     """Ask until it is answered from the cache."""
-    response = await get(served, path, headers)
-    for _ in range(5):
-        response = await get(served, path, headers)
-        if (status(response) or "").startswith("monohull; hit"):
-            return response
-    raise AssertionError(f"{path} is not cached: {response.headers} {response.text}")
+    await get(served, path, headers)
+    # of a machine that stalled for a moment nothing is proven, so that it may take more than two
+    return await eventually(
+        lambda: get(served, path, headers),
+        lambda response: (status(response) or "").startswith("monohull; hit"),
+    )
 
 
 def hold_reads(
@@ -244,10 +244,10 @@ async def test_users_are_kept_apart_by_the_claim_that_the_policy_reads(served: S
 async def test_a_policy_that_reads_all_claims_keeps_tokens_apart(served: Served) -> None:
     for tenant in ("a", "b", None):
         more = {} if tenant is None else {"tenant": tenant}
-        answers = [await get(served, "letters?select=body", person(1, **more)) for _ in range(3)]
+        answers = [await get(served, "letters?select=body", person(1, **more)) for _ in range(2)]
+        answers.append(await settle(served, "letters?select=body", person(1, **more)))
         for answer in answers:
             assert answer.json() == ([] if tenant is None else [{"body": f"to {tenant}"}])
-        assert status(answers[-1]) == "monohull; hit"
 
 
 async def test_policies_that_read_more_than_the_row_are_not_cached_and_it_is_said_why(served: Served) -> None:
@@ -409,6 +409,7 @@ async def test_a_hundred_of_a_new_kind_are_two_statements(
     reading, may_answer = hold_reads(served, monkeypatch)
     may_answer.set()
     path = "items?select=id,name,price&id=lt.15&order=id.desc"
+    await eventually(lambda: data_service(served.runtime).cache.line.is_fresh)
     answers = await asyncio.gather(*(get(served, path) for _ in range(100)))
     assert {answer.content for answer in answers} == {answers[0].content}
     assert len(answers[0].json()) == 14
