@@ -191,6 +191,15 @@ async def test_known_writes(own: Watched) -> None:
     assert (status, json.loads(body)["code"]) == (409, "23505")
     status, _, body = await own.ask("POST", "things", '{"id": "x", "name": "new"}', headers=wish)
     assert (status, json.loads(body)["code"]) == (400, "22P02")
+    for number in (
+        10_000_000_001,
+        10_000_000_002,
+        10_000_000_003,
+    ):  # taken apart, refused, and asked for anew
+        status, _, body = await own.ask("POST", "things", f'{{"id": {number}, "name": "new"}}', headers=wish)
+        assert (status, json.loads(body)["code"]) == (400, "22003")
+    status, _, body = await own.ask("POST", "things", '{"id": 106, "name": "new 106"}', headers=wish)
+    assert (status, json.loads(body)) == (201, [{"id": 106, "name": "new 106", "doubled": 212}])
     status, _, body = await own.ask("POST", "things", '{"id": 104, "name": ', headers=wish)
     assert (status, json.loads(body)["code"]) == (400, "PGRST102")
     assert (await own.ask("DELETE", "things?id=gt.100"))[0] == 204
