@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from monohull.kernel.principal import Principal
 
 MAX_KNOWN: Final = 500
-"""About 3 MB; the one that was learnt first goes."""
+"""About 3 MB, or 20 where bodies have as much between their values as is looked at; the oldest goes first."""
 MAX_BODY_BYTES: Final = 16 * 1024
 """With larger ones the database is busy for longer than the whole way takes."""
 
@@ -160,7 +160,6 @@ class WriteLane(Struct, frozen=True):
 
     Attributes:
         apart: The lane of bodies that are taken apart, where there are such.
-        is_apart: It is such a lane.
     """
 
     mark: object
@@ -169,7 +168,6 @@ class WriteLane(Struct, frozen=True):
     key: str
     settings: BoundSettings
     apart: WriteLane | None = None
-    is_apart: bool = False
 
     def take_apart(self, raw: bytes) -> tuple[WriteLane, Values] | None:
         """Return the lane of a body that is taken apart, and its values; None where this one is its lane."""
@@ -181,7 +179,7 @@ class WriteLane(Struct, frozen=True):
 
     def asks_anew(self, error: PostgresError) -> bool:
         """Say whether the document is to be asked for what is wrong with the body; nothing was written."""
-        return self.is_apart and error.sqlstate.startswith(REFUSED)
+        return isinstance(self.known.args, AsTaken) and error.sqlstate.startswith(REFUSED)
 
 
 def lane_of(
@@ -191,7 +189,7 @@ def lane_of(
     apart = None
     if known.apart is not None:
         other = known.apart.known
-        apart = WriteLane(mark, other, principal, other.key(principal.role), way[1], is_apart=True)
+        apart = WriteLane(mark, other, principal, other.key(principal.role), way[1])
     return WriteLane(mark, known, principal, *way, apart)
 
 
@@ -234,10 +232,9 @@ class WriteMemory:
         known = None if sent is None else _known(sent, request, compiled, answer, scope["query_string"])
         if sent is None or known is None:
             return
+        # whoever goes the whole way each time comes here each time, and a pattern takes long to make
         before = self._known.get(sent.key)
-        if (
-            before is not None and before.apart is not None
-        ):  # whoever goes the whole way each time learns it each time
+        if before is not None and before.apart is not None:
             known = replace(known, apart=before.apart)
         elif compiled.spread is not None:
             known = replace(known, apart=_apart(known, compiled.spread, body))

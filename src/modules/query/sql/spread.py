@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 
     from modules.query.plan.model import MutationPlan
 
+REFUSED: Final = "22"
+"""The class of SQLSTATE of what is wrong with a value."""
+
 DOCUMENT: Final = "jsonb"
 _SCALAR: Final = re.compile(
     r"smallint|integer|bigint|real|double precision|numeric(?:\(\d+,\d+\))?|boolean|uuid|date"
     r"|text|character varying(?:\(\d+\))?|character\(\d+\)|timestamp(?:\(\d\))? with(?:out)? time zone"
 )
+_LENGTH: Final = re.compile(r"\([\d,]+\)")
 
 
 class Spread(Struct, frozen=True):
@@ -47,11 +51,6 @@ class Spread(Struct, frozen=True):
 
     statement: Statement
     documents: tuple[bool, ...]
-
-
-_LENGTH: Final = re.compile(r"\([\d,]+\)")
-REFUSED: Final = "22"
-"""The class of SQLSTATE of what is wrong with a value."""
 
 
 def render_spread(plan: MutationPlan, asides: Sequence[str] = ()) -> Spread | None:
