@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, PATIENT
 from tests.services import Services, start_services
 
 if TYPE_CHECKING:
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.brokers"]
 
 SERVICES = pytest.StashKey[Services]()
+
+PATIENT_PLACES = (
+    "modules.api_keys.quotas.TIMEOUT_SECONDS",
+    "modules.auth.lockout.TIMEOUT_SECONDS",
+    "modules.query.live.FIRST_READ_SECONDS",
+    "modules.rest.config.FIRST_READ_SECONDS",
+    "monohull.kernel.database.dial.CONNECT_TIMEOUT_SECONDS",
+    "monohull.kernel.database.engine.CONNECT_TIMEOUT_SECONDS",
+    "monohull.kernel.database.listen.CONNECT_TIMEOUT_SECONDS",
+    "monohull.kernel.database.listen.LEND_SECONDS",
+    "monohull.kernel.database.pool.SETTLE_SECONDS",
+    "monohull.kernel.ratelimit.TAKE_TIMEOUT_SECONDS",
+)
+"""Where the product says how long it waits for PostgreSQL or Redis."""
 
 # how fast an example runs says more about the machine than about the code
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,9 +75,9 @@ def _patient_product() -> Iterator[None]:
     Tests of these limits set their own.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("modules.query.live.FIRST_READ_SECONDS", PATIENCE_SECONDS)
-        patch.setattr("monohull.kernel.database.dial.CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
-        patch.setattr("monohull.kernel.database.engine.CONNECT_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        for place in PATIENT_PLACES:
+            patch.setattr(place, PATIENCE_SECONDS)
+        patch.setattr("monohull.kernel.redis_connection.TIMEOUTS", PATIENT)
         yield
 
 

@@ -154,7 +154,7 @@ class RateLimits:
         secret: Keys the hash of what callers are known by; without it an IPv4
             address could be found by trying them all.
         processes: How many share a limit while each counts alone.
-        timeout_seconds: When Redis counts as away.
+        timeout_seconds: When Redis counts as away; `TAKE_TIMEOUT_SECONDS` unless given.
     """
 
     def __init__(
@@ -164,11 +164,11 @@ class RateLimits:
         observer: Observer = SILENT,
         secret: bytes = b"",
         processes: int = 1,
-        timeout_seconds: float = TAKE_TIMEOUT_SECONDS,
+        timeout_seconds: float | None = None,
     ) -> None:
         self._redis = redis
         self._secret = hashlib.sha256(secret).digest()
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = TAKE_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds
         self._local = LocalBuckets(processes)
         self._breaker = Breaker("redis.limits", observer)
         self.refused: Counter[str] = Counter()

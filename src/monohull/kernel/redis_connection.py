@@ -87,6 +87,10 @@ class RedisTimeouts(Struct, frozen=True, kw_only=True):
     retries: int = 1
 
 
+TIMEOUTS: Final = RedisTimeouts()
+"""Of clients whose maker does not say."""
+
+
 class Cluster(RedisCluster):
     """A cluster's client that answers a question for no keys as that of one server does, with nothing.
 
@@ -117,13 +121,13 @@ def open_redis(
         url: In one of the forms of `redis_url`.
         name: What ``CLIENT LIST`` shows, ``monohull-api`` for example.
         max_connections: More commands at once than this wait for a free connection.
-        timeouts: Seconds; `RedisTimeouts` has the defaults.
+        timeouts: Seconds; `TIMEOUTS` unless given.
 
     Raises:
         RedisUrlError: ``url`` cannot be read.
     """
     address = parse_redis_url(url)
-    limits = timeouts or RedisTimeouts()
+    limits = timeouts or TIMEOUTS
     arguments = _arguments(address, name, limits)
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
