@@ -26,7 +26,7 @@ from monohull.kernel.database.frames import PostgresError, encode_message
 from monohull.kernel.database.statements import Statement
 from monohull.kernel.database.wire import Wire
 from monohull.kernel.embedded import EmbeddedPostgres, discard
-from tests.patience import eventually
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.postgres_versions import find, why_not
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ TLS_MAJOR = 15  # the embedded one is built without OpenSSL
 
 async def exercise(url: str) -> None:
     """Everything a connection does in its life."""
-    async with DataPool(url, size=2, timeout_seconds=5).running() as pool:
+    async with DataPool(url, size=2, timeout_seconds=PATIENCE_SECONDS).running() as pool:
         gc.collect()
         assert (await pool.run("select $1::int", ["1"], key="a")).rows == [(b"1",)]
         assert len((await pool.run("select repeat('x', 1000) from generate_series(1, 20000)")).rows) == 20_000
@@ -63,7 +63,8 @@ async def exercise(url: str) -> None:
         await asyncio.sleep(0.1)
         task.cancel()
         await eventually(lambda: not pool.in_use)
-        assert (pool.lost_total, pool.opened_total) == (0, 2)
+        assert pool.lost_total == 0
+        assert pool.opened_total <= 2
     gc.collect()
 
 

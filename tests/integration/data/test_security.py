@@ -29,7 +29,7 @@ def settings(role: str, subject: str | None = None, *, read_only: bool = True) -
         else Principal(kind=PrincipalKind.USER, role=role, subject=subject, claims=claims)
     )
     return request_settings(
-        who, method="GET", path="/notes", search_path='"public"', read_only=read_only, timeout_ms=900
+        who, method="GET", path="/notes", search_path='"public"', read_only=read_only, timeout_ms=900_000
     )
 
 
@@ -50,25 +50,25 @@ async def nothing_is_left(pool: DataPool, login: str) -> None:
 async def test_nothing_is_left_after_an_answer(single: DataPool, place: Any) -> None:
     rows = await single.run(WHO, settings=ANN)
     assert rows.rows == [
-        (b"authenticated", b'{"role":"authenticated","sub":"ann"}', b"on", b'"public"', b"900ms")
+        (b"authenticated", b'{"role":"authenticated","sub":"ann"}', b"on", b'"public"', b"15min")
     ]
     await nothing_is_left(single, place.login)
 
 
 @pytest.mark.parametrize(
-    "sql", ["select 1/0", "syntax", "insert into notes values (9, 'ann')", "select pg_sleep(9)"]
+    "sql", ["select 1/0", "syntax", "insert into notes values (9, 'ann')", "select pg_sleep(600)"]
 )
 @pytest.mark.parametrize("commit", [True, False])
 async def test_nothing_is_left_after_an_error(single: DataPool, place: Any, sql: str, commit: bool) -> None:
     with pytest.raises(PostgresError):
-        await single.run(sql, settings=ANN, commit=commit, key=sql)
+        await single.run(sql, settings=(*ANN, ("statement_timeout", "900")), commit=commit, key=sql)
     await nothing_is_left(single, place.login)
     assert single.opened_total == 1
 
 
 async def test_nothing_is_left_after_a_cancel(single: DataPool, place: Any) -> None:
     for _ in range(5):
-        task = asyncio.create_task(single.run("select pg_sleep(9)", settings=ANN))
+        task = asyncio.create_task(single.run("select pg_sleep(600)", settings=ANN))
         await asyncio.sleep(0.02)
         task.cancel()
         await nothing_is_left(single, place.login)

@@ -44,6 +44,14 @@ ACTIVE: Final = (
 END_ALL: Final = ACTIVE.replace("wait_event", "count(pg_terminate_backend(pid))")
 
 
+@pytest.fixture(autouse=True)
+def _patient_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no client be a slow one, unless its test says so: the machine may stall between any two lines."""
+    monkeypatch.setattr(stream, "HOLD_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(stream, "HURRY_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(stream, "GRACE_SECONDS", 2 * PATIENCE_SECONDS)
+
+
 async def ask(pool: DataPool, size: int = SIZE, **options: Any) -> Rows:
     options = {"settings": settings("ann"), **options}
     statements = (Statement(LETTERS, (str(size),), "letters"),)
@@ -158,8 +166,17 @@ async def test_the_server_waits_for_the_client(pool: DataPool, admin: asyncpg.Co
 
 
 async def test_the_time_limit_of_the_statement_is_for_the_statement(pool: DataPool) -> None:
-    limited = (*settings("ann"), ("statement_timeout", "1500"))  # that long it may take on a busy machine
-    rest = await start(pool, settings=limited)
+    limited = (*settings("ann"), ("statement_timeout", "1500"))
+
+    async def started() -> ValueStream | None:
+        try:
+            return await start(pool, settings=limited)
+        except PostgresError as error:  # the machine stalled for so long while it was run
+            assert error.sqlstate == "57014"  # noqa: PT017 any other is a finding
+            return None
+
+    rest = await eventually(started)
+    assert rest is not None
     await asyncio.sleep(1.7)
     assert await take(rest) == EXPECTED
     await at_rest(pool)
@@ -175,7 +192,7 @@ async def test_a_slow_client_leaves_the_connection_to_others(
     taken = [await anext(rest) for _ in range(3)]
     await at_rest(single)
     left = SIZE - sum(map(len, taken))
-    assert single._spools.used_bytes == left
+    assert left <= single._spools.used_bytes <= SIZE, "what was left when it was found to be slow"
     assert (await single.run("select 1")).rows == [(b"1",)]
     assert rest._held < READ_AHEAD_BYTES + MIB
     async for piece in rest:
@@ -212,15 +229,13 @@ def no_large_files(limit: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("lack", ["room", "disk"])
-async def test_without_room_for_the_rest_the_slow_client_is_broken_off(
-    single: DataPool, monkeypatch: pytest.MonkeyPatch, lack: str
-) -> None:
-    monkeypatch.setattr(stream, "HOLD_SECONDS", 0.1)
+async def test_without_room_for_the_rest_the_slow_client_is_broken_off(single: DataPool, lack: str) -> None:
     if lack == "room":
         single._spools.limit_bytes = SIZE // 2
     with no_large_files(5 * MIB):
         rest = await start(single)
         first = await anext(rest)
+        rest._stop_holding()
         await at_rest(single)
     assert EXPECTED.startswith(first)
     with pytest.raises(AnswerBrokenOff) as caught:
