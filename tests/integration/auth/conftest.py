@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
+from modules.auth import breaches
+from modules.auth.hooks import callers
+from modules.auth.providers import fetching
+from modules.auth.saml import providers as saml_providers
+from modules.auth.wallets import contracts
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.home import Connections, with_login
 from monohull.kernel.settings import Secret
@@ -16,6 +22,7 @@ from tests.integration.auth.identity_provider import IdentityProvider
 from tests.integration.auth.offices import SAML, Offices
 from tests.integration.auth.people import People
 from tests.integration.auth.post import CONFIRMING, Post, running_post
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,6 +35,19 @@ RELAXED = {
     "auth_rate_limit_verify": "1000000",
     "auth_rate_limit_email_sent": "1000000",
 }
+
+
+ASKERS: Final = (breaches, callers, contracts, fetching, saml_providers)
+
+
+@pytest.fixture(autouse=True)
+def _patient_askers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let hooks and servers elsewhere be slow, unless a test is about that: the machine may stall."""
+    patience = dict.fromkeys(("connect_seconds", "read_seconds", "total_seconds"), PATIENCE_SECONDS)
+    for asker in ASKERS:
+        monkeypatch.setattr(asker, "LIMITS", replace(asker.LIMITS, **patience))
+    for caller in (callers.DatabaseCaller, callers.HttpCaller, callers.PythonCaller):
+        monkeypatch.setattr(caller, "seconds", PATIENCE_SECONDS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

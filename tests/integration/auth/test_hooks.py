@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from modules.auth.hooks import HookRejected, Hooks
+from modules.auth.hooks import HookRejected, Hooks, callers
 from modules.auth.hooks.callers import PythonCaller, read_secrets, sign
 from modules.auth.origin import Origin
 from monohull.kernel.settings import SettingsError
@@ -37,7 +37,7 @@ create function public.add_roles(event jsonb) returns jsonb language sql as $$
   select jsonb_set(event, '{claims,user_role}', to_jsonb(r.role))
   from public.user_roles r where r.user_id = (event ->> 'user_id')::uuid $$;
 create function public.be_slow(event jsonb) returns jsonb language sql as $$
-  select event from pg_sleep(10) $$;
+  select event from pg_sleep(600) $$;
 create function public.refuse(event jsonb) returns jsonb language sql as $$
   select '{"error": {"http_code": 418, "message": "not today"}}'::jsonb $$;
 """
@@ -66,8 +66,10 @@ async def test_a_function_in_the_database_changes_claims_and_sees_the_new_user(
     ],
 )
 async def test_a_function_that_does_not_answer_gives_no_token(
-    connections: Connections, function: str, status: int, code: str
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, function: str, status: int, code: str
 ) -> None:
+    if function == "be_slow":
+        monkeypatch.setattr(callers.DatabaseCaller, "seconds", 0.5)
     hook = {"auth_hook_custom_access_token_uri": f"pg-functions://postgres/public/{function}"}
     async with running_app(connections) as served:
         await People(served).execute(ADD_ROLES)

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from modules.auth.hooks import callers
 from tests.application import running_app, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.people import People
@@ -25,7 +26,7 @@ create table public.asked (event jsonb);
 create function public.refuse_all(event jsonb) returns jsonb language sql as $$
   select '{"error": {"http_code": 403, "message": "not here"}}'::jsonb $$;
 create function public.be_slow(event jsonb) returns jsonb language sql as $$
-  select event from pg_sleep(10) $$;
+  select event from pg_sleep(600) $$;
 create function public.raise_it(event jsonb) returns jsonb language plpgsql as $$
   begin raise 'the secret of the project'; end $$;
 create function public.note(event jsonb) returns jsonb language sql as $$
@@ -108,8 +109,10 @@ async def test_the_hook_sees_each_user_before_there_is_one(connections: Connecti
     ],
 )
 async def test_a_hook_that_does_not_answer_makes_no_user(
-    connections: Connections, function: str, status: int, code: str
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, function: str, status: int, code: str
 ) -> None:
+    if function == "be_slow":
+        monkeypatch.setattr(callers.DatabaseCaller, "seconds", 0.5)
     await prepare(connections)
     async with running_app(connections, **before(function)) as served:
         post = Post(served)

@@ -12,8 +12,6 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from modules.auth.hooks import callers
-from monohull.kernel.outbound import OutboundLimits
 from tests.application import running_app, service_key
 from tests.factories.auth import PASSWORD
 from tests.integration.auth.post import CONFIRMING, Post, new_email, new_phone
@@ -119,13 +117,6 @@ async def served(shared_connections: Connections) -> AsyncIterator[tuple[Hook, P
         running_app(shared_connections, **settings, **hooks) as app,
     ):
         yield hook, Post(app)
-
-
-@pytest.fixture(autouse=True)
-def _patient_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = OutboundLimits(connect_seconds=60, read_seconds=60, total_seconds=60)
-    monkeypatch.setattr(callers, "LIMITS", limits)
-    monkeypatch.setattr(callers.HttpCaller, "seconds", 60.0)
 
 
 @pytest.fixture

@@ -165,9 +165,9 @@ async def test_a_token_endpoint_that_fails(
 
 
 async def test_a_token_endpoint_that_hangs(people: People, idp: Idp, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = await visit(await leave(people))
     monkeypatch.setattr(fetching, "LIMITS", OutboundLimits(read_seconds=0.2, total_seconds=0.5))
     idp.hangs = True
-    url = await visit(await leave(people))
     assert refused(await come_back(people, url))["error"] == "temporarily_unavailable"
     idp.hangs = False  # the state is spent all the same
     assert refused(await come_back(people, url))["error_code"] == "bad_oauth_state"
