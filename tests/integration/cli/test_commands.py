@@ -236,9 +236,9 @@ def test_an_orphan_that_hears_no_signal_ends_all_the_same() -> None:
     with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         orphan = int(process.stdout.readline())
-        process.kill()
-        began = time.monotonic()
         os.kill(orphan, signal.SIGTERM)
+        began = time.monotonic()
+        process.kill()
         assert process.stdout.read() == "", "the pipe closes when the last process that holds it is gone"
     assert time.monotonic() - began > 2, "while it was busy, and a little longer, it was left in peace"
 
