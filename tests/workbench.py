@@ -39,6 +39,7 @@ class Workbench:
 
     def __init__(self, module: Module, connections: Connections, **settings: str) -> None:
         environ = {"MONOHULL_ENV": "test", "MONOHULL_JWT_SECRET": JWT_SECRET, "MONOHULL_LOG_LEVEL": "error"}
+        environ["MONOHULL_POOL_TIMEOUT_SECONDS"] = "60"  # on a busy machine some wait long for their turn
         environ |= {f"MONOHULL_{name.upper()}": value for name, value in settings.items()}
         loaded = load(environ, project=Path("/"), builtin=())
         self._configuration = Configuration(loaded.settings, (module,))

@@ -24,7 +24,7 @@ from monohull.kernel.feed_reader import (
 from monohull.kernel.housekeeping import find_event, purge
 from monohull.kernel.ids import uuid7
 from monohull.kernel.observation import Observer
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -350,6 +350,7 @@ async def test_another_process_takes_over(bench: Workbench, connection: asyncpg.
         taking_over = asyncio.create_task(take_part(second, 2))
         await happen(connection, bench, 1, 1)
         await first.until_heard(1)
+        assert await eventually(lambda: place(connection)) == 1  # what was heard is written down
         assert second.seen == []
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted "

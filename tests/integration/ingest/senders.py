@@ -87,11 +87,16 @@ class RabbitMqSender:
 
 
 class NatsSender:
-    def __init__(self, broker: Nats) -> None:
+    def __init__(self, broker: Nats, *, ack_seconds: int = 120) -> None:
         self._broker = broker
         self._stream = name()
         self.origin: dict[str, Any] = {
-            "nats": {"url": broker.url, "stream": self._stream, "consumer": "worker", "ack_seconds": 5}
+            "nats": {
+                "url": broker.url,
+                "stream": self._stream,
+                "consumer": "worker",
+                "ack_seconds": ack_seconds,
+            }
         }
 
     async def send(self, *messages: tuple[str | None, str | bytes]) -> None:

@@ -46,7 +46,7 @@ async def alone(shared_connections: Connections) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 def senders(rabbitmq: RabbitMq, nats: Nats, kafka: Kafka, redis_sender: RedisSender) -> list[Sender]:
-    return [redis_sender, NatsSender(nats), KafkaSender(kafka), RabbitMqSender(rabbitmq)]
+    return [redis_sender, NatsSender(nats, ack_seconds=5), KafkaSender(kafka), RabbitMqSender(rabbitmq)]
 
 
 async def slow_table(desk: Desk) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.ingest.desk import decoded, order
 from tests.integration.ingest.senders import NatsSender
+from tests.patience import eventually
 
 if TYPE_CHECKING:
     from tests.brokers import Nats
@@ -34,8 +35,8 @@ async def test_each_message_becomes_one_row(desk: Desk, sender: Sender) -> None:
     rows = await tap.rows_of(table, 4)
     assert [row["id"] for row in rows] == [1, 2, 3, 4]
     await tap.until(lambda view: view["taken"] + view["duplicates"] == 7)
+    assert await eventually(sender.left, lambda left: left == 0) == 0
     await tap.delete()
-    assert await sender.left() == 0
 
 
 async def test_what_is_delivered_again_changes_nothing(desk: Desk, redis_sender: RedisSender) -> None:
