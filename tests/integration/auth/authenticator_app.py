@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hmac
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from msgspec import Struct
 
+from monohull.kernel import clock
 from tests.integration.auth.people import Person
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class App(Struct, frozen=True):
     def code(self, steps: int = 0) -> str:
         """The six digits that the app shows, ``steps`` times 30 s from now."""
         secret = parse_qs(urlsplit(self.uri).query)["secret"][0]
-        counter = int(time.time()) // 30 + steps
+        counter = clock.unix_seconds() // 30 + steps
         mac = hmac.new(base64.b32decode(secret), counter.to_bytes(8, "big"), "sha1").digest()
         start = mac[19] % 16
         return str((int.from_bytes(mac[start : start + 4], "big") % 2**31) % 10**6).zfill(6)

@@ -65,7 +65,8 @@ async def test_wrong_codes_from_one_address(connections: Connections) -> None:
 
 
 async def test_requests_from_one_address(connections: Connections) -> None:
-    async with running_app(connections) as served:
+    slowly = {"auth_mfa_rate_limit_challenge_and_verify": "1"}  # none comes back while the machine stalls
+    async with running_app(connections, **slowly) as served:
         post = Post(served)
         person = await post.sign_up()
         app = await enroll(post, person)

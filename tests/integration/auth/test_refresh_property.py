@@ -55,7 +55,7 @@ class Session:
         self.person = person
         self.live: int | None = 0
         self.aged = 0
-        chain, rules = Chain(JWT_SECRET), AuthSettings()
+        chain, rules = Chain(JWT_SECRET), AuthSettings(security_refresh_token_reuse_interval=600)
         issuer = SessionIssuer(TokenCodec(secret=JWT_SECRET), chain, rules, issuer="here", audience=None)
         self.refresh = Refresh(people.served.runtime.database, issuer, rules)
         self.tokens = [person.refresh_token, *list(chain.walk(person.refresh_token))[:LENGTH]]
@@ -84,7 +84,7 @@ class Session:
         place = max((self.live or 0) - number, 0)
         if kind == "age":
             await self.people.execute(
-                "update auth.refresh_tokens set updated_at = updated_at - interval '11 seconds'"
+                "update auth.refresh_tokens set updated_at = updated_at - interval '601 seconds'"
                 " where user_id = $1",
                 self.person.id,
             )
