@@ -145,7 +145,7 @@ async def test_a_server_that_says_nothing() -> None:
 async def end_others(database: Database) -> None:
     async with database.connection() as connection:
         await connection.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "select pg_terminate_backend(pid, 60000) from pg_stat_activity "
             "where datname = current_database() and pid <> pg_backend_pid()"
         )
 

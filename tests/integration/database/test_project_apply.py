@@ -136,8 +136,9 @@ async def test_every_file_starts_in_the_same_session(database: Database, tmp_pat
     write(
         tmp_path,
         m0001_a="select set_config('search_path', '', false); create table public.a ();"
-        "set statement_timeout = 100",
-        m0002_b="set role anon; select pg_sleep(0.2)",
+        "set statement_timeout = 543210",
+        m0002_b="""do $$ begin if current_setting('statement_timeout') = '543210ms' then
+            raise 'it is still set'; end if; end $$; set role anon""",
         m0003_c="create table b (i int); create extension if not exists citext with schema extensions;",
         m0004_d=f"{OUT}set session authorization authenticator",
         m0005_e="create table e (mail citext default current_user)",

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 
 from modules.api_keys.opaque import generate
-from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.crypto import derive_password
 from monohull.kernel.database.engine import Database
 from monohull.kernel.database.migrations import Login, upgrade
@@ -17,6 +16,7 @@ from monohull.kernel.embedded import EmbeddedPostgres, EmbeddedRedis, discard, n
 from monohull.kernel.home import Connections, with_login
 from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET, Served, anon_key, running_app, service_key
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import httpx
 
 PASSWORD = "correct-horse-battery"
-RECOVERY_SECONDS = 15
 
 
 @pytest.fixture
@@ -75,10 +74,7 @@ async def own(postgres: EmbeddedPostgres, redis: EmbeddedRedis) -> AsyncIterator
 
 
 async def until_ready(served: Served) -> None:
-    deadline = monotonic_seconds() + RECOVERY_SECONDS
-    while (response := await served.client.get("/health/ready")).status_code != 200:
-        assert monotonic_seconds() < deadline, response.text
-        await asyncio.sleep(0.1)
+    await eventually(lambda: served.client.get("/health/ready"), lambda found: found.status_code == 200)
 
 
 async def read_things(served: Served) -> httpx.Response:
@@ -146,7 +142,7 @@ async def test_the_old_catalog_serves_while_the_database_is_away(
     connection = await asyncpg.connect(postgres.url)
     await connection.execute("drop table things; create table others (id int primary key)")
     await connection.close()
-    async with asyncio.timeout(RECOVERY_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await known("things")).json().get("code") != "PGRST205":  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert (await known("others")).json() == []
@@ -158,10 +154,10 @@ async def test_redis_goes_away_and_comes_back(own: Served, redis: EmbeddedRedis)
     refused = await sign_up(own, "b@example.com")
     assert refused.status_code == 503, "limits that guard passwords fail closed"
     assert int(refused.headers["retry-after"]) >= 1
-    assert list(await failing_checks(own)) == ["redis"]
+    await eventually(lambda: failing_checks(own), lambda found: list(found) == ["redis"])
     redis.start()
     await until_ready(own)
-    async with asyncio.timeout(RECOVERY_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (answer := await sign_up(own, "b@example.com")).status_code == 503:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
     assert answer.status_code == 200, answer.text
@@ -208,6 +204,9 @@ async def test_a_schema_from_the_future_is_not_touched(connections: Connections)
 async def test_a_wrong_password_is_named_and_not_shown(connections: Connections) -> None:
     wrong = with_login(connections.owner_url, "monohull", "not-the-password")
     async with running_app(Connections(Secret(wrong), connections.data_url, connections.redis_url)) as served:
-        message = (await failing_checks(served))["database"]
-        assert "password authentication failed" in message
+        checks = await eventually(
+            lambda: failing_checks(served),
+            lambda found: "password authentication failed" in found["database"],
+        )
+        message = checks["database"]
         assert "not-the-password" not in message
