@@ -202,7 +202,9 @@ async def test_last_use_is_written_in_the_background(served: Served, monkeypatch
     assert await last_used() is None
     monkeypatch.setattr(usage, "FLUSH_SECONDS", 0.01)
     async with uses.running():
-        first = await eventually(last_used)
+        await eventually(lambda: uses._written_at)
+        first = await last_used()
+        assert first is not None
         uses.note(key_id)  # within the minute: not worth a write
         await asyncio.sleep(0.1)
     assert await last_used() == first

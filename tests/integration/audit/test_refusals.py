@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from modules.auth import lockout
 from monohull.kernel.counted import MAX_CALLERS, AccessRefused, CountedEvents
 from monohull.kernel.database.engine import Database
 from monohull.kernel.errors import Unavailable
@@ -53,7 +54,8 @@ def total(entries: list[Any], action: str) -> int:
     return sum(entry["said"]["count"] for entry in entries if entry["action"] == action)
 
 
-async def test_failed_and_refused_sign_ins(staff: Staff) -> None:
+async def test_failed_and_refused_sign_ins(staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lockout, "FIRST_WAIT_SECONDS", 600)
     person = await staff.people.sign_up()
     answers = []
     for number in range(6):

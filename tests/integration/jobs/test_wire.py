@@ -12,6 +12,7 @@ from monohull.kernel.ids import uuid7
 from tests.application import running_app, service_key
 from tests.integration.jobs.module import BATCHES, RAN, module
 from tests.integration.rbac.staff import Staff
+from tests.patience import eventually
 from tests.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Shop:
     async def seen(self, job_id: str) -> dict[str, Any]:
         found: dict[str, Any] = (await self.call("GET", f"{JOBS}/{job_id}")).json()
         return found
+
+    async def metrics(self) -> str:
+        return (await self.served.client.get("/metrics")).text
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -99,7 +103,7 @@ async def test_a_job_from_asking_to_its_result(shop: Shop) -> None:
     queues = (await shop.call("GET", "/platform/v1/job-queues")).json()
     assert [queue["name"] for queue in queues] == ["calls", "default", "urgent"]
     assert queues[2]["scheduled"] == 1
-    metrics = (await shop.served.client.get("/metrics")).text
+    metrics = await eventually(shop.metrics, lambda text: "monohull_jobs_waiting" in text)
     assert 'monohull_jobs_waiting{queue="urgent"} 0.0' in metrics
     await steer(shop, dead=batch.json()["id"], delayed=delayed["id"])
 

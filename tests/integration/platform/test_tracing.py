@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
+import pytest
 
+from monohull.kernel import trace_export
 from monohull.kernel.span import Kind
 from monohull.kernel.trace_export import TracesNotTaken, TracesTaken
 from tests.application import running_app, service_key
 from tests.collector import Collector, collecting
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from monohull.kernel.home import Connections
@@ -32,6 +34,13 @@ TABLES: Final = """
     create function public.said() returns json language sql as 'select public.seen()';
     grant execute on function public.seen(), public.said() to anon, service_role;
 """
+
+
+@pytest.fixture(autouse=True)
+def _patient_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send nothing twice because the machine stalled, and nothing before a test says so."""
+    monkeypatch.setattr(trace_export, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(trace_export, "GATHER_SECONDS", PATIENCE_SECONDS)
 
 
 async def tables(connections: Connections) -> None:
@@ -192,7 +201,8 @@ async def test_a_collector_that_never_answers_holds_nobody_up(connections: Conne
             async with asyncio.timeout(PATIENCE_SECONDS):
                 for _ in range(600):
                     await served.client.get("/health/live", headers=SAMPLED)
-            assert collector.headers != [] or len(served.runtime.tracing.exporter or ()) == 600
+            exporter = served.runtime.tracing.exporter
+            await eventually(lambda: collector.headers != [] or len(exporter or ()) == 600)
 
 
 async def test_spans_wait_for_a_collector_that_is_away_for_a_moment(connections: Connections) -> None:

@@ -42,7 +42,7 @@ def tables() -> tuple[str, ...]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def limiting(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
-    return await standing.serve(rest_rate_limit="6")
+    return await standing.serve(rest_rate_limit="1")
 
 
 async def call(served: Served, method: str, path: str, body: Any) -> Any:
