@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from modules.query import LiveCatalog
+from monohull.kernel.broker import Broker
 from tests.patience import PATIENCE_SECONDS, PATIENT
 from tests.services import Services, start_services
 
@@ -78,6 +81,8 @@ def _patient_product() -> Iterator[None]:
         for place in PATIENT_PLACES:
             patch.setattr(place, PATIENCE_SECONDS)
         patch.setattr("monohull.kernel.redis_connection.TIMEOUTS", PATIENT)
+        for method in (LiveCatalog.refreshed, inspect.unwrap(Broker.subscribe)):
+            patch.setitem(method.__kwdefaults__, "timeout_seconds", PATIENCE_SECONDS)
         yield
 
 
