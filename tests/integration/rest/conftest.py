@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import pytest_asyncio
 
+from modules.rest.cache.memcached import Memcached
 from tests.application import Served, running_app
 from tests.integration.standing import (  # noqa: F401 found by name
     connections,
@@ -16,13 +17,16 @@ from tests.integration.standing import (  # noqa: F401 found by name
     platform_database,
     standing,
 )
+from tests.patience import PATIENCE_SECONDS, PATIENT
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from monohull.kernel.home import Connections
     from tests.integration.standing import Standing
 
+UNHURRIED: Final = {"rest_cache_bound_seconds": "60"}
+"""For what is no matter of time: what was heard of commits is proven for so long, also where all stalls."""
 SHOP = (Path(__file__).parent / "shop.sql").read_text(encoding="utf-8")
 
 
@@ -30,6 +34,23 @@ SHOP = (Path(__file__).parent / "shop.sql").read_text(encoding="utf-8")
 def tables() -> tuple[str, ...]:
     """What the tests of a file find in their database."""
     return (SHOP,)
+
+
+@pytest.fixture(scope="module")
+def beats() -> Iterator[None]:
+    """Have the cache look with the bound of `UNHURRIED` as often as it does with that of every day."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modules.rest.cache.line.BEATS", 180)
+        yield
+
+
+@pytest.fixture(scope="module")
+def patient_keepers() -> Iterator[None]:
+    """Let the servers that answers are shared through be slow: a quarter of a second is soon over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modules.rest.cache.keepers.TIMEOUTS", PATIENT)
+        patch.setattr(Memcached.__init__, "__defaults__", (PATIENCE_SECONDS,))
+        yield
 
 
 @asynccontextmanager

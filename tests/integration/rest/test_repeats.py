@@ -22,6 +22,7 @@ from monohull.kernel.server.repeats import MAX_REPEAT_BYTES
 from tests.application import JWT_SECRET, service_key
 from tests.integration.kernel.test_server_connections import Client
 from tests.integration.kernel.test_server_connections import serving as listening
+from tests.integration.rest.conftest import UNHURRIED
 from tests.patience import eventually
 
 if TYPE_CHECKING:
@@ -111,9 +112,9 @@ def kept(answer: Whole) -> Whole:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def served(standing: Standing) -> Served:
+async def served(standing: Standing, beats: None) -> Served:  # noqa: ARG001 as often as ever
     await standing.fresh((SQL,))
-    served = await standing.serve(rest_rate_limit="0")
+    served = await standing.serve(rest_rate_limit="0", **UNHURRIED)
     await eventually(lambda: data_service(served.runtime).cache.line.is_fresh)
     return served
 
