@@ -63,7 +63,7 @@ def tables(tables: tuple[str, ...]) -> tuple[str, ...]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def till(connections: Connections, standing: Standing) -> Served:  # noqa: ARG001 a fresh one first
-    return await standing.serve(rest_batch_steps="20", rest_batch_seconds="1.5", rest_plan="true")
+    return await standing.serve(rest_batch_steps="20", rest_plan="true")
 
 
 async def send(
@@ -174,7 +174,9 @@ async def test_what_fails_at_the_end_undoes_all_of_it(till: Served, database: as
     assert await counts(database) == (0, 0)
 
 
-async def test_limits(till: Served, database: asyncpg.Connection) -> None:
+async def test_limits(connections: Connections, standing: Standing, database: asyncpg.Connection) -> None:
+    del connections  # a fresh one first
+    till = await standing.serve(rest_batch_steps="20", rest_batch_seconds="1.5")
     many = await send(till, *({"path": "/carts"},) * 21)
     assert (many.status_code, many.json()["code"]) == (400, "MH109")
     read = await till.client.get("/rest/v1/_batch", headers=person(1))
