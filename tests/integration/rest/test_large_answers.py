@@ -85,16 +85,20 @@ class Exchange(Struct):
         return b"".join(self.pieces)
 
 
-async def ask(
+async def ask(  # noqa: PLR0913 as it is wanted
     served: Served,
     path: str,
     *,
     method: str = "GET",
     delay: float = 0.0,
+    may_go_on: asyncio.Event | None = None,
     leaves_after: int = 0,
     **headers: str,
 ) -> Exchange:
-    """Speak ASGI as a server does; ``leaves_after`` that many messages the client is gone."""
+    """Speak ASGI as a server does; ``leaves_after`` that many messages the client is gone.
+
+    Each takes as long as ``delay`` says, and until ``may_go_on`` is set.
+    """
     path, _, query = path.partition("?")
     found, gone = Exchange([]), asyncio.Event()
     pairs = {**SERVICE, **{name.replace("_", "-"): value for name, value in headers.items()}}
@@ -125,6 +129,8 @@ async def ask(
         if len(found.messages) == leaves_after:
             gone.set()
         await asyncio.sleep(delay)
+        if may_go_on is not None:
+            await may_go_on.wait()
 
     await served.app(scope, receive, send)
     return found
@@ -250,10 +256,12 @@ async def test_a_slow_client_gets_it_all(
     served: Served, document: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "HOLD_SECONDS", 0.1)
-    task = asyncio.create_task(ask(served, "big?order=id", delay=0.02))
+    may_go_on = asyncio.Event()
+    task = asyncio.create_task(ask(served, "big?order=id", may_go_on=may_go_on))
     await eventually(lambda: served.runtime.data._spools.used_bytes)
     await eventually(lambda: not served.runtime.data.in_use)
     assert not task.done()
+    may_go_on.set()
     found = await task
     assert (found.body == document, found.is_whole) == (True, True)
 
@@ -355,11 +363,14 @@ async def test_over_a_real_server(
         else:
             pytest.fail("it is held as long as if the client were there")
 
-        async with stalled(url, database, len(document)) as (reader, writer):
-            ended = STATES.replace("state, wait_event", "count(pg_terminate_backend(pid))")
-            assert await database.fetchval(ended) == 1
-            received = len(await reader.read(-1))
-            assert received < len(document)
+        ended = STATES.replace("state, wait_event", "count(pg_terminate_backend(pid))")
+        while_held = f"{ended} and (state, wait_event) = ('{HELD[0][0]}', '{HELD[0][1]}')"
+        has_ended, received = False, 0
+        while not has_ended:  # it is held for a moment only
+            async with stalled(url, database, len(document)) as (reader, _):
+                if has_ended := await database.fetchval(while_held) == 1:
+                    received = len(await reader.read(-1))
+        assert received < len(document)
 
         reader, writer = await connect(url)
         with closing(writer):
