@@ -14,7 +14,7 @@ import uvloop
 from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.errors import Problem
 from monohull.kernel.server import connection as module
-from monohull.kernel.server.connection import AHEAD_BYTES, Connections
+from monohull.kernel.server.connection import AHEAD_BYTES, Connection, Connections
 from monohull.kernel.server.heads import MAX_HEAD_BYTES
 from monohull.kernel.server.turn import HOLD_BYTES
 from tests.patience import PATIENCE_SECONDS, eventually
@@ -99,6 +99,13 @@ async def serving(app: ASGIApp, *, most: int = 100) -> AsyncIterator[Served]:
         connections.stop()
         await connections.closed(2)
         assert not connections.open
+
+
+async def the_only(served: Served) -> Connection:
+    """Return the server's end of the one connection, once it has accepted it."""
+    await eventually(lambda: served.connections.open)
+    [one] = served.connections.open
+    return one
 
 
 async def body_of(receive: Receive) -> bytes:
@@ -199,7 +206,7 @@ async def test_much_ahead_waits_at_the_client() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await client.writer.drain()
-        [one] = served.connections.open
+        one = await the_only(served)
         assert len(one._ahead) < AHEAD_BYTES + 512 * 1024
         gate.set()
         for _ in range(500):
@@ -220,7 +227,8 @@ async def test_a_large_body_waits_at_the_client() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await client.writer.drain()
-        [one] = served.connections.open
+        one = await the_only(served)
+        await eventually(lambda: one.turn)
         assert one.turn is not None
         assert len(one.turn.pending) < HOLD_BYTES + 512 * 1024
         gate.set()
@@ -256,6 +264,7 @@ async def test_whoever_leaves_is_noticed() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await body_of(receive)
+        seen.put_nowait("begun")
         if scope["path"] == "/wait":
             seen.put_nowait((await receive())["type"])
         try:
@@ -270,9 +279,10 @@ async def test_whoever_leaves_is_noticed() -> None:
         for path, expected in ((b"/wait", ["http.disconnect", "client_gone"]), (b"/", ["client_gone"])):
             client = await served.connect()
             client.writer.write(GET.replace(b"/ ", path + b" ", 1))
-            await asyncio.sleep(0.1)
-            client.writer.transport.abort()
             async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await seen.get() == "begun"
+                await asyncio.sleep(0.1)
+                client.writer.transport.abort()
                 assert [await seen.get() for _ in expected] == expected
 
 
@@ -495,21 +505,22 @@ async def test_no_more_than_there_may_be() -> None:
         assert await third.is_closed()
         first.writer.close()
         assert await first.is_closed()
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(served.connections.open) == 1)
         assert (await (await served.connect()).ask(GET))[0] == 200
 
 
 async def test_stopping_ends_each_with_its_answer() -> None:
-    gate = asyncio.Event()
+    begun, gate = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
         await gate.wait()
         await echo(scope, receive, send)
 
     async with serving(app) as served:
         busy, idle = await served.connect(), await served.connect()
         busy.writer.write(GET)
-        await asyncio.sleep(0.05)
+        await begun.wait()
         served.connections.stop()
         assert await idle.is_closed()
         gate.set()

@@ -17,7 +17,7 @@ from tests.integration.kernel.test_server_connections import (
     echo,
     serving,
 )
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,7 @@ async def check_who_reads_no_answers_gets_no_further_ones() -> None:
         client = await served.connect()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.writer.write(GET * 2000)
+        await eventually(lambda: answered)
         before = -1
         while answered > before:
             before = answered
@@ -147,6 +148,7 @@ async def check_what_the_application_adds_to_the_lines_is_of_one_request() -> No
 
 async def check_to_wait_again_after_a_wait_that_was_given_up() -> None:
     seen: asyncio.Queue[str] = asyncio.Queue()
+    listening = asyncio.Event()
 
     async def app(_: Scope, receive: Receive, __: Send) -> None:
         await body_of(receive)
@@ -156,14 +158,15 @@ async def check_to_wait_again_after_a_wait_that_was_given_up() -> None:
         listeners = [asyncio.create_task(receive()) for _ in range(2)]  # type: ignore[arg-type,var-annotated]
         await asyncio.sleep(0)
         listeners[0].cancel()
+        listening.set()
         seen.put_nowait((await listeners[1])["type"])
 
     async with serving(app) as served:
         client = await served.connect()
         client.writer.write(GET)
-        await asyncio.sleep(0.1)
-        client.writer.close()
         async with asyncio.timeout(PATIENCE_SECONDS):
+            await listening.wait()
+            client.writer.close()
             assert await seen.get() == "http.disconnect"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.kernel.test_server_connections import GET, Served, answer, body_of, serving
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import PATIENCE_SECONDS, eventually
 
 if TYPE_CHECKING:
     from monohull.kernel.asgi import ASGIApp, Receive, Scope, Send
@@ -192,6 +192,5 @@ async def test_random_bytes_end_in_an_answer_or_a_close() -> None:
     async with serving(recording([], [])) as served:
         for _ in range(40):
             await asyncio.gather(*(attack(served) for _ in range(20)))
-        await asyncio.sleep(0.1)
-        assert not served.connections.open
+        await eventually(lambda: not served.connections.open)
         assert (await (await served.connect()).ask(GET))[0] == 200
