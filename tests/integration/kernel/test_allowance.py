@@ -13,7 +13,7 @@ from monohull.kernel.errors import RateLimited
 from monohull.kernel.observation import DependencyLost, Observation, Observer
 from monohull.kernel.ratelimit import Limit, RateLimits
 from monohull.kernel.redis_connection import close_redis, open_redis
-from tests.patience import PATIENT
+from tests.patience import PATIENCE_SECONDS, PATIENT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,15 +63,15 @@ async def test_two_processes_agree(client: Redis) -> None:
 
 
 async def test_what_was_taken_too_much_is_owed(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = Limit("reads", 10, 1.0, "local")
+    limit = Limit("reads", 10, 0.01, "local")
     one, other = Allowance(RateLimits(client), limit), Allowance(RateLimits(client), limit)
     assert (take(one, "a", 10), take(other, "a", 10)) == (10, 10)
     await one.agree()
     await other.agree()
     now = clock.monotonic_seconds()
-    monkeypatch.setattr("monohull.kernel.allowance.monotonic_seconds", lambda: now + 9)
+    monkeypatch.setattr("monohull.kernel.allowance.monotonic_seconds", lambda: now + 900)
     assert take(other, "a", 5) == 0, "ten owed, nine paid back"
-    monkeypatch.setattr("monohull.kernel.allowance.monotonic_seconds", lambda: now + 12.5)
+    monkeypatch.setattr("monohull.kernel.allowance.monotonic_seconds", lambda: now + 1250)
     assert take(other, "a", 5) == 2
 
 
@@ -148,5 +148,5 @@ async def test_it_stops_at_whatever_point_of_an_agreement(
 
     for turns in range(40):
         take(allowance, "alice", 1)
-        _, hangs = await asyncio.wait({asyncio.create_task(agree_for(turns))}, timeout=5)
+        _, hangs = await asyncio.wait({asyncio.create_task(agree_for(turns))}, timeout=PATIENCE_SECONDS)
         assert not hangs, f"after {turns} turns"

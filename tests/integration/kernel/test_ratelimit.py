@@ -35,12 +35,13 @@ async def client(running_redis: EmbeddedRedis) -> AsyncIterator[Redis]:
 
 
 async def test_a_burst_takes_the_bucket_and_no_more(client: Redis) -> None:
-    limits = RateLimits(client)
+    limits, began = RateLimits(client), time.monotonic()
     decisions = [await limits.take(SLOW, "a") for _ in range(12)]
+    passed = int(time.monotonic() - began) + 1
     assert [d.allowed for d in decisions] == [True] * 10 + [False] * 2
     assert [d.remaining for d in decisions] == [*range(9, -1, -1), 0, 0]
-    assert decisions[-1].retry_after_seconds in (99, 100)
-    assert decisions[-1].reset_seconds in (999, 1000)
+    assert 100 - passed <= decisions[-1].retry_after_seconds <= 100
+    assert 1000 - passed <= decisions[-1].reset_seconds <= 1000
     assert (await limits.take(SLOW, "b")).remaining == 9, "each key has a bucket of its own"
 
 
@@ -102,12 +103,13 @@ async def test_a_server_clock_that_went_back_locks_nobody_out(client: Redis) -> 
 
 async def test_redis_sees_no_key_and_forgets_full_buckets(client: Redis) -> None:
     limits = RateLimits(client, secret=b"pepper")
-    await limits.take(Limit("auth.token", 10, 1), "192.0.2.7", cost=4)
+    limit = Limit("auth.token", 10, 0.01)
+    await limits.take(limit, "192.0.2.7", cost=4)
     (key,) = await client.keys("*")
     assert str(key).startswith("b'mh:limit:auth.token:")
     assert "192" not in str(key)
-    assert 4000 < await client.pttl(key) <= 5000
-    await RateLimits(client, secret=b"another").take(Limit("auth.token", 10, 1), "192.0.2.7")
+    assert 350_000 < await client.pttl(key) <= 401_000
+    await RateLimits(client, secret=b"another").take(limit, "192.0.2.7")
     assert len(await client.keys("*")) == 2
 
 
@@ -120,12 +122,13 @@ async def test_a_flushed_script_is_loaded_again(client: Redis) -> None:
 
 async def test_enforce_refuses_with_all_headers(client: Redis) -> None:
     limits = RateLimits(client)
+    began = time.monotonic()
     passed = await limits.enforce(SLOW, "a", cost=10)
     assert headers(passed)["RateLimit"] == '"slow";r=0;t=1000'
     with pytest.raises(RateLimited, match="10 in 1000 s") as caught:
         await limits.enforce(SLOW, "a")
     assert caught.value.headers["RateLimit-Policy"] == '"slow";q=10;w=1000'
-    assert int(caught.value.headers["Retry-After"]) in (99, 100)
+    assert 99 - (time.monotonic() - began) <= int(caught.value.headers["Retry-After"]) <= 100
     assert limits.refused == {"slow": 1}
 
 
@@ -167,7 +170,7 @@ class TestWithoutRedis:
             await limits.take(Limit("r", 1000, 1, "local"), "a")
             with pytest.raises(RedisUnavailable):
                 await limits.take(SLOW, "a")
-        assert time.monotonic() - started < 10, "200 requests at 0.2 s would be 40"
+        assert time.monotonic() - started < 30, "200 requests at 0.2 s would be 40"
         assert len(accepted) < 20
         await close_redis(redis)
         for writer in accepted:

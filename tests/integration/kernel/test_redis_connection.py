@@ -69,7 +69,7 @@ async def test_a_silent_host_costs_one_time_out() -> None:
     open_writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = open_redis(f"redis://127.0.0.1:{port}", timeouts=RedisTimeouts(connect=0.2, read=0.2))
+    client = open_redis(f"redis://127.0.0.1:{port}", timeouts=RedisTimeouts(read=0.2))
     assert await ping(client) == "Redis did not answer in time"
     assert len(open_writers) == 1, "a time-out is not repeated"
     await close_redis(client)
