@@ -30,6 +30,7 @@ from monohull.kernel.outbound import (
     destinations,
 )
 from monohull.kernel.outbound.client import OutboundAnswered, OutboundNotAnswered
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 Answer: TypeAlias = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LOOPBACK = destinations(["127.0.0.1"])
 QUICK = OutboundLimits(connect_seconds=0.3, read_seconds=0.3, total_seconds=1.0, response_bytes=1000)
+PATIENT = OutboundLimits(
+    connect_seconds=PATIENCE_SECONDS,
+    read_seconds=PATIENCE_SECONDS,
+    total_seconds=PATIENCE_SECONDS,
+    response_bytes=1000,
+)
 
 
 class Server:
@@ -92,7 +99,7 @@ def seen() -> list[Observation]:
 
 @pytest.fixture
 async def outbound(seen: list[Observation]) -> AsyncIterator[Outbound]:
-    client = Outbound(LOOPBACK, limits=QUICK, observer=Observer(seen.append))
+    client = Outbound(LOOPBACK, limits=PATIENT, observer=Observer(seen.append))
     async with client.running() as running:
         yield running
 
@@ -234,12 +241,16 @@ class TestPinning:
         async def empty(_: str, __: int) -> Sequence[str]:
             return []
 
-        for resolver, reason in ((failing, "resolve"), (slow, "resolve"), (empty, "host")):
-            async with Outbound(resolver=resolver, limits=QUICK).running() as outbound:
+        for resolver, reason, limits in (
+            (failing, "resolve", PATIENT),
+            (slow, "resolve", QUICK),
+            (empty, "host", PATIENT),
+        ):
+            async with Outbound(resolver=resolver, limits=limits).running() as outbound:
                 assert await reason_of(outbound.request("GET", "http://x.example")) == reason
 
     async def test_the_systems_own_resolver(self) -> None:
-        async with Outbound(limits=QUICK).running() as outbound:
+        async with Outbound(limits=PATIENT).running() as outbound:
             assert await reason_of(outbound.request("GET", "http://localhost:1")) == "address"
         async with (
             serving(says("200 OK")) as server,
@@ -274,7 +285,7 @@ class TestRefusals:
 
 
 class TestRedirects:
-    FOLLOW = OutboundLimits(redirects=3, total_seconds=5)
+    FOLLOW = OutboundLimits(redirects=3, total_seconds=PATIENCE_SECONDS)
 
     async def test_none_is_followed_by_default(self, outbound: Outbound) -> None:
         async with serving(says("302 Found\nLocation: /next")) as server:
@@ -370,7 +381,7 @@ class TestHostileServers:
 
         async with serving(wait) as server:
             with pytest.raises(OutboundFailed, match="The host did not answer in time") as caught:
-                await outbound.request("GET", server.url())
+                await outbound.request("GET", server.url(), limits=QUICK)
         assert caught.value.reason == "timeout"
 
     @pytest.mark.parametrize("drip", [b"X-A: b\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
@@ -382,10 +393,14 @@ class TestHostileServers:
                 await writer.drain()
                 await asyncio.sleep(0.05)
 
+        limits = OutboundLimits(
+            connect_seconds=PATIENCE_SECONDS, read_seconds=PATIENCE_SECONDS, total_seconds=1.0
+        )
         started = time.monotonic()
         async with serving(dribble) as server:
-            assert await reason_of(outbound.request("GET", server.url())) == "timeout"
-        assert 0.9 < time.monotonic() - started < 10, "each piece is in time, the whole is not"
+            assert await reason_of(outbound.request("GET", server.url(), limits=limits)) == "timeout"
+        waited = time.monotonic() - started
+        assert 0.9 < waited < PATIENCE_SECONDS, "each piece is in time, the whole is not"
 
     async def test_a_body_that_never_ends(self, outbound: Outbound) -> None:
         sent = 0
