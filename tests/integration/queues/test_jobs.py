@@ -20,6 +20,7 @@ from monohull.kernel.rows import watch
 from monohull.kernel.tasks import beside
 from monohull.kernel.trace import current_trace, new_trace
 from monohull.kernel.vigil import LOCK
+from tests.patience import eventually
 from tests.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -75,19 +76,26 @@ async def linger(_: Any, *, seconds: float) -> None:
     RAN.append("ended")
 
 
+@job("test.outlast", timeout_seconds=3600)
+async def outlast(_: Any) -> None:
+    RAN.append("begun")
+    await asyncio.sleep(3000 if RAN == ["begun"] else 0)
+    RAN.append("ended")
+
+
 @job("test.elsewhere", queue="other")
 async def elsewhere(_: Any) -> None:
     RAN.append("elsewhere")
 
 
-MODULE = Module(name="test", jobs=(run, fail, fail_twice, give_up, oversleep, linger, elsewhere))
+MODULE = Module(name="test", jobs=(run, fail, fail_twice, give_up, oversleep, linger, outlast, elsewhere))
 
 
 @pytest.fixture
 async def bench(connections: Connections) -> AsyncIterator[Workbench]:
     RAN.clear()
     CAUSES.clear()
-    bench = Workbench(MODULE, connections, drain_seconds="5")
+    bench = Workbench(MODULE, connections, drain_seconds="60")
     async with bench.runtime.running():
         yield bench
 
@@ -219,6 +227,7 @@ async def test_a_worker_may_serve_one_queue_alone(connections: Connections, benc
             await enqueue(session, elsewhere)
             await enqueue(session, run, n=1)
         await bench.until(lambda: RAN == ["elsewhere"])
+        await eventually(bench.runtime.queues.depth, lambda depth: depth == 1.0)
         await asyncio.sleep(1)
         assert await bench.runtime.queues.depth() == 1.0
     assert RAN == ["elsewhere"]
@@ -230,7 +239,7 @@ async def test_workers_side_by_side_run_each_job_once(bench: Workbench) -> None:
             for n in range(100):
                 await enqueue(session, run, n=n)
         await bench.all_done()
-        assert len(await bench.runtime.queues.workers()) == 2
+        await eventually(bench.runtime.queues.workers, lambda found: len(found) == 2)
     assert sorted(RAN) == list(range(100))
     assert await bench.runtime.queues.workers() == []
 
@@ -251,7 +260,7 @@ async def test_what_outlasts_the_drain_goes_back_and_counts_no_attempt(
     hasty = Workbench(MODULE, connections, drain_seconds="1")
     async with hasty.worker():
         async with bench.runtime.database.unit_of_work() as session:
-            await enqueue(session, linger, seconds=3)
+            await enqueue(session, outlast)
         await bench.until(lambda: RAN == ["begun"])
     assert RAN == ["begun"]
     async with bench.worker():

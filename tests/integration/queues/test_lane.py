@@ -10,6 +10,7 @@ from saq.job import Status
 from saq.utils import now as now_milliseconds
 
 from monohull.kernel import lane as lanes
+from monohull.kernel.clock import monotonic_seconds
 from monohull.kernel.lane import Heartbeat, JobReturned, living_workers
 from monohull.kernel.observation import DependencyBack, DependencyLost, Observation, Observer
 from monohull.kernel.queues import Queues, new_message
@@ -48,11 +49,16 @@ async def fetched(queues: Queues, *, worker: str | None) -> tuple[Lane, Message]
 
 
 @pytest.mark.parametrize("worker", ["dead", None])
-async def test_a_lost_job_goes_back_when_it_was_seen_twice(queues: Queues, worker: str | None) -> None:
+async def test_a_lost_job_goes_back_when_it_was_seen_twice(
+    queues: Queues, worker: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lane, message = await fetched(queues, worker=worker)
+    moment = monotonic_seconds()
+    monkeypatch.setattr(lanes, "monotonic_seconds", lambda: moment)
     assert await lane.sweep() == []
+    moment += 0.15
     assert await lane.sweep() == []
-    await asyncio.sleep(0.25)
+    moment += 0.1
     assert await lane.sweep() == [message.id]
     again = await lane.dequeue()
     assert again is not None

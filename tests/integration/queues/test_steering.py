@@ -17,7 +17,18 @@ from monohull.kernel.clock import now
 from monohull.kernel.ledger import MAX_RESULT_CHARACTERS, Ledger
 from monohull.kernel.queues import JobError, enqueue, job
 from monohull.kernel.trace import current_trace, new_trace
-from tests.integration.jobs.module import BATCHES, RAN, count, fail, linger, module, secretive, tell, urgent
+from tests.integration.jobs.module import (
+    BATCHES,
+    HELD,
+    RAN,
+    count,
+    fail,
+    linger,
+    module,
+    secretive,
+    tell,
+    urgent,
+)
 from tests.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -32,6 +43,7 @@ if TYPE_CHECKING:
 async def bench(connections: Connections) -> AsyncIterator[Workbench]:
     RAN.clear()
     BATCHES.clear()
+    HELD.clear()
     bench = Workbench(module, connections, worker_concurrency="1")
     async with bench.runtime.running():
         yield bench
@@ -62,10 +74,12 @@ async def test_the_urgent_goes_first(bench: Workbench) -> None:
 
 
 async def test_the_urgent_overtakes_what_waits_already(bench: Workbench) -> None:
-    await ask(bench, Call(job=linger, arguments={"seconds": 1.0}), *(counting(n) for n in range(30)))
+    HELD.append("until it waits")
+    await ask(bench, Call(job=linger, arguments={"seconds": 0}), *(counting(n) for n in range(30)))
     async with bench.worker():
         await bench.until(lambda: "begun" in RAN)
         await ask(bench, counting(1000, priority=9))
+        HELD.clear()
         await bench.all_done()
     # two rounds of what one slot runs may be in Redis already
     assert numbers().index(1000) <= 3
@@ -75,9 +89,11 @@ async def test_the_urgent_overtakes_what_waits_already(bench: Workbench) -> None
 async def test_a_paused_queue_begins_nothing(bench: Workbench) -> None:
     runs = JobRuns(bench.runtime)
     async with bench.worker():
+        HELD.append("until it is paused")
         await ask(bench, Call(job=linger, arguments={"seconds": 0.5}), counting(1), counting(2))
         await bench.until(lambda: "begun" in RAN)
         assert (await runs.pause("default")).paused_at is not None
+        HELD.clear()
         await bench.until(lambda: "ended" in RAN)
         await ask(bench, Call(job=urgent, arguments={"n": 3}))
         await bench.until(lambda: "3" in RAN)
