@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 QUICK = {
     "retry_window_seconds": 3600,
-    "timeout_seconds": 1,
+    "timeout_seconds": 60,
     "breaker_failures": 10_000,
 }
 SETTINGS = {

@@ -41,13 +41,14 @@ class Got(Struct):
 
 
 class Answer(Struct, kw_only=True):
-    """What to answer; ``manner`` says how."""
+    """What to answer; ``manner`` says how, and ``gate`` may hold it back."""
 
     status: int = 200
     headers: dict[str, str] = {}
     body: bytes = b"taken"
     wait_seconds: float = 0.0
     manner: str = "whole"
+    gate: asyncio.Event | None = None
 
 
 class Receiver:
@@ -137,6 +138,8 @@ class Receiver:
     @staticmethod
     async def _answer(answer: Answer, writer: asyncio.StreamWriter) -> bool:
         await asyncio.sleep(answer.wait_seconds)
+        if answer.gate is not None:
+            await answer.gate.wait()
         if answer.manner == "hang":
             await asyncio.sleep(3600)
         length = "" if answer.manner == "endless" else f"content-length: {len(answer.body)}\r\n"

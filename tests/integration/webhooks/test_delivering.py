@@ -55,7 +55,7 @@ async def test_tried_again_with_the_same_id(office: Office) -> None:
     assert {one.id for one in (first, second, third)} == {event_id}
     assert first.body == second.body == third.body
     assert third.at - second.at >= 1.0, "Retry-After is obeyed"
-    assert second.at - first.at < 0.9
+    assert second.at - first.at < 4.5, "and without one it is not the five seconds of every day"
     third.verify(there.secret)
     (delivery,) = await there.settled()
     attempts = (await there.detail(delivery["id"]))["attempts"]
@@ -177,8 +177,15 @@ async def test_concurrency_and_rate(office: Office) -> None:
     await rated.happen(*range(10))
     await slow.settled(8)
     assert office.receiver.busiest[slow.path] == 2
-    times = [one.at for one in await office.receiver.arrived(rated.path, 10)]
-    assert times[9] - times[0] >= 0.9, "five at once, then five more in a second"
+    await rated.settled(10)
+    (spent,) = await office.rows(
+        "select extract(epoch from e.tokens_at - min(d.created_at)) as seconds "
+        "from monohull.webhook_endpoints as e join monohull.webhook_deliveries as d on d.endpoint_id = e.id "
+        "where e.id = $1::text::uuid group by e.id",
+        rated.id,
+    )
+    # by the clock that counts: requests arrive closer together where the machine stalls
+    assert spent["seconds"] >= 0.9, "five at once, then five more in a second"
 
 
 async def test_answers_that_are_none(office: Office) -> None:
@@ -191,10 +198,11 @@ async def test_answers_that_are_none(office: Office) -> None:
     }
     listeners = {}
     for reason, answer in wanted.items():
-        listeners[reason] = await office.endpoint(max_attempts=1)
+        limits: dict[str, Any] = {"timeout_seconds": 1} if reason == "timeout" else {}
+        listeners[reason] = await office.endpoint(max_attempts=1, **limits)
         office.receiver.plan[listeners[reason].path] = [answer]
         await listeners[reason].happen(1)
-    drip = await office.endpoint(max_attempts=1)
+    drip = await office.endpoint(max_attempts=1, timeout_seconds=1)
     office.receiver.plan[drip.path] = [Answer(manner="drip", body=b"x" * 1000)]
     await drip.happen(1)
     found = {reason: (await one.settled())[0] for reason, one in listeners.items()}
@@ -231,11 +239,13 @@ async def test_what_we_never_send(office: Office) -> None:
 async def test_gone(office: Office) -> None:
     """410 disables the endpoint: what waits is given up, an event and a mail say so."""
     owner = await office.staff.hired("developer")
-    there = await office.endpoint(by=owner, concurrency=1, timeout_seconds=20)
+    there = await office.endpoint(by=owner, concurrency=1)
     # it answers once all four have their deliveries: what comes after the endpoint's end has none
-    office.receiver.plan[there.path] = [Answer(status=410, wait_seconds=1.5)]
-    for event in await there.happen(*range(4)):
-        await office.relayed(event)
+    have_deliveries = asyncio.Event()
+    office.receiver.plan[there.path] = [Answer(status=410, gate=have_deliveries)]
+    await there.happen(*range(4))
+    await eventually(there.deliveries, lambda found: len(found) == 4)
+    have_deliveries.set()
     found = await there.settled(4)
     assert [one["state"] for one in found] == ["dead"] * 4
     assert {one["reason"] for one in found} == {"gone", "endpoint_disabled"}
