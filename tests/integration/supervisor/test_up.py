@@ -31,6 +31,12 @@ def pids(folder: Path, name: str) -> list[int]:
     return [int(line.split()[1]) for line in lines if line.split()[0] == name]
 
 
+def until_both_work(run: Run, folder: Path) -> None:
+    """Wait for both children: one may be alive, and not yet at its first line."""
+    working = {"serve-grandchild", "worker-grandchild"}
+    run.until(lambda: working <= set(events(folder)), "not both work")
+
+
 def test_everything_starts_in_order_and_stops_in_order(tiny: Starter, folder: Path) -> None:
     run = tiny().ready()
     state = run.state()
@@ -47,8 +53,7 @@ def test_everything_starts_in_order_and_stops_in_order(tiny: Starter, folder: Pa
     assert set(marker.versions) == {"postgres", "redis", "monohull"}
     settings = load_core(environ={"MONOHULL_HOME": str(run.home.path)}, project=folder)
     assert legacy_key(jwt_secret(settings), "anon") in run.output
-    while not {"serve", "worker"} <= set(events(folder)):  # alive, and perhaps not yet at its first line
-        time.sleep(0.02)
+    until_both_work(run, folder)
     run.signal(signal.SIGINT)
     assert run.ended() == 130
     order = [event for event in events(folder) if "grandchild" not in event]
@@ -107,6 +112,7 @@ def test_a_second_up_says_who_runs(tiny: Starter) -> None:
 
 def test_a_killed_child_comes_back_and_its_session_is_gone(tiny: Starter, folder: Path) -> None:
     run = tiny().ready()
+    until_both_work(run, folder)
     url = run.state().url
 
     def comes_back(name: str, starts: int) -> Callable[[], bool]:
@@ -248,8 +254,9 @@ def test_ctrl_c_while_the_api_is_not_ready(tiny: Starter, folder: Path) -> None:
 
 def test_the_second_ctrl_c_does_not_wait(tiny: Starter, folder: Path) -> None:
     run = tiny(TINY_DEAF="1", MONOHULL_DRAIN_SECONDS="240").ready()
+    until_both_work(run, folder)
     run.signal(signal.SIGINT)
-    time.sleep(0.5)
+    run.until(lambda: {"serve-deaf", "worker-deaf"} & set(events(folder)), "nobody is told to stop")
     assert alive(run.pid)
     started = time.monotonic()
     run.signal(signal.SIGINT)

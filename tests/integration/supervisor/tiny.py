@@ -93,12 +93,12 @@ def child(name: str, port: str) -> int:
         outdated_mark().unlink(missing_ok=True)
         return 0
     if os.environ.get("TINY_DEAF"):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: note(f"{name}-deaf {os.getpid()}"))
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    note(f"{name}-grandchild {grandchild.pid}")
     try:
+        note(f"{name}-grandchild {grandchild.pid}")
         if name == "serve":
             HTTPServer.allow_reuse_address = True
             HTTPServer(("127.0.0.1", int(port)), Ready).serve_forever()
