@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SETTINGS = {
     "streams_retry_base_seconds": "0.05",
     "streams_retry_max_seconds": "0.1",
-    "streams_timeout_seconds": "5",
+    "streams_timeout_seconds": "60",
     "public_url": "https://shop.example.com",
     "auth_rate_limit_otp": "1000000",
     "auth_rate_limit_email_sent": "1000000",

@@ -126,6 +126,7 @@ async def test_publish_subscribe(dock: Dock, redis: Redis, shared_connections: C
     there = await dock.sink(target)
     async with redis.pubsub() as listening:
         await listening.psubscribe(f"{target['redis_pubsub']['channel'].removesuffix('{event}')}*")
+        assert await listening.get_message(timeout=PATIENCE_SECONDS)  # that it listens
         ids = await there.happen(1, 2)
         heard: list[str] = []
         async with asyncio.timeout(PATIENCE_SECONDS):
