@@ -120,6 +120,7 @@ async def signed_in(post: Post) -> Person:
 async def running_post(connections: Connections, **settings: str) -> AsyncIterator[Post]:
     """Serve with ``settings``, and with a worker of the same ones."""
     environ = {"MONOHULL_ENV": "test", "MONOHULL_JWT_SECRET": JWT_SECRET, "MONOHULL_LOG_LEVEL": "error"}
+    environ["MONOHULL_POOL_TIMEOUT_SECONDS"] = "60"  # on a busy machine some wait long for their turn
     environ |= {f"MONOHULL_{name.upper()}": value for name, value in settings.items()}
     process = WorkerProcess(load(environ, project=Path("/")), connections)
     worker = SideWorker(**process.settings())  # SAQ's, without its signals
