@@ -144,7 +144,7 @@ async def test_one_whose_connection_ends(single: DataPool, admin: asyncpg.Connec
         pid = await one(talk, "select pg_backend_pid()")
         assert pid is not None
         await talk.run_batch(said("insert into said values (1)"), settings=AS_ANON)
-        await admin.fetchval("select pg_terminate_backend($1, 5000)", int(pid))
+        await admin.fetchval("select pg_terminate_backend($1, 60000)", int(pid))
         with pytest.raises(DatabaseUnavailable):
             await talk.finish()
     assert await one(single, "select count(*) from said") == b"0"

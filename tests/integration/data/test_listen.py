@@ -159,7 +159,7 @@ async def test_a_connection_that_does_not_answer_is_not_lent(
     async with listener.running():
         await listener.wait_connected()
         await admin.execute(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
             " where application_name = 'data-lender' and datname = current_database()"
         )
         async with listener.lent() as lent:

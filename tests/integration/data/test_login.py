@@ -126,7 +126,7 @@ async def test_a_password_that_changes_while_we_run(place: Any, admin: asyncpg.C
         await admin.execute(f"alter role {place.login} password 'other'")
         try:
             pid = int(await first(pool, "select pg_backend_pid()") or 0)
-            await admin.execute("select pg_terminate_backend($1, 1000)", pid)
+            await admin.execute("select pg_terminate_backend($1, 60000)", pid)
             with pytest.raises(DatabaseUnavailable):
                 await pool.run("select 1")
             assert await eventually(one_is_found) == b"1"
