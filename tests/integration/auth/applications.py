@@ -28,7 +28,7 @@ OAUTH: Final = {
     "auth_oauth_server_enabled": "true",
     "auth_oauth_server_allow_dynamic_registration": "true",
     "auth_site_url": SITE,
-    "auth_security_refresh_token_reuse_interval": "600",
+    "auth_security_refresh_token_reuse_interval": "60",
     "auth_rate_limit_token_refresh": "1000000",
     "auth_rate_limit_otp": "1000000",
     "auth_rate_limit_oauth_dynamic_client_register": "1000000",

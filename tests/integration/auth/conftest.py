@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.services import Services
 
 RELAXED = {
-    "auth_security_refresh_token_reuse_interval": "600",
+    "auth_security_refresh_token_reuse_interval": "60",
     "auth_rate_limit_token_refresh": "1000000",
     "auth_rate_limit_otp": "1000000",
     "auth_rate_limit_verify": "1000000",

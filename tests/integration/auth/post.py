@@ -30,7 +30,7 @@ CONFIRMING: Final = {
     "auth_uri_allow_list": "https://*.example.org/**",
     "auth_smtp_max_frequency": "0",
     "auth_sms_max_frequency": "0",
-    "auth_security_refresh_token_reuse_interval": "600",
+    "auth_security_refresh_token_reuse_interval": "60",
     "auth_rate_limit_token_refresh": "1000000",
     "auth_rate_limit_otp": "1000000",
     "auth_rate_limit_email_sent": "1000000",
