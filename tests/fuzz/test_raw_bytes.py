@@ -12,6 +12,7 @@ import pytest
 from tests.application import anon_key
 from tests.fuzz.test_connections import GROWTH_BYTES, api, memory_bytes, nothing_goes_on, served
 from tests.load.hostile_clients import Target
+from tests.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from tests.integration.rolling.processes import Process
@@ -75,7 +76,7 @@ async def attack(sent: bytes, target: Target, step: int) -> None:
                 await writer.drain()
             await asyncio.sleep(0.05)
             writer.write_eof()  # some wait for more of a request
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 got = await reader.read()
     finally:
         writer.transport.abort()
