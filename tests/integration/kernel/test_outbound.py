@@ -381,7 +381,7 @@ class TestHostileServers:
 
         async with serving(wait) as server:
             with pytest.raises(OutboundFailed, match="The host did not answer in time") as caught:
-                await outbound.request("GET", server.url(), limits=QUICK)
+                await outbound.request("GET", server.url(), limits=OutboundLimits(read_seconds=0.3))
         assert caught.value.reason == "timeout"
 
     @pytest.mark.parametrize("drip", [b"X-A: b\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
