@@ -36,8 +36,8 @@ def new_email() -> str:
 
 
 def letter(to: str, number: int = 1) -> dict[str, Any]:
-    for _ in range(400):
-        found = httpx.get(f"{URL}/platform/v1/mailbox", params={"to": to}).json()["messages"]
+    for _ in range(2400):
+        found = httpx.get(f"{URL}/platform/v1/mailbox", params={"to": to}, timeout=60).json()["messages"]
         if len(found) >= number:
             return dict(found[0])
         time.sleep(0.05)

@@ -180,6 +180,8 @@ async def test_callers_are_counted(own: Watched, monkeypatch: pytest.MonkeyPatch
     api = data_service(own.served.runtime).api
     gate = Gate(own.served.runtime.limits, 60)
     assert gate._allowance is not None
+    now = clock.monotonic_seconds()  # of which one comes back each second
+    monkeypatch.setattr("monohull.kernel.allowance.monotonic_seconds", lambda: now)
     user = "user 00000000-0000-0000-0000-000000000005"
     monkeypatch.setattr(api, "_gate", gate)
     request = get("goods?id=eq.5", person(5) + "X-Forwarded-For: 192.0.2.1\r\n")

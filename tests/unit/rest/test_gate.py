@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from modules.rest.gate import Gate
+from monohull.kernel import clock
 from monohull.kernel.authentication import Credentials
 from monohull.kernel.errors import RateLimited
 from monohull.kernel.header_sets import HeaderSet
@@ -32,8 +33,10 @@ def asked(peer: str | None, *, address: str | None = None, **headers: str) -> di
 
 
 @pytest.fixture
-def gate() -> Gate:
-    """Ten tokens, and one more each second; nothing is told to Redis."""
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Ten tokens, and one more each second, of which none passes; nothing is told to Redis."""
+    now = clock.monotonic_seconds()
+    monkeypatch.setattr("monohull.kernel.allowance.monotonic_seconds", lambda: now)
     return Gate(RateLimits(Redis()), per_minute=60)
 
 
