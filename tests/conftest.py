@@ -83,7 +83,8 @@ def _patient_product() -> Iterator[None]:
         for place in PATIENT_PLACES:
             patch.setattr(place, PATIENCE_SECONDS)
         patch.setattr("monohull.kernel.redis_connection.TIMEOUTS", PATIENT)
-        for method in (LiveCatalog.refreshed, inspect.unwrap(Broker.subscribe)):
+        waiting: tuple[Any, ...] = (LiveCatalog.refreshed, inspect.unwrap(Broker.subscribe))
+        for method in waiting:
             patch.setitem(method.__kwdefaults__, "timeout_seconds", PATIENCE_SECONDS)
         yield
 
