@@ -21,6 +21,7 @@ from monohull.kernel.settings import Secret
 from tests.application import JWT_SECRET
 from tests.crash_jobs.module import MARKS, module
 from tests.integration.conftest import platform_database, template_database
+from tests.patience import PATIENCE_SECONDS
 from tests.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Fleet:
         """SIGTERM to all; return their exit codes."""
         for process in self.running:
             process.send_signal(signal.SIGTERM)
-        codes = [process.wait(timeout=20) for process in self.running]
+        codes = [process.wait(timeout=PATIENCE_SECONDS) for process in self.running]
         self.running.clear()
         return codes
 

@@ -71,7 +71,7 @@ async def test_a_worker_killed_in_a_job(bench: Workbench, fleet: Fleet) -> None:
     fleet.kill(victim)
     killed_at = monotonic_seconds()
     await marks(bench, "begun", at_least=2)
-    assert monotonic_seconds() - killed_at < 12
+    assert monotonic_seconds() - killed_at < 30, "before its time-out"
     (row,) = await bench.all_done()
     assert (row["outcome"], row["attempts"]) == ("succeeded", 2)
     assert await ended(bench) == {"0": 1}

@@ -91,10 +91,10 @@ async def test_the_worker_is_killed_and_redis_emptied(bench: Workbench, fleet: F
 async def test_claimed_twice_it_has_one_final_state(bench: Workbench) -> None:
     """The same message comes to two workers at once; later a lost attempt ends beside the next one."""
     async with bench.runtime.database.unit_of_work() as session:
-        job_id = await enqueue_call(session, call(1, seconds=0.3))
+        job_id = await enqueue_call(session, call(1, seconds=3))
     assert job_id is not None
     workers = [Attempts(bench.runtime, {work.name: work}, worker=f"w{n}") for n in range(3)]
-    arguments = {"n": 1, "seconds": 0.3}
+    arguments = {"n": 1, "seconds": 3}
 
     async def run(worker: Attempts, attempts: int) -> None:
         meta = {"job_id": str(job_id), "attempts": attempts}
@@ -102,7 +102,7 @@ async def test_claimed_twice_it_has_one_final_state(bench: Workbench) -> None:
         await worker.run(message, arguments)
 
     async def overtake() -> None:
-        await asyncio.sleep(0.1)
+        await marks(bench, "begun")
         await run(workers[2], 1)
 
     await asyncio.gather(run(workers[0], 0), run(workers[1], 0), overtake())
